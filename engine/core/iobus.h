@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One handler shape for ports and MMIO. The device sees offsets inside its own range, nothing else. */
+#ifndef LODGE_CORE_IOBUS_H
+#define LODGE_CORE_IOBUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef uint64_t gpa_t;
+struct vm;
+struct vcpu;
+
+enum { IO_8 = 1, IO_16 = 2, IO_32 = 4, IO_64 = 8 }; /* width masks: also the width in bytes */
+enum { IOF_UNLOCKED = 1 };                          /* handler does its own locking (lapic, doorbells) */
+
+struct io_ops {
+    uint64_t (*read)(void *dev, uint64_t off, unsigned size); /* [dev] must give a value for every off */
+    void (*write)(void *dev, uint64_t off, unsigned size, uint64_t val);
+    /* Optional: REP INS / REP OUTS in one call; size is the element size, n the number of elements. */
+    void (*read_rep)(void *dev, uint64_t off, unsigned size, void *buf, unsigned n);
+    void (*write_rep)(void *dev, uint64_t off, unsigned size, const void *buf, unsigned n);
+    uint8_t widths; /* widths handled (0 = all of 1, 2, 4); the bus splits wider and narrower accesses */
+    uint8_t flags;
+};
+
+struct port_range {
+    const char *owner;
+    uint16_t first, count;
+    const struct io_ops *ops;
+    void *dev;
+};
+
+/* Overlap is an error that names both owners. *r must live until port_release. [main] while building, else [dev] */
+int port_claim(struct vm *vm, const struct port_range *r, struct err *e);
+void port_release(struct vm *vm, const struct port_range *r);
+
+/* What a CPU back end calls: finds the handler, takes and drops the chipset lock. Unclaimed space reads all ones. [vcpu] */
+uint64_t bus_read(struct vcpu *v, bool port, uint64_t a, unsigned size);
+void bus_write(struct vcpu *v, bool port, uint64_t a, unsigned size, uint64_t val);
+void bus_read_rep(struct vcpu *v, uint16_t port, unsigned size, void *buf, unsigned n);
+void bus_write_rep(struct vcpu *v, uint16_t port, unsigned size, const void *buf, unsigned n);
+
+/* The vCPU whose thread is in a bus call now; NULL on other threads. For the LAPIC page and the VMware backdoor. */
+struct vcpu *vcpu_current(void);
+
+#endif

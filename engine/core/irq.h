@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A line is a small value owned by its source. Level state belongs to the source, wired-OR to the sink. */
+#ifndef LODGE_CORE_IRQ_H
+#define LODGE_CORE_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/iobus.h"
+
+struct irq_sink {
+    void (*set)(void *ctl, unsigned pin, unsigned src, bool level);
+    void *ctl;
+};
+struct irq_line {
+    const struct irq_sink *sink; /* NULL: not connected, calls do nothing */
+    uint16_t pin, src;           /* src: bit (0..31) in the sink's OR word, so that sharing works */
+};
+void irq_set(const struct irq_line *l, bool level); /* [dev] idempotent */
+void irq_pulse(const struct irq_line *l);           /* [dev] edge devices only */
+void irq_msi(struct vm *vm, uint64_t addr, uint32_t data); /* [dev] */
+
+/*
+ * The interrupt controllers as the CPU back ends see them: registered once by the chipset (pic + lapic); core knows no chip.
+ * A back end whose lapic is in the host kernel (CPUCAP_OWN_LAPIC) uses only msi.
+ */
+struct intr_ctl {
+    int (*take)(void *ctl, struct vcpu *v);     /* [vcpu] vector to deliver now (does INTA), or -1 */
+    bool (*pending)(void *ctl, struct vcpu *v); /* [vcpu] cheap, no side effect: would take() give a vector (ignoring RFLAGS.IF)? */
+    int (*msr_read)(void *ctl, struct vcpu *v, uint32_t msr, uint64_t *val); /* [vcpu] APIC_BASE, 800h-8FFh, TSC_DEADLINE; -1 = #GP */
+    int (*msr_write)(void *ctl, struct vcpu *v, uint32_t msr, uint64_t val);
+    uint8_t (*tpr_get)(void *ctl, struct vcpu *v); /* [vcpu] CR8: task priority bits 7:4 as 0..15 */
+    void (*tpr_set)(void *ctl, struct vcpu *v, uint8_t cr8);
+    void (*msi)(void *ctl, uint64_t addr, uint32_t data); /* [dev] */
+    bool (*apic_enabled)(void *ctl, struct vcpu *v);      /* for CPUID.1:EDX.APIC */
+    void *ctl;
+};
+void intr_set_ctl(struct vm *vm, const struct intr_ctl *c); /* copies *c */
+const struct intr_ctl *intr_get_ctl(struct vm *vm);
+int intr_take(struct vcpu *v); /* [vcpu] the back end pulls: vector to deliver now, or -1. Works for bt and vt */
+bool intr_pending(struct vcpu *v);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Guest-physical memory: regions with priorities; commit builds an immutable flat view that readers use without a lock. */
+#ifndef LODGE_CORE_MEMMAP_H
+#define LODGE_CORE_MEMMAP_H
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "core/iobus.h"
+
+/* Host backing; page aligned; lives as long as the vm. dirty: one bit per 4 KiB page, NULL when not tracked. */
+struct memblk {
+    uint8_t *host;
+    uint64_t size;
+    int fd; /* -1 for anonymous memory */
+    unsigned long *dirty;
+};
+
+enum mr_kind { MR_RAM, MR_ROM, MR_ROM_DEVICE, MR_MMIO }; /* ROM_DEVICE: reads direct, writes to ops (flash) */
+enum mr_space { MR_SPACE_ALL, MR_SPACE_NORMAL, MR_SPACE_SMM };
+
+struct memregion {
+    const char *owner;
+    gpa_t base;    /* RAM and ROM: page aligned */
+    uint64_t size; /* RAM and ROM: multiple of the page size */
+    int prio;      /* higher wins where regions overlap */
+    enum mr_kind kind;
+    enum mr_space space;
+    bool enabled, track_dirty;
+    struct memblk *blk; /* RAM, ROM, ROM_DEVICE */
+    uint64_t blk_off;
+    const struct io_ops *ops; /* MMIO, and writes of ROM_DEVICE */
+    void *dev;
+};
+
+struct memrange {
+    gpa_t base;
+    uint64_t size;
+    const struct memregion *mr;
+    uint64_t mr_off; /* base - mr->base at the time of the commit */
+};
+struct memview {
+    uint64_t generation;
+    size_t n;
+    const struct memrange *r; /* sorted, non-overlapping */
+};
+
+void memmap_begin(struct vm *vm); /* [dev] nests; BAR moves and PAM writes go in one commit */
+void memmap_add(struct vm *vm, struct memregion *mr);
+void memmap_remove(struct vm *vm, struct memregion *mr);
+/* Between begin and commit a region's base, kind, enabled and prio may be changed in place. The commit tells the CPU back end
+ * the difference; the old view is freed after every vCPU has passed a safe point. */
+int memmap_commit(struct vm *vm, struct err *e);
+
+const struct memview *memmap_view(struct vm *vm, bool smm);             /* [any] the current view */
+const struct memrange *memview_find(const struct memview *v, gpa_t a); /* [any] NULL: unclaimed */
+
+/* Bounds-checked copies: the only way to read a guest descriptor. Return 0, or -1 when any byte is not RAM/ROM (reads then
+ * give all ones, writes are dropped, for that part). gmem_write marks dirty and invalidates translated code. [any] */
+int gmem_read(struct vm *vm, gpa_t a, void *buf, size_t n);
+int gmem_write(struct vm *vm, gpa_t a, const void *buf, size_t n);
+/* Bulk data only. Returns the number of iovecs, or -1 (not RAM, too many). Pairs with gmem_unpin. [any] */
+int gmem_pin(struct vm *vm, gpa_t a, size_t n, bool wr, struct iovec *iov, int max);
+void gmem_unpin(struct vm *vm, const struct iovec *iov, int n, bool wrote);
+
+#endif

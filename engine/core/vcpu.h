@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The contract that VT (hostdriver/kvm) and BT (engine/bt) share. */
+#ifndef LODGE_CORE_VCPU_H
+#define LODGE_CORE_VCPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "core/memmap.h"
+
+struct cpu_state; /* engine/cpu/cpustate.h: gpr seg cr dr msr fpu/xsave events */
+enum { CPU_GPR = 1, CPU_SEG = 2, CPU_CTL = 4, CPU_MSR = 8, CPU_FPU = 16, CPU_EVENTS = 32, CPU_LAPIC = 64, CPU_ALL = 127 };
+enum { CPUCAP_HW = 1, CPUCAP_OWN_LAPIC = 2, CPUCAP_SMM = 4, CPUCAP_DIRTY = 8, CPUCAP_NESTED = 16 };
+
+/* Why run() came back. Never I/O: the back end calls the bus itself. */
+enum vcpu_exit {
+    VX_AGAIN,    /* a request is to be looked at; call again */
+    VX_HALT,     /* HLT: wait for an interrupt */
+    VX_SHUTDOWN, /* triple fault */
+    VX_RESET,
+    VX_DEBUG,
+    VX_EMULATE,
+    VX_FAIL, /* internal error: v->fail says what */
+};
+
+/* VR_INTR: the interrupt controllers may have something (intr_pending tells). VR_SIPI: start vector in v->sipi_vector. */
+enum vcpu_req {
+    VR_INTR = 1,
+    VR_NMI = 2,
+    VR_SMI = 4,
+    VR_INIT = 8,
+    VR_SIPI = 16,
+    VR_TLB = 32,   /* back-end private: shootdown work is queued */
+    VR_VIEW = 64,  /* the memory view changed */
+    VR_PARK = 128, /* stop at the next safe point and wait */
+};
+
+struct vcpu {
+    struct vm *vm;
+    unsigned index;           /* 0.. */
+    uint32_t apic_id;
+    _Atomic uint32_t requests; /* enum vcpu_req bits */
+    uint8_t sipi_vector;
+    void *be;                  /* the back end's own vCPU */
+    void *lapic;               /* the chipset's */
+    struct err fail;
+    struct vcpu_thread *thread; /* core/vcpu.c */
+};
+
+struct cpu_backend {
+    const char *name; /* "vt", "bt" */
+    unsigned caps;
+    int (*vm_init)(struct vm *vm, struct err *e);
+    void (*vm_fini)(struct vm *vm);
+    /* From memmap_commit, chipset lock held. The back end must make its vCPUs see the new view before the next guest access of the
+     * vCPU that caused it, and very soon on others. */
+    int (*view_changed)(struct vm *vm, const struct memview *old, const struct memview *cur, struct err *e);
+    /* Ors into bitmap (one bit a page of b) what was written since the last call, and clears it. [any] */
+    int (*fetch_dirty)(struct vm *vm, struct memblk *b, unsigned long *bitmap);
+    void (*code_written)(struct vm *vm, gpa_t a, uint64_t n); /* [any] DMA or another vCPU wrote memory; bt drops blocks */
+    void (*clock_changed)(struct vm *vm, int64_t now, bool running); /* vCPUs parked; guest TSC must follow clock_now */
+    int (*vcpu_init)(struct vcpu *v, struct err *e);
+    void (*vcpu_fini)(struct vcpu *v);
+    void (*vcpu_thread_start)(struct vcpu *v); /* optional: first thing on the vCPU's own thread (signal stack, GS base) */
+    enum vcpu_exit (*run)(struct vcpu *v);     /* [vcpu] no lock held; returns soon after kick */
+    void (*kick)(struct vcpu *v);              /* [any] async-signal-safe; makes run() notice v->requests */
+    void (*reset)(struct vcpu *v, bool init);  /* [vcpu] or parked: power-on state, or INIT state */
+    void (*sipi)(struct vcpu *v, uint8_t vector); /* [vcpu] leave wait-for-SIPI at vector << 12 */
+    void (*get)(struct vcpu *v, struct cpu_state *s, unsigned mask); /* [vcpu] or parked: copies out */
+    int (*set)(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e);
+    /* One paragraph for a core report: guest pc, translated block. Async-signal-safe. May be NULL. */
+    int (*crash_report)(struct vcpu *v, char *buf, unsigned n);
+};
+
+void vcpu_request(struct vcpu *v, enum vcpu_req r); /* [any] set bit, then kick; wakes a halted or waiting vCPU */
+unsigned vm_vcpu_count(struct vm *vm);
+struct vcpu *vm_vcpu(struct vm *vm, unsigned i);
+const struct cpu_backend *vm_backend(struct vm *vm);
+void *vm_backend_data(struct vm *vm); /* the back end's own vm; set in vm_init */
+void vm_set_backend_data(struct vm *vm, void *p);
+
+#endif

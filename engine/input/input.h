@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Input router: events come from VNC, the control API and the window; they go to the keyboard and pointer that the guest uses now. */
+#ifndef LODGE_INPUT_INPUT_H
+#define LODGE_INPUT_INPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct vm;
+struct input;
+enum input_type { IN_KEY, IN_REL, IN_ABS, IN_BUTTON, IN_WHEEL };
+/* KEY: code = USB HID usage (page 7), x = 1 down, 0 up. REL: x, y deltas. ABS: x, y in 0..65535 over the screen. BUTTON: code 0 left,
+ * 1 right, 2 middle, 3 side, 4 extra; x = 1 down. WHEEL: y clicks, positive = away from the user. */
+struct input_event {
+    enum input_type type;
+    uint16_t code;
+    int32_t x, y;
+};
+struct input_sink {
+    bool (*event)(void *dev, const struct input_event *ev, int n); /* [dev] one frame of events */
+    bool absolute;                                                 /* wants IN_ABS; REL otherwise */
+    bool keyboard, pointer;
+};
+struct input *input_new(struct vm *vm, struct err *e);
+void input_free(struct input *in);
+int input_sink_add(struct input *in, const struct input_sink *ops, void *dev);  /* [main] building; returns an id */
+void input_sink_activate(struct input *in, int id, bool active);                /* [dev] the newest active pointer wins */
+void input_post(struct input *in, const struct input_event *ev, int n);         /* [any] queued; delivered [dev] */
+void input_release_all(struct input *in);                                       /* [any] key-up for everything that is down */
+bool input_wants_absolute(struct input *in);                                    /* [any] */
+void input_set_leds(struct input *in, unsigned leds);                           /* [dev] bit 0 scroll, 1 num, 2 caps */
+void input_on_leds(struct input *in, void (*fn)(void *u, unsigned leds), void *u); /* [main] */
+
+#endif

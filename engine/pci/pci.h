@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A PCI function is a dev with config space; BARs are memregions or port ranges that the core maps, moves and unmaps. */
+#ifndef LODGE_PCI_PCI_H
+#define LODGE_PCI_PCI_H
+
+#include "core/device.h"
+#include "core/irq.h"
+#include "core/memmap.h"
+
+struct pci_bus;
+struct pci_id {
+    uint16_t vendor, device, subvendor, subdevice;
+    uint32_t class_rev; /* class code << 8 | revision */
+};
+
+struct pci_bar {
+    uint64_t size, addr;   /* size 0: not implemented */
+    bool io, is64, prefetch, mapped;
+    struct memregion *mr;  /* memory BAR */
+    struct port_range pr;  /* I/O BAR */
+};
+
+struct pci_dev {
+    struct dev dev; /* first member */
+    struct pci_bus *bus;
+    uint8_t devfn;  /* device << 3 | function */
+    uint8_t cfg[256], wmask[256], w1cmask[256];
+    struct pci_bar bar[7]; /* 6 = expansion ROM */
+    bool bus_master;
+    bool intx_level;
+    void (*changed)(struct pci_dev *p, unsigned off, unsigned size);
+};
+
+/* From a device's init, before any BAR: fills ids, links the function to the bus. pin: 0 none, 1 = INTA ... [main] */
+int pci_register(struct pci_dev *p, struct pci_bus *bus, uint8_t devfn, const struct pci_id *id, uint8_t pin, struct err *e);
+void pci_bar_mem(struct pci_dev *p, int bar, struct memregion *mr, bool prefetch, bool is64); /* init time only */
+void pci_bar_io(struct pci_dev *p, int bar, uint16_t count, const struct io_ops *ops, void *dev);
+/* Called after the core applied the write masks. */
+void pci_on_config(struct pci_dev *p, void (*changed)(struct pci_dev *p, unsigned off, unsigned size));
+void pci_set_intx(struct pci_dev *p, bool level); /* [dev] routes through PIRQ and IOAPIC */
+int pci_dma_read(struct pci_dev *p, gpa_t a, void *buf, size_t n); /* honours bus mastering; all ones when it is off */
+int pci_dma_write(struct pci_dev *p, gpa_t a, const void *buf, size_t n);
+/* Call from the device's reset: command register, BAR addresses, interrupt line back to reset values. */
+void pci_reset_function(struct pci_dev *p);
+/* Adds MSI (one vector) at config offset off; pci_msi_enabled then pci_msi_send instead of pci_set_intx. */
+void pci_msi_add(struct pci_dev *p, uint8_t off);
+bool pci_msi_enabled(const struct pci_dev *p);
+void pci_msi_send(struct pci_dev *p);
+extern const struct state_desc pci_dev_state; /* sub-section for devices: SF_STRUCT of their pci_dev */
+
+#endif
