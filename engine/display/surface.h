@@ -31,12 +31,19 @@ struct display_sink {
 struct display;
 struct display *display_new(struct vm *vm, struct err *e);
 void display_free(struct display *d);
-int display_attach(struct display *d, const struct display_sink *ops, void *s); /* [main] posts to the chipset thread; returns an id */
-void display_detach(struct display *d, int id);                                 /* [main] waits */
+int display_attach(struct display *d, const struct display_sink *ops, void *s); /* [main] takes the chipset lock; an id, or -1: too many */
+void display_detach(struct display *d, int id); /* [main] takes the chipset lock; no callback runs after it returns */
 
 /* The adapter's side. [dev] */
+struct display_adapter {
+    void (*watched)(void *dev, bool on); /* the first sink came (the surface must be brought up to date now), the last one went */
+};
+void display_set_adapter(struct display *d, const struct display_adapter *ops, void *dev);
+bool display_watched(struct display *d);
 int display_set_mode(struct display *d, uint32_t w, uint32_t h, struct err *e); /* (re)allocates the surface; at most 8192 x 8192 */
-const struct surface *display_surface(struct display *d);
+/* The surface lies inside a memfd of the adapter (video memory): no copy. pixels, fd and the bytes at off must outlive the mode. */
+int display_set_mode_shared(struct display *d, const struct surface *sf, struct err *e);
+const struct surface *display_surface(struct display *d); /* width 0: no mode yet */
 void display_damage(struct display *d, int x, int y, int w, int h); /* clipped; flushed to sinks by display_flush */
 void display_flush(struct display *d);                              /* the adapter's frame tick */
 void display_cursor(struct display *d, int w, int h, int hot_x, int hot_y, const uint32_t *argb);
