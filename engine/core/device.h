@@ -17,7 +17,7 @@ struct dev_class {
     int (*init)(struct dev *d, const void *params, struct err *e); /* claim ports/regions, allocate; no guest-visible effect */
     void (*reset)(struct dev *d, enum reset_kind k);               /* phase 1: own state only; no lines, no memory, no other device */
     void (*reset_done)(struct dev *d);                             /* phase 2: may drive lines; runs when all are in reset */
-    void (*quiesce)(struct dev *d); /* before save/destroy: no request in flight when it returns */
+    void (*quiesce)(struct dev *d); /* [main] no lock; before save/reset/destroy: no request in flight when it returns (chipset_drain) */
     void (*destroy)(struct dev *d);
     const struct state_desc *state; /* NULL only if there is no guest-visible state */
 };
@@ -32,5 +32,6 @@ struct dev {
 
 /* Allocates cls->size bytes, calls init, links the device to the vm (which destroys it). id is copied. [main] */
 struct dev *dev_create(struct vm *vm, const struct dev_class *c, const char *id, const void *params, struct err *e);
+struct dev *dev_find(struct vm *vm, const char *id); /* NULL: none */
 
 #endif

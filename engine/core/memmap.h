@@ -35,8 +35,8 @@ struct memregion {
 
 struct memrange {
     gpa_t base;
-    uint64_t size;
-    const struct memregion *mr;
+    uint64_t size; /* RAM too may begin and end inside a page, where a small MMIO region lies over it */
+    const struct memregion *mr; /* a copy frozen at the commit: compare ranges with memrange_same, not by this pointer */
     uint64_t mr_off; /* base - mr->base at the time of the commit */
 };
 struct memview {
@@ -52,8 +52,16 @@ void memmap_remove(struct vm *vm, struct memregion *mr);
  * the difference; the old view is freed after every vCPU has passed a safe point. */
 int memmap_commit(struct vm *vm, struct err *e);
 
-const struct memview *memmap_view(struct vm *vm, bool smm);             /* [any] the current view */
+/* The current view. Stays valid: with the chipset lock held, until it is dropped or the next commit; on a vCPU's thread, until its next safe
+ * point. Other threads use gmem_*. view_changed gets the normal view, also when only the SMM view is another. */
+const struct memview *memmap_view(struct vm *vm, bool smm);
 const struct memrange *memview_find(const struct memview *v, gpa_t a); /* [any] NULL: unclaimed */
+/* Do two ranges give the guest the same thing at the same address? Sizes are not compared. */
+bool memrange_same(const struct memrange *a, const struct memrange *b);
+static inline uint8_t *memrange_host(const struct memrange *r) /* host address of r->base; NULL for MMIO */
+{
+    return r->mr->blk ? r->mr->blk->host + r->mr->blk_off + r->mr_off : NULL;
+}
 
 /* Bounds-checked copies: the only way to read a guest descriptor. Return 0, or -1 when any byte is not RAM/ROM (reads then
  * give all ones, writes are dropped, for that part). gmem_write marks dirty and invalidates translated code. [any] */
@@ -62,5 +70,8 @@ int gmem_write(struct vm *vm, gpa_t a, const void *buf, size_t n);
 /* Bulk data only. Returns the number of iovecs, or -1 (not RAM, too many). Pairs with gmem_unpin. [any] */
 int gmem_pin(struct vm *vm, gpa_t a, size_t n, bool wr, struct iovec *iov, int max);
 void gmem_unpin(struct vm *vm, const struct iovec *iov, int n, bool wrote);
+
+/* Ors into bitmap the pages of b written since the last call, by devices and by the back end, and clears them. [any] */
+void memblk_fetch_dirty(struct vm *vm, struct memblk *b, unsigned long *bitmap);
 
 #endif

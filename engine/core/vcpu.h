@@ -3,13 +3,16 @@
 #ifndef LODGE_CORE_VCPU_H
 #define LODGE_CORE_VCPU_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "core/memmap.h"
 
+struct state_desc;
 struct cpu_state; /* engine/cpu/cpustate.h: gpr seg cr dr msr fpu/xsave events */
 enum { CPU_GPR = 1, CPU_SEG = 2, CPU_CTL = 4, CPU_MSR = 8, CPU_FPU = 16, CPU_EVENTS = 32, CPU_LAPIC = 64, CPU_ALL = 127 };
 enum { CPUCAP_HW = 1, CPUCAP_OWN_LAPIC = 2, CPUCAP_SMM = 4, CPUCAP_DIRTY = 8, CPUCAP_NESTED = 16 };
@@ -36,6 +39,11 @@ enum vcpu_req {
     VR_VIEW = 64,  /* the memory view changed */
     VR_PARK = 128, /* stop at the next safe point and wait */
 };
+/*
+ * Who clears what: core clears PARK, INIT and SIPI (run() returns VX_AGAIN when it sees one of them). run() clears INTR, NMI, SMI, TLB and
+ * VIEW itself, each before it looks at what the bit announces, and keeps what it cannot deliver yet (NMI while blocked ...) in its own
+ * state. It must look at v->requests when it is entered, and VX_HALT with a bit set in the meantime just gets it called again.
+ */
 
 struct vcpu {
     struct vm *vm;
@@ -45,6 +53,7 @@ struct vcpu {
     uint8_t sipi_vector;
     void *be;                  /* the back end's own vCPU */
     void *lapic;               /* the chipset's */
+    bool smm; /* kept by the back end: bus_* then use the SMM view */
     struct err fail;
     struct vcpu_thread *thread; /* core/vcpu.c */
 };
@@ -64,17 +73,31 @@ struct cpu_backend {
     int (*vcpu_init)(struct vcpu *v, struct err *e);
     void (*vcpu_fini)(struct vcpu *v);
     void (*vcpu_thread_start)(struct vcpu *v); /* optional: first thing on the vCPU's own thread (signal stack, GS base) */
-    enum vcpu_exit (*run)(struct vcpu *v);     /* [vcpu] no lock held; returns soon after kick */
-    void (*kick)(struct vcpu *v);              /* [any] async-signal-safe; makes run() notice v->requests */
-    void (*reset)(struct vcpu *v, bool init);  /* [vcpu] or parked: power-on state, or INIT state */
-    void (*sipi)(struct vcpu *v, uint8_t vector); /* [vcpu] leave wait-for-SIPI at vector << 12 */
+    /* [vcpu] no lock held; returns soon after kick. A vCPU that waits for SIPI gives VX_HALT; one that is shut down, VX_SHUTDOWN again. */
+    enum vcpu_exit (*run)(struct vcpu *v);
+    /* [any] async-signal-safe; makes run() notice v->requests, which has the bit already. Called while the thread is in run(), or about to
+     * enter or just out of it (then the next run() looks anyway); possibly from inside a bus call of run() itself. */
+    void (*kick)(struct vcpu *v);
+    void (*reset)(struct vcpu *v, bool init);  /* [vcpu] or parked: power-on state, or INIT state; every AP then waits for SIPI */
+    void (*sipi)(struct vcpu *v, uint8_t vector); /* [vcpu] leave wait-for-SIPI at vector << 12; ignored when not waiting */
     void (*get)(struct vcpu *v, struct cpu_state *s, unsigned mask); /* [vcpu] or parked: copies out */
     int (*set)(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e);
     /* One paragraph for a core report: guest pc, translated block. Async-signal-safe. May be NULL. */
     int (*crash_report)(struct vcpu *v, char *buf, unsigned n);
+    /* The section of struct cpu_state that vm_save writes and vm_load checks, and the size of that struct. NULL: no save. */
+    const struct state_desc *cpu_state;
+    size_t cpu_state_size;
 };
 
-void vcpu_request(struct vcpu *v, enum vcpu_req r); /* [any] set bit, then kick; wakes a halted or waiting vCPU */
+/* Sets the bit, then kicks or wakes the vCPU. Does nothing more than one atomic or when the bit was set already. Takes no lock. [any] */
+void vcpu_request(struct vcpu *v, enum vcpu_req r);
+/* True while the vCPU's thread is inside run(). When it is not, the thread looks at requests set before this call before it runs guest code
+ * again: a halted or parked vCPU need not be waited for. [any] */
+bool vcpu_in_run(const struct vcpu *v);
+/* The back end says that it keeps no pointer into a memory view or port table from before this call. run() calls it when it handles VR_VIEW;
+ * the thread loop does it before each run(). [vcpu] */
+void vcpu_safe_point(struct vcpu *v);
+pthread_t vcpu_pthread(const struct vcpu *v); /* valid from vcpu_thread_start on */
 unsigned vm_vcpu_count(struct vm *vm);
 struct vcpu *vm_vcpu(struct vm *vm, unsigned i);
 const struct cpu_backend *vm_backend(struct vm *vm);

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest time and the vtimers.
+ *
+ * Guest time is CLOCK_MONOTONIC minus a base that moves over pauses. CLOCK_MONOTONIC and not the TSC is the master, because the host's NTP
+ * keeps it right over hours; the guest's TSC is the host's plus an offset, and deadlines given as TSC values are turned into guest time
+ * relative to the present, so an error of the measured frequency never accumulates.
+ *
+ * Timers: a binary heap by deadline under a lock of its own. Only the earliest deadline is known to the host (a timerfd, which has the
+ * resolution of the host's high-resolution timers and costs nothing while idle).
+ *  1. host_armed <= the earliest deadline in the heap, whenever the timer lock is free, the clock runs and no batch is being fired.
+ *     So arming needs the host only when it gives an earlier deadline than host_armed, cancelling never; the price of a cancelled earliest
+ *     timer is one wake-up of the chipset thread for nothing.
+ *  2. While in_batch, the chipset thread will look at the heap again before it sleeps: nobody else touches the host timer.
+ */
+#define _GNU_SOURCE
+#include "core/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "core/vm_private.h"
+
+#define NS_PER_S 1000000000ll
+
+int64_t host_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/* ---- the TSC's frequency ---- */
+
+struct tsc_sample {
+    uint64_t tsc;
+    int64_t ns;
+    uint64_t window; /* TSC ticks around the reading of ns: how wrong the pair can be */
+};
+
+static struct tsc_sample tsc_sample(void)
+{
+    /* The tightest of many readings: one that no interrupt or cache miss has stretched. */
+    struct tsc_sample best = {.window = UINT64_MAX};
+    for (int i = 0; i < 400; i++) {
+        uint64_t a = __rdtsc();
+        _mm_lfence();
+        int64_t ns = host_ns();
+        _mm_lfence();
+        uint64_t b = __rdtsc();
+        if (b - a < best.window)
+            best = (struct tsc_sample){a + (b - a) / 2, ns, b - a};
+    }
+    return best;
+}
+
+static uint64_t measure_tsc_khz(void)
+{
+    struct tsc_sample s = tsc_sample(), t;
+    struct timespec nap = {0, 40000000};
+    for (int tries = 0;; tries++) {
+        nanosleep(&nap, NULL);
+        t = tsc_sample();
+        uint64_t ticks = t.tsc - s.tsc;
+        /* Each end is wrong by at most half its window; go on for a longer base line while that is more than 1 ppm. */
+        if ((s.window + t.window) / 2 < ticks / 1000000 || tries == 4)
+            break;
+    }
+    __uint128_t n = (__uint128_t)(t.tsc - s.tsc) * 1000000u;
+    uint64_t ns = (uint64_t)(t.ns - s.ns);
+    return (uint64_t)((n + ns / 2) / ns);
+}
+
+/* ---- guest time ---- */
+
+int64_t clock_now(struct vm *vm)
+{
+    int64_t f = atomic_load_explicit(&vm->clk.frozen, memory_order_acquire);
+    if (f >= 0)
+        return f;
+    return host_ns() - atomic_load_explicit(&vm->clk.base, memory_order_relaxed);
+}
+
+int64_t clock_wall(struct vm *vm)
+{
+    return atomic_load_explicit(&vm->clk.wall_offset, memory_order_relaxed) + clock_now(vm);
+}
+
+void clock_set_wall_offset(struct vm *vm, int64_t offset)
+{
+    atomic_store_explicit(&vm->clk.wall_offset, offset, memory_order_relaxed);
+}
+
+uint64_t clock_tsc_khz(struct vm *vm) { return vm->clk.tsc_khz; }
+
+uint64_t clock_tsc(struct vm *vm)
+{
+    int64_t f = atomic_load_explicit(&vm->clk.frozen, memory_order_acquire);
+    if (f >= 0)
+        return atomic_load_explicit(&vm->clk.tsc_frozen, memory_order_relaxed);
+    return __rdtsc() + (uint64_t)atomic_load_explicit(&vm->clk.tsc_offset, memory_order_relaxed);
+}
+
+int64_t clock_tsc_offset(struct vm *vm) { return atomic_load_explicit(&vm->clk.tsc_offset, memory_order_relaxed); }
+
+int64_t clock_tsc_to_ns(struct vm *vm, uint64_t tsc)
+{
+    int64_t now = clock_now(vm);
+    int64_t delta = (int64_t)(tsc - clock_tsc(vm)); /* hostile values may be half the number circle away */
+    __int128_t ns = now + (__int128_t)delta * 1000000 / (int64_t)vm->clk.tsc_khz;
+    if (ns > INT64_MAX)
+        return INT64_MAX;
+    return ns < 0 ? 0 : (int64_t)ns;
+}
+
+void clock_start(struct vm *vm)
+{
+    struct clock_state *c = &vm->clk;
+    if (c->manual || atomic_load(&c->frozen) < 0)
+        return;
+    atomic_store(&c->tsc_offset, (int64_t)(atomic_load(&c->tsc_frozen) - __rdtsc()));
+    atomic_store(&c->base, host_ns() - atomic_load(&c->frozen));
+    atomic_store_explicit(&c->frozen, -1, memory_order_release);
+    lock_take(&c->lock);
+    c->host_armed = INT64_MAX;
+    if (c->n) {
+        c->host_armed = c->heap[1]->due;
+        evloop_set_timer(vm, c->host_armed);
+    }
+    lock_drop(&c->lock);
+}
+
+void clock_stop(struct vm *vm)
+{
+    struct clock_state *c = &vm->clk;
+    if (c->manual || atomic_load(&c->frozen) >= 0)
+        return;
+    atomic_store(&c->tsc_frozen, clock_tsc(vm));
+    atomic_store_explicit(&c->frozen, clock_now(vm), memory_order_release);
+    lock_take(&c->lock);
+    c->host_armed = INT64_MAX;
+    evloop_set_timer(vm, INT64_MAX);
+    lock_drop(&c->lock);
+}
+
+void clock_load(struct vm *vm, int64_t now, uint64_t tsc)
+{
+    atomic_store(&vm->clk.tsc_frozen, tsc);
+    atomic_store(&vm->clk.frozen, now);
+}
+
+void clock_set_manual_now(struct vm *vm, int64_t now)
+{
+    atomic_store(&vm->clk.tsc_frozen, (uint64_t)now);
+    atomic_store(&vm->clk.frozen, now);
+}
+
+/* ---- the heap ---- */
+
+static void heap_put(struct clock_state *c, unsigned pos, struct vtimer *t)
+{
+    c->heap[pos] = t;
+    t->heap_pos = pos;
+}
+
+static void heap_up(struct clock_state *c, unsigned pos, struct vtimer *t)
+{
+    for (; pos > 1 && t->due < c->heap[pos / 2]->due; pos /= 2)
+        heap_put(c, pos, c->heap[pos / 2]);
+    heap_put(c, pos, t);
+}
+
+static void heap_down(struct clock_state *c, unsigned pos, struct vtimer *t)
+{
+    for (unsigned kid; (kid = 2 * pos) <= c->n; pos = kid) {
+        if (kid < c->n && c->heap[kid + 1]->due < c->heap[kid]->due)
+            kid++;
+        if (t->due <= c->heap[kid]->due)
+            break;
+        heap_put(c, pos, c->heap[kid]);
+    }
+    heap_put(c, pos, t);
+}
+
+static void set_due(struct vtimer *t, int64_t due) { __atomic_store_n(&t->due, due, __ATOMIC_RELAXED); }
+
+static void heap_remove(struct clock_state *c, struct vtimer *t)
+{
+    unsigned pos = t->heap_pos;
+    if (!pos)
+        return;
+    struct vtimer *last = c->heap[c->n--];
+    t->heap_pos = 0;
+    set_due(t, -1);
+    if (last == t)
+        return;
+    if (pos > 1 && last->due < c->heap[pos / 2]->due)
+        heap_up(c, pos, last);
+    else
+        heap_down(c, pos, last);
+}
+
+void vtimer_init(struct vtimer *t, struct vm *vm, void (*fire)(void *), void *dev)
+{
+    struct clock_state *c = &vm->clk;
+    *t = (struct vtimer){.vm = vm, .due = -1, .fire = fire, .dev = dev};
+    lock_take(&c->lock);
+    /* Room for every timer there is, so that arming never allocates. */
+    if (++c->inited >= c->cap) {
+        unsigned cap = c->cap ? 2 * c->cap : 64;
+        struct vtimer **h = realloc(c->heap, cap * sizeof *h);
+        ASSERT(h);
+        c->heap = h;
+        c->cap = cap;
+    }
+    lock_drop(&c->lock);
+}
+
+void vtimer_arm(struct vtimer *t, int64_t due)
+{
+    struct vm *vm = t->vm;
+    struct clock_state *c = &vm->clk;
+    if (due < 0)
+        due = 0;
+    lock_take(&c->lock);
+    if (t->heap_pos && t->due == due) {
+        lock_drop(&c->lock);
+        return;
+    }
+    heap_remove(c, t);
+    set_due(t, due);
+    c->n++;
+    heap_up(c, c->n, t);
+    if (due < c->host_armed && !c->in_batch && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
+        c->host_armed = due;
+        evloop_set_timer(vm, due);
+    }
+    lock_drop(&c->lock);
+}
+
+void vtimer_cancel(struct vtimer *t)
+{
+    if (!t->vm)
+        return;
+    struct clock_state *c = &t->vm->clk;
+    lock_take(&c->lock);
+    heap_remove(c, t);
+    lock_drop(&c->lock);
+}
+
+int64_t clock_next_due(struct vm *vm)
+{
+    lock_take(&vm->clk.lock);
+    int64_t due = vm->clk.n ? vm->clk.heap[1]->due : INT64_MAX;
+    lock_drop(&vm->clk.lock);
+    return due;
+}
+
+bool clock_run_timers(struct vm *vm, unsigned max)
+{
+    struct clock_state *c = &vm->clk;
+    bool more = false;
+    unsigned fired = 0;
+    lock_take(&c->lock);
+    c->in_batch = true;
+    while (c->n && (c->manual || atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0)) {
+        struct vtimer *t = c->heap[1];
+        if (t->due > clock_now(vm))
+            break;
+        if (fired == max) {
+            more = true;
+            break;
+        }
+        heap_remove(c, t);
+        lock_drop(&c->lock);
+        t->fire(t->dev);
+        fired++;
+        lock_take(&c->lock);
+    }
+    c->in_batch = false;
+    if (!more && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
+        /* Also clears the expiry of the timerfd, so that no read() is needed. */
+        int64_t due = c->n ? c->heap[1]->due : INT64_MAX;
+        if (due != c->host_armed || due <= clock_now(vm)) {
+            c->host_armed = due;
+            evloop_set_timer(vm, due);
+        }
+    }
+    lock_drop(&c->lock);
+    if (fired)
+        atomic_fetch_add_explicit(&vm->st_timers, fired, memory_order_relaxed);
+    return more;
+}
+
+int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e)
+{
+    struct clock_state *c = &vm->clk;
+    lock_init(&c->lock, RANK_TIMER);
+    c->manual = manual;
+    c->host_armed = INT64_MAX;
+    atomic_store(&c->wall_offset, wall_offset);
+    atomic_store(&c->frozen, 0);
+    c->tsc_khz = manual ? 1000000 : measure_tsc_khz();
+    if (!c->tsc_khz)
+        return err_set(e, ERR_HOST, 0, "The host's time stamp counter does not count, and virtual machines need it.");
+    return 0;
+}
+
+void clock_fini(struct vm *vm)
+{
+    free(vm->clk.heap);
+    lock_fini(&vm->clk.lock);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Interrupt lines, and the way from the CPU back ends to the interrupt controllers. */
+#include "core/irq.h"
+
+#include "core/vm_private.h"
+
+void irq_set(const struct irq_line *l, bool level)
+{
+    if (l->sink)
+        l->sink->set(l->sink->ctl, l->pin, l->src, level);
+}
+
+void irq_pulse(const struct irq_line *l)
+{
+    irq_set(l, true);
+    irq_set(l, false);
+}
+
+void irq_msi(struct vm *vm, uint64_t addr, uint32_t data)
+{
+    if (vm->intr.msi)
+        vm->intr.msi(vm->intr.ctl, addr, data);
+}
+
+void intr_set_ctl(struct vm *vm, const struct intr_ctl *c) { vm->intr = *c; }
+
+const struct intr_ctl *intr_get_ctl(struct vm *vm) { return &vm->intr; }
+
+int intr_take(struct vcpu *v)
+{
+    const struct intr_ctl *c = &v->vm->intr;
+    return c->take ? c->take(c->ctl, v) : -1;
+}
+
+bool intr_pending(struct vcpu *v)
+{
+    const struct intr_ctl *c = &v->vm->intr;
+    return c->pending && c->pending(c->ctl, v);
+}
