@@ -11,7 +11,10 @@
 
 extern const struct dev_class intr_class;
 struct intr_params {
-    struct dev *pic, *ioapic, *lapic;
+    struct dev *pic, *ioapic;
+    struct dev *lapic; /* NULL when the local APICs are the CPU back end's (CPUCAP_OWN_LAPIC); then: */
+    void (*msi)(void *u, uint64_t addr, uint32_t data); /* where MSIs and the IOAPIC's messages go [dev] */
+    void *msi_u;
 };
 /* ISA lines 0..15: each goes to the PIC and to the IOAPIC pin of the same number, IRQ0 to IOAPIC pin 2. PIRQ outputs go here too.
  * src bits in use: 0 for the ISA device of that IRQ; PCI routers take others. */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by lapic.c (registers, delivery) and lapic_timer.c. See the comment at the top of lapic.c for who may touch what. */
+#ifndef LODGE_CHIPSET_LAPIC_PRIVATE_H
+#define LODGE_CHIPSET_LAPIC_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "chipset/lapic.h"
+#include "core/clock.h"
+
+enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+#define LVT_MASKED (1u << 16)
+#define LVT_LEVEL (1u << 15)
+#define LVT_REMOTE_IRR (1u << 14)
+#define LVT_DM(v) ((v) >> 8 & 7)
+#define LVT_TIMER_MODE(v) ((v) >> 17 & 3)
+enum { TIMER_ONESHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
+enum { DM_FIXED, DM_LOWEST, DM_SMI, DM_NMI = 4, DM_INIT, DM_SIPI, DM_EXTINT };
+
+struct lapic_dev;
+struct lapic {
+    struct lapic_dev *d;
+    struct vcpu *v;
+    uint32_t id; /* x2APIC id; its low byte is the xAPIC id */
+
+    /* Invariant 1: written by any thread. */
+    _Atomic uint32_t irr[8], tmr[8];
+    _Atomic uint32_t esr_pending;
+    _Atomic bool attn, init_pending, extint_msg;
+
+    /* Invariant 2: written by the owner, read by any thread. */
+    _Atomic uint64_t base; /* IA32_APIC_BASE */
+    _Atomic uint32_t svr, ldr, dfr, ppr, lvt[LVT_COUNT];
+
+    /* Invariant 3: the owner's alone. */
+    uint32_t isr[8], tpr, esr, icr_low, icr_high;
+    int isr_top; /* highest vector in service, -1: none */
+
+    /* The timer: lapic_timer.c. */
+    _Atomic uint32_t initial_count, dcr;
+    _Atomic int64_t count_end;     /* ns at which the current count reaches 0; 0: it stands at 0 */
+    _Atomic uint64_t tsc_deadline; /* 0: disarmed */
+    _Atomic uint32_t missed;       /* periodic ticks that found their predecessor still in IRR */
+    _Atomic int64_t armed_due;     /* what vtimer is armed for; 0: not armed */
+    struct lock arm_lock;
+    struct vtimer vtimer;
+};
+
+struct lapic_window {
+    struct lapic_dev *d;
+    struct memregion mr;
+};
+
+struct lapic_dev {
+    struct dev dev;
+    struct lapic_params p;
+    unsigned n;
+    _Atomic bool lint[2];
+    _Atomic unsigned rotate; /* lowest-priority arbitration starts here */
+    void (*eoi)(void *u, uint8_t vector);
+    void *eoi_u;
+    struct lapic_window win[LAPIC_MAX + 1]; /* FEE00000h, then one for each relocated page */
+    struct lapic l[LAPIC_MAX];
+};
+
+/* Puts an interrupt into IRR. False: it was there already (or the APIC does not accept it). [any] */
+bool lapic_accept(struct lapic *l, uint8_t vector, bool level);
+static inline struct vm *lapic_vm(struct lapic *l)
+{
+    return l->d->dev.vm;
+}
+
+/* lapic_timer.c; the owner calls them unless said. */
+void lapic_timer_init(struct lapic *l);
+void lapic_timer_fini(struct lapic *l);
+void lapic_timer_reset(struct lapic *l); /* [dev] or owner */
+uint32_t lapic_timer_current(struct lapic *l);
+void lapic_timer_set_initial(struct lapic *l, uint32_t count);
+void lapic_timer_set_divide(struct lapic *l, uint32_t dcr);
+void lapic_timer_mode_changed(struct lapic *l, unsigned from, unsigned to);
+void lapic_timer_set_deadline(struct lapic *l, uint64_t tsc);
+void lapic_timer_eoi(struct lapic *l, uint8_t vector);
+void lapic_timer_loaded(struct lapic *l); /* [main] after a state load */
+
+#endif
