@@ -37,8 +37,9 @@ enum {
 enum { X_DE = 0, X_DB, X_NMI, X_BP, X_OF, X_BR, X_UD, X_NM, X_DF, X_TS = 10, X_NP, X_SS, X_GP, X_PF, X_MF = 16, X_AC, X_MC, X_XM };
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 }; /* #PF error code */
 
-/* How an access is made. USER: with CPL 3 rights; without it, an (implicit) supervisor access. */
-enum { ACC_R = 1, ACC_W = 2, ACC_X = 4, ACC_USER = 8 };
+/* How an access is made. USER: with CPL 3 rights; without it, a supervisor access. IMPL: an implicit supervisor access (GDT, IDT, TSS ...), for
+ * which SMAP does not look at RFLAGS.AC; an implementation of translate may ignore it. */
+enum { ACC_R = 1, ACC_W = 2, ACC_X = 4, ACC_USER = 8, ACC_IMPL = 16 };
 
 struct cpu_fault {
     uint8_t vector;
@@ -59,10 +60,15 @@ struct cpu_ops {
     /* Host pointer to 8 aligned bytes of guest-physical RAM for a page-table entry, or NULL (not RAM). */
     uint64_t *(*pte_ptr)(struct cpu *c, uint64_t gpa);
     void (*pte_written)(struct cpu *c, uint64_t gpa);             /* an A/D bit was set through pte_ptr: dirty log */
-    void (*flush_tlb)(struct cpu *c, bool global);                /* all, or all but global translations */
+    void (*flush_tlb)(struct cpu *c, bool global);                /* all (of every PCID), or all but global translations */
+    /* CR3 was written (s.cr3 is the new value, old the previous one). flush: non-global translations of the new PCID (of all, without
+     * CR4.PCIDE) are to be dropped; otherwise those that an earlier stay under this PCID left may be used again. NULL: flush_tlb(c, false). */
+    void (*cr3_switched)(struct cpu *c, uint64_t old, bool flush);
     void (*flush_page)(struct cpu *c, uint64_t lin);
-    void (*flush_pcid)(struct cpu *c, unsigned pcid, bool all_global);
-    void (*mode_changed)(struct cpu *c); /* CR0, CR4, EFER, CS, SS attributes, CPL, AC, DR7 ... changed: recompute the mode word */
+    void (*flush_pcid)(struct cpu *c, unsigned pcid, bool all_global); /* non-global ones of a PCID; all_global: of every PCID (INVPCID type 3) */
+    /* CR0, CR4, EFER, CS, SS attributes, CPL, AC, DR7 ... changed: recompute the mode word. Also for a base, limit or attribute of a data
+     * segment (not for a mere selector, nor WRFSBASE, SWAPGS and the FS/GS base MSRs), XCR0, and the TSC offset (s.tsc_adjust). */
+    void (*mode_changed)(struct cpu *c);
     uint64_t (*port_in)(struct cpu *c, uint16_t port, unsigned size);
     void (*port_out)(struct cpu *c, uint16_t port, unsigned size, uint64_t val);
     int (*apic_msr)(struct cpu *c, uint32_t msr, bool write, uint64_t *val); /* -1 = #GP */
@@ -72,6 +78,8 @@ struct cpu_ops {
     void (*guest_error)(struct cpu *c, const char *what, uint64_t a, uint64_t b);
 };
 
+#define CPU_APIC_BUS_KHZ 66000 /* the timer clock of the local APIC, as CPUID 40000010h and 15h tell it: VMware's virtual bus */
+
 /* Features as offered to this guest; made once from the host's CPUID by cpu_features_init. */
 struct cpuid_leaf {
     uint32_t leaf, subleaf, eax, ebx, ecx, edx;
@@ -80,9 +88,11 @@ struct cpuid_leaf {
 struct cpu_features {
     struct cpuid_leaf leaf[96];
     unsigned n;
-    bool longmode, nx, pcid, smep, smap, umip, fsgsbase, pge1gb, xsave, xsaveopt, xsavec, invpcid, rdtscp, rdpid, amd, sysenter, x2apic, tsc_deadline, pku;
+    bool longmode, nx, pcid, smep, smap, umip, fsgsbase, pge1gb, xsave, spec_ctrl, arch_cap, xsaveopt, xsavec, invpcid, rdtscp, rdpid, amd, sysenter, x2apic, tsc_deadline, pku;
     uint64_t cr4_valid, efer_valid, xcr0_valid, xss_valid;
     unsigned phys_bits, virt_bits, xsave_size_max;
+    unsigned max_basic, max_ext;
+    bool hypervisor;
 };
 
 struct cpu {
@@ -148,10 +158,17 @@ int cpu_deliver_external(struct cpu *c, uint8_t vector, bool nmi);
 int cpu_iret(struct cpu *c, unsigned opsize); /* opsize 2, 4, 8 */
 
 /* ---- segment.c ---- */
-int cpu_load_seg(struct cpu *c, unsigned seg, uint16_t sel); /* MOV/POP/LxS to ES SS DS FS GS, all modes */
+/* MOV/POP/LxS to ES SS DS FS GS, all modes. The caller sets intr_shadow = 2 after MOV SS and POP SS (LSS does not inhibit). */
+int cpu_load_seg(struct cpu *c, unsigned seg, uint16_t sel);
+/* ---- transfer.c. After -1 the caller must not touch s.rip: a task switch that fails past its commit point has moved it. ---- */
 int cpu_far_jmp(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize);
 int cpu_far_call(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize);
 int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes);
+int cpu_syscall(struct cpu *c);
+int cpu_sysret(struct cpu *c, unsigned opsize);
+int cpu_sysenter(struct cpu *c);
+int cpu_sysexit(struct cpu *c, unsigned opsize);
+/* ---- segment.c ---- */
 int cpu_lldt(struct cpu *c, uint16_t sel);
 int cpu_ltr(struct cpu *c, uint16_t sel);
 int cpu_lgdt(struct cpu *c, uint64_t base, uint16_t limit); /* checks CPL; base already cut to 24/32/64 bits */
@@ -160,13 +177,10 @@ int cpu_umip_check(struct cpu *c);                          /* SGDT SIDT SLDT ST
 int cpu_lar(struct cpu *c, uint16_t sel, uint32_t *val);    /* updates ZF in s.rflags; *val untouched when ZF = 0 */
 int cpu_lsl(struct cpu *c, uint16_t sel, uint32_t *val);
 int cpu_verr(struct cpu *c, uint16_t sel, bool write);      /* VERR/VERW: ZF */
-int cpu_syscall(struct cpu *c);
-int cpu_sysret(struct cpu *c, unsigned opsize);
-int cpu_sysenter(struct cpu *c);
-int cpu_sysexit(struct cpu *c, unsigned opsize);
 int cpu_swapgs(struct cpu *c);
 int cpu_rdfsgsbase(struct cpu *c, unsigned seg, uint64_t *val);
 int cpu_wrfsgsbase(struct cpu *c, unsigned seg, uint64_t val);
+/* ---- cpumem.c ---- */
 /* Stack push/pop by the current SS and stack size, for helpers. */
 int cpu_push(struct cpu *c, uint64_t val, unsigned size);
 int cpu_pop(struct cpu *c, uint64_t *val, unsigned size);

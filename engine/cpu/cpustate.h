@@ -58,6 +58,7 @@ struct cpu_state {
     uint8_t sipi_vector;
     uint8_t exc_pending, exc_vector, exc_has_code; /* an exception raised but not delivered yet */
     uint32_t exc_code;
+    uint64_t mcg_ctl, syscfg, hwcr, top_mem, top_mem2; /* SYSCFG ...: AMD */
     /* MXCSR, x87, SSE, AVX ... in the standard XSAVE format (SDM vol. 1, 13.4). */
     uint8_t xsave[XSAVE_AREA_MAX] __attribute__((aligned(64)));
 };
