@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The code cache of one vCPU: blocks, code pages, links between blocks, and what undoes them. */
+#include "bt/bt_private.h"
+
+#include "base/osmem.h"
+#include "bt/bt_emit.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static void *big(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* jmp [rip + 0]; address */
+static uint32_t far_jump(struct bt_cpu *bc, const char *to)
+{
+    struct em e = {bc->code_rw + bc->code_used};
+    uint32_t at = bc->code_used;
+    e2(&e, 0xff, 0x25);
+    e4(&e, 0);
+    e8(&e, (uint64_t)(uintptr_t)to);
+    bc->code_used = (uint32_t)(e.p - bc->code_rw + 15) & ~15u;
+    return at;
+}
+
+int bt_cache_init(struct bt_cpu *bc, struct err *e)
+{
+    void *rw, *rx;
+    if (osmem_dual_map(CODE_SIZE, &rw, &rx, e) < 0)
+        return -1;
+    bc->code_rw = rw;
+    bc->code_rx = rx;
+    bc->blocks = big(sizeof *bc->blocks * MAX_BLOCKS);
+    bc->exits = big(sizeof *bc->exits * MAX_EXITS);
+    bc->sites = big(sizeof *bc->sites * MAX_SITES);
+    bc->recs = big(sizeof *bc->recs * MAX_RECS);
+    bc->maps = big(sizeof *bc->maps * MAX_BLOCKS * 8);
+    bc->cpages = big(sizeof *bc->cpages * CELL_N);
+    bc->tr = bt_tr_new();
+    if (!bc->blocks || !bc->exits || !bc->sites || !bc->recs || !bc->maps || !bc->cpages || !bc->tr)
+        return err_set(e, ERR_NOMEM, 0, "Not enough address space for the translator's tables: close other programs and try again");
+    bc->code_used = 0;
+    bc->tr_mem = far_jump(bc, bt_stub_mem);
+    bc->tr_post = far_jump(bc, bt_stub_post);
+    bc->tr_callout = far_jump(bc, bt_stub_callout);
+    bc->tr_link = far_jump(bc, bt_stub_link);
+    bc->tr_indirect = far_jump(bc, bt_stub_indirect);
+    bc->n_blocks = bc->n_exits = bc->n_cpages = 1; /* index 0 means none */
+    return 0;
+}
+
+void bt_cache_fini(struct bt_cpu *bc)
+{
+    if (bc->code_rw) {
+        munmap(bc->code_rw, CODE_SIZE);
+        munmap(bc->code_rx, CODE_SIZE);
+    }
+    if (bc->blocks)
+        munmap(bc->blocks, sizeof *bc->blocks * MAX_BLOCKS);
+    if (bc->exits)
+        munmap(bc->exits, sizeof *bc->exits * MAX_EXITS);
+    if (bc->sites)
+        munmap(bc->sites, sizeof *bc->sites * MAX_SITES);
+    if (bc->recs)
+        munmap(bc->recs, sizeof *bc->recs * MAX_RECS);
+    if (bc->maps)
+        munmap(bc->maps, sizeof *bc->maps * MAX_BLOCKS * 8);
+    if (bc->cpages)
+        munmap(bc->cpages, sizeof *bc->cpages * CELL_N);
+    free(bc->tr);
+}
+
+static uint64_t jc_never(uint32_t i) { return (uint64_t)-(int64_t)((i + 1) & 0xffff); }
+
+/* Drops every translation. Only from the dispatcher. */
+void bt_cache_flush(struct bt_cpu *bc)
+{
+    struct bt_vm *bv = bc->bv;
+    for (uint32_t i = 1; i < bc->n_cpages; i++) {
+        uint64_t pfn = bc->cpages[i].gpa >> 12;
+        if (pfn < bv->n_pfn)
+            __atomic_fetch_and(&bv->code_cpus[pfn], (uint8_t) ~(1u << bc->c.index), __ATOMIC_SEQ_CST);
+        bc->cells[i] = (struct bt_cell){0};
+    }
+    for (uint32_t i = 0; i < JC_N; i++)
+        if (bc->jc[i].host) {
+            bc->jc[i].negva = jc_never(i);
+            bc->jc[i].host = 0;
+        } else if (bc->jc[i].negva == 0) {
+            bc->jc[i].negva = jc_never(i);
+        }
+    cpu_zero(bc->cpage_hash, sizeof bc->cpage_hash);
+    cpu_zero(bc->vcache, sizeof bc->vcache);
+    cpu_zero(bc->lin_filter, sizeof bc->lin_filter);
+    bc->n_blocks = bc->n_exits = bc->n_cpages = 1;
+    bc->n_sites = bc->n_recs = bc->n_maps = 0;
+    bc->code_used = (bc->tr_indirect + 31) & ~15u;
+    bc->cur_blk = 0;
+    bc->st.flushes++;
+}
+
+/* Blocks and trampolines lie in the cache in the order of their index. */
+struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx)
+{
+    uint64_t base = (uint64_t)(uintptr_t)bc->code_rx;
+    if (host_ip < base || host_ip >= base + bc->code_used)
+        return NULL;
+    uint32_t o = (uint32_t)(host_ip - base), lo = 1, hi = bc->n_blocks;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (bc->blocks[mid].end <= o)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo >= bc->n_blocks)
+        return NULL;
+    *idx = lo;
+    return &bc->blocks[lo];
+}
+
+/* Page offset of the guest instruction that the host address belongs to. */
+uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip)
+{
+    uint32_t start = b->ind ? b->ind : b->code;
+    uint32_t rel = (uint32_t)(host_ip - (uint64_t)(uintptr_t)bc->code_rx) - start;
+    uint16_t off = b->off;
+    for (unsigned i = 0; i < b->n_map && bc->maps[b->map + i].host <= rel; i++)
+        off = bc->maps[b->map + i].off;
+    return off;
+}
+
+static void patch(struct bt_cpu *bc, const struct bt_exit *x, uint32_t to)
+{
+    __atomic_store_n((uint32_t *)(void *)(bc->code_rw + x->patch), to - (x->patch + 4), __ATOMIC_RELAXED);
+}
+
+static void exit_unlink(struct bt_cpu *bc, uint32_t xi)
+{
+    struct bt_exit *x = &bc->exits[xi];
+    if (!x->target)
+        return;
+    if (x->prev)
+        bc->exits[x->prev].next = x->next;
+    else
+        bc->blocks[x->target].incoming = x->next;
+    if (x->next)
+        bc->exits[x->next].prev = x->prev;
+    x->target = x->prev = x->next = 0;
+    patch(bc, x, x->stub);
+}
+
+/* Makes the block leave to the dispatcher at its end. Runs in signal context too: only patches; the lists stay (relinking is idempotent). */
+void bt_unlink_out(struct bt_cpu *bc, uint32_t blk)
+{
+    struct bt_block *b = &bc->blocks[blk];
+    if (b->tramp_target) {
+        bt_unlink_out(bc, b->tramp_target);
+        return;
+    }
+    for (unsigned i = 0; i < b->n_exits; i++)
+        patch(bc, &bc->exits[b->exits + i], bc->exits[b->exits + i].stub);
+}
+
+void bt_unlink_current(struct bt_cpu *bc)
+{
+    if (bc->cur_blk)
+        bt_unlink_out(bc, bc->cur_blk);
+}
+
+/* Links exit xi to block target: a plain jump inside the page, a checking trampoline between pages. */
+void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
+{
+    struct bt_exit *x = &bc->exits[xi];
+    struct bt_block *src = &bc->blocks[x->blk], *dst = &bc->blocks[target];
+    if (src->dead || dst->dead || !dst->ind)
+        return;
+    exit_unlink(bc, xi);
+    uint32_t to = dst->code;
+    if (src->cpage != dst->cpage) {
+        if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > CODE_SIZE)
+            return;
+        const struct bt_cpage *sp = &bc->cpages[src->cpage], *dp = &bc->cpages[dst->cpage];
+        uint32_t ti = bc->n_blocks;
+        struct bt_block *tb = &bc->blocks[ti];
+        bc->code_used = (bc->code_used + 15) & ~15u;
+        struct em e = {bc->code_rw + bc->code_used};
+        to = bc->code_used;
+        uint32_t cell = (uint32_t)(offsetof(struct bt_cpu, cells) + dst->cpage * sizeof(struct bt_cell));
+        uint32_t scell = (uint32_t)(offsetof(struct bt_cpu, cells) + src->cpage * sizeof(struct bt_cell));
+        uint32_t ctx = dp->global ? HOT_GCTX : HOT_CTX;
+        bool va_check = !(sp->fixed && dp->fixed);
+        int64_t delta = (int64_t)(bc->cells[dst->cpage].va - bc->cells[src->cpage].va);
+        if (va_check && delta != (int32_t)delta)
+            return;
+        uint8_t *bad[2];
+        unsigned nb = 0;
+        if (dst->flags_dead) {
+            e_ld32(&e, 11, ctx);
+            e_gs(&e, 0, 0, 0x3b, 11, cell);
+            bad[nb++] = e_jcc32(&e, 5);
+            if (va_check) {
+                e_ld(&e, 11, scell + 8);
+                e_lea(&e, 1, 11, 11, NOREG, 1, (int32_t)delta);
+                e_gs(&e, 1, 0, 0x3b, 11, cell + 8);
+                bad[nb++] = e_jcc32(&e, 5);
+            }
+            e_fix(e_jmp32(&e), bc->code_rw + dst->code);
+            for (unsigned i = 0; i < nb; i++)
+                e_fix(bad[i], e.p);
+            e2(&e, 0x41, 0xbb);
+            e4(&e, xi);
+            e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
+        } else {
+            e_st(&e, 1, HOT_T1);
+            e_ld32(&e, 1, ctx);
+            e_ld32(&e, 11, cell + 4);
+            e_lea(&e, 0, 1, 1, 11, 1, 0);
+            uint8_t *ok = e_jrcxz(&e);
+            bad[nb++] = e_jmp32(&e);
+            e_fix8(ok, e.p);
+            if (va_check) { /* rcx = src.va + delta - dst.va, by ~x = -x - 1 */
+                e_ld(&e, 1, cell + 8);
+                e3(&e, 0x48, 0xf7, 0xd1);
+                e_ld(&e, 11, scell + 8);
+                e_lea(&e, 1, 1, 1, 11, 1, 0);
+                e_lea(&e, 1, 1, 1, NOREG, 1, (int32_t)delta);
+                e_lea(&e, 1, 1, 1, NOREG, 1, 1);
+                ok = e_jrcxz(&e);
+                bad[nb++] = e_jmp32(&e);
+                e_fix8(ok, e.p);
+            }
+            e_ld(&e, 1, HOT_T1);
+            e_fix(e_jmp32(&e), bc->code_rw + dst->code);
+            for (unsigned i = 0; i < nb; i++)
+                e_fix(bad[i], e.p);
+            e_ld(&e, 1, HOT_T1);
+            e2(&e, 0x41, 0xbb);
+            e4(&e, xi);
+            e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
+        }
+        bc->code_used = (uint32_t)(e.p - bc->code_rw);
+        *tb = (struct bt_block){.code = to, .end = bc->code_used, .tramp_target = target, .cpage = dst->cpage};
+        bc->n_blocks++;
+    }
+    x->target = target;
+    x->prev = 0;
+    x->next = dst->incoming;
+    if (x->next)
+        bc->exits[x->next].prev = xi;
+    dst->incoming = xi;
+    patch(bc, x, to);
+}
+
+static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
+{
+    uint64_t rip = bc->cells[b->cpage].va + b->off;
+    uint32_t i = (uint32_t)(rip & 0xffff);
+    if (bc->jc[i].host == (uint64_t)(uintptr_t)bc->code_rx + b->ind) {
+        bc->jc[i].negva = jc_never(i);
+        bc->jc[i].host = 0;
+    }
+}
+
+void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
+{
+    const struct bt_block *b = &bc->blocks[blk];
+    uint32_t i = (uint32_t)(rip & 0xffff);
+    bc->jc[i].negva = -rip;
+    bc->jc[i].host = (uint64_t)(uintptr_t)bc->code_rx + b->ind;
+}
+
+void bt_block_drop(struct bt_cpu *bc, uint32_t blk)
+{
+    struct bt_block *b = &bc->blocks[blk];
+    if (b->dead)
+        return;
+    b->dead = 1;
+    if (b->ind)
+        jc_clear(bc, b);
+    while (b->incoming)
+        exit_unlink(bc, b->incoming);
+    for (unsigned i = 0; i < b->n_exits; i++)
+        exit_unlink(bc, b->exits + i);
+    struct bt_cpage *p = &bc->cpages[b->cpage];
+    uint32_t *q = &p->bucket[b->off >> 7];
+    while (*q && *q != blk)
+        q = &bc->blocks[*q].next;
+    if (*q)
+        *q = b->next;
+    bc->st.smc_drops++;
+}
+
+uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off)
+{
+    uint32_t b = bc->cpages[cp].bucket[off >> 7];
+    while (b && bc->blocks[b].off != off)
+        b = bc->blocks[b].next;
+    return b;
+}
+
+static uint32_t cpage_hash(uint64_t gpa) { return (uint32_t)((gpa >> 12) * 0x9e3779b97f4a7c15ull >> 50) & 16383; }
+
+/* Guest bytes [gpa, gpa + len) changed: drops the blocks that overlap. */
+void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
+{
+    for (uint64_t page = gpa & ~0xfffull; page < gpa + len; page += PAGE) {
+        uint32_t lo = gpa > page ? (uint32_t)(gpa - page) : 0, hi = gpa + len - page < PAGE ? (uint32_t)(gpa + len - page) : PAGE;
+        for (uint32_t cp = bc->cpage_hash[cpage_hash(page)]; cp; cp = bc->cpages[cp].next) {
+            struct bt_cpage *p = &bc->cpages[cp];
+            if (p->gpa != page)
+                continue;
+            for (unsigned k = 0; k <= (hi - 1) >> 7; k++) {
+                uint32_t b = p->bucket[k];
+                while (b) {
+                    uint32_t next = bc->blocks[b].next;
+                    if (bc->blocks[b].off < hi && (uint32_t)bc->blocks[b].off + bc->blocks[b].len > lo)
+                        bt_block_drop(bc, b);
+                    b = next;
+                }
+            }
+        }
+    }
+}
+
+/* The code page of guest page gpa for the current mode, bound to linear page lin. 0: table full, flush the cache. */
+uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global)
+{
+    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    bool flat = m64 || (bc->mode & M_CSFLAT);
+    bool fixed = global || !flat;
+    uint64_t key = flat ? 0 : bc->cs_key;
+    uint32_t h = cpage_hash(gpa);
+    uint32_t cur = global ? bc->real_gctx : bc->real_ctx;
+    for (uint32_t i = bc->cpage_hash[h]; i; i = bc->cpages[i].next) {
+        struct bt_cpage *p = &bc->cpages[i];
+        if (p->gpa != gpa || p->mode != bc->mode || p->global != global || p->key != key)
+            continue;
+        if (p->lin != lin) {
+            if (fixed || bc->cells[i].ctx == cur)
+                continue; /* the same page at two addresses at once: two code pages */
+            for (unsigned k = 0; k < 32; k++)
+                for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next)
+                    if (bc->blocks[b].ind)
+                        jc_clear(bc, &bc->blocks[b]);
+            p->lin = lin;
+            bc->cells[i].va = lin;
+        }
+        bc->cells[i].ctx = cur;
+        bc->cells[i].negctx = -cur;
+        return i;
+    }
+    if (bc->n_cpages >= CELL_N)
+        return 0;
+    uint32_t i = bc->n_cpages++;
+    struct bt_cpage *p = &bc->cpages[i];
+    cpu_zero(p, sizeof *p);
+    p->gpa = gpa;
+    p->key = key;
+    p->lin = lin;
+    p->mode = bc->mode;
+    p->global = global;
+    p->fixed = fixed;
+    p->next = bc->cpage_hash[h];
+    bc->cpage_hash[h] = i;
+    bc->cells[i] = (struct bt_cell){cur, -cur, flat ? lin : lin - bc->c.s.seg[S_CS].base};
+    return i;
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The hub of a vCPU: events, the mode word, finding and entering blocks. In here s.rflags, s.gpr and s.rip are the truth; bt_enter takes
+ * them into the host registers and brings them back.
+ */
+#include "bt/bt_private.h"
+
+#include "core/clock.h"
+
+#include <immintrin.h>
+
+/* ---- vector state ---- */
+
+void bt_fpu_out(struct bt_cpu *bc)
+{
+    if (!bc->fpu_live)
+        return;
+    uint64_t m = bc->bv->host_xcr0;
+    if (m)
+        __asm__ volatile("xsave64 %0" : "+m"(bc->c.s.xsave) : "a"((uint32_t)m), "d"((uint32_t)(m >> 32)) : "memory");
+    else
+        __asm__ volatile("fxsave64 %0" : "+m"(bc->c.s.xsave)::"memory");
+    static const uint32_t mxcsr = 0x1f80;
+    __asm__ volatile("fninit; ldmxcsr %0" ::"m"(mxcsr));
+    bc->fpu_live = false;
+}
+
+void bt_fpu_in(struct bt_cpu *bc)
+{
+    if (bc->fpu_live)
+        return;
+    uint64_t m = bc->bv->host_xcr0;
+    if (m)
+        __asm__ volatile("xrstor64 %0" ::"m"(bc->c.s.xsave), "a"((uint32_t)m), "d"((uint32_t)(m >> 32)) : "memory");
+    else
+        __asm__ volatile("fxrstor64 %0" ::"m"(bc->c.s.xsave) : "memory");
+    bc->fpu_live = true;
+}
+
+/* ---- the mode word ---- */
+
+static bool seg_flat(const struct cpu_seg *s)
+{
+    return s->base == 0 && s->limit == 0xffffffff && (s->attr & SEG_P) && (s->attr & 0x1e) == 0x12; /* writable, expand-up data */
+}
+
+static void seg_limits(struct bt_cpu *bc, unsigned i)
+{
+    const struct cpu_seg *s = &bc->c.s.seg[i];
+    int64_t r = -1, w = -1;
+    bool real = !(bc->c.s.cr0 & CR0_PE) || (bc->c.s.rflags & FL_VM);
+    /* Offsets up to limit - 63 pass inline; the last ones and every odd case are looked at in C. */
+    if ((s->attr & SEG_P) && s->limit >= 64) {
+        int64_t top = (int64_t)s->limit - 63;
+        bool code = s->attr & 8, down = !code && (s->attr & 4);
+        if (real) {
+            r = w = top;
+        } else if (!down) {
+            if (!code || (s->attr & 2))
+                r = top;
+            if (!code && (s->attr & 2))
+                w = top;
+        }
+    }
+    bc->lim_r[i] = r;
+    bc->lim_w[i] = w;
+}
+
+void bt_ctx_load(struct bt_cpu *bc)
+{
+    uint32_t h = (bc->mode ^ bc->mode >> 13 ^ (uint32_t)(bc->cs_key * 0x9e3779b9u >> 26)) & 63;
+    if (bc->ctxcache[h].mode != bc->mode || bc->ctxcache[h].key != bc->cs_key) {
+        bc->ctxcache[h].mode = bc->mode;
+        bc->ctxcache[h].key = bc->cs_key;
+        bc->ctxcache[h].ctx = bc->ctxcache[h].gctx = 0;
+    }
+    if (bc->ctx_next > 0xf0000000u) {
+        bt_cache_flush(bc); /* numbers run out after days: every cell is zero again */
+        cpu_zero(bc->ctxcache, sizeof bc->ctxcache);
+        bc->ctx_next = 0;
+        bc->ctxcache[h].mode = bc->mode;
+        bc->ctxcache[h].key = bc->cs_key;
+    }
+    if (!bc->ctxcache[h].ctx)
+        bc->ctxcache[h].ctx = ++bc->ctx_next;
+    if (!bc->ctxcache[h].gctx)
+        bc->ctxcache[h].gctx = ++bc->ctx_next;
+    bc->real_ctx = bc->ctxcache[h].ctx;
+    bc->real_gctx = bc->ctxcache[h].gctx;
+    __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_SEQ_CST))
+        bc->ctx = bc->gctx = ~0u;
+}
+
+static bool exec_breakpoints(const struct bt_cpu *bc)
+{
+    uint64_t d = bc->c.s.dr7;
+    for (unsigned i = 0; i < 4; i++)
+        if (((d >> (2 * i)) & 3) && ((d >> (16 + 4 * i)) & 3) == 0)
+            return true;
+    return false;
+}
+
+static uint32_t mode_word(struct bt_cpu *bc)
+{
+    const struct cpu_state *s = &bc->c.s;
+    uint32_t m = 0;
+    bool lm = s->efer & EFER_LMA, vm86 = s->rflags & FL_VM;
+    uint16_t cs = s->seg[S_CS].attr;
+    unsigned cpl = bc->c.cpl;
+    if (lm && (cs & SEG_L))
+        m |= M_CODE64 | M_SS32 | M_FLAT | M_CSFLAT;
+    else {
+        if ((cs & SEG_DB) && !vm86)
+            m |= M_CODE32;
+        if ((s->seg[S_SS].attr & SEG_DB) && !vm86)
+            m |= M_SS32;
+        if (seg_flat(&s->seg[S_DS]) && seg_flat(&s->seg[S_ES]) && seg_flat(&s->seg[S_SS]) && (s->cr0 & CR0_PE) && !vm86)
+            m |= M_FLAT;
+        if (s->seg[S_CS].base == 0 && s->seg[S_CS].limit == 0xffffffff)
+            m |= M_CSFLAT;
+        if (s->seg[S_FS].limit == 0xffffffff && (s->seg[S_FS].attr & 0x9e) == 0x92)
+            m |= M_FSBIG;
+        if (s->seg[S_GS].limit == 0xffffffff && (s->seg[S_GS].attr & 0x9e) == 0x92)
+            m |= M_GSBIG;
+    }
+    m |= cpl << 3;
+    if (lm)
+        m |= M_LM;
+    if (s->cr0 & CR0_PE)
+        m |= M_PE;
+    if (vm86)
+        m |= M_VM86;
+    if (!(s->cr0 & (CR0_EM | CR0_TS))) {
+        m |= M_FPU;
+        if (s->cr4 & CR4_OSFXSR)
+            m |= M_SSE;
+    }
+    if (!(s->cr0 & CR0_TS) && (s->cr4 & CR4_OSXSAVE) && (s->cr0 & CR0_PE) && !vm86) {
+        if ((s->xcr0 & 6) == 6)
+            m |= M_AVX;
+        if ((s->xcr0 & 0xe6) == 0xe6)
+            m |= M_AVX512;
+    }
+    if (cpl == 3) {
+        m |= 1u << 14;
+        if ((s->cr0 & CR0_AM) && (s->rflags & FL_AC))
+            m |= M_ALIGN;
+    } else if ((s->cr4 & CR4_SMAP) && (s->rflags & FL_AC)) {
+        m |= 2u << 14;
+    }
+    if ((s->rflags & FL_TF) || exec_breakpoints(bc))
+        m |= M_SINGLE;
+    return m;
+}
+
+void bt_mode_update(struct bt_cpu *bc)
+{
+    uint32_t m = mode_word(bc);
+    bc->mode_dirty = false;
+    uint64_t key = 0;
+    if (!(m & M_CSFLAT))
+        key = bc->c.s.seg[S_CS].base * 0x9e3779b97f4a7c15ull + bc->c.s.seg[S_CS].limit + 1;
+    if ((m & M_CODE) != M_CODE64)
+        for (unsigned i = 0; i < S_COUNT; i++)
+            seg_limits(bc, i);
+    if (m == bc->mode && key == bc->cs_key)
+        return;
+    bc->mode = m;
+    bc->cs_key = key;
+    bt_ctx_load(bc);
+}
+
+/* ---- finding blocks ---- */
+
+static inline uint64_t lin_of(const struct bt_cpu *bc, uint64_t rip)
+{
+    return (bc->mode & M_CODE) == M_CODE64 ? rip : (uint32_t)(bc->c.s.seg[S_CS].base + rip);
+}
+
+static inline bool canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
+
+static uint32_t cpage_fast(struct bt_cpu *bc, uint64_t lin)
+{
+    uint32_t k = (uint32_t)(lin >> 12) & 1023;
+    if (bc->vcache[k].lin != (lin & ~0xfffull))
+        return 0;
+    uint32_t cur = bc->vcache[k].global ? bc->real_gctx : bc->real_ctx, cp = bc->vcache[k].cpage;
+    return bc->vcache[k].ctx == cur && bc->cells[cp].ctx == cur && bc->cpages[cp].lin == (lin & ~0xfffull) ? cp : 0;
+}
+
+/* A block that exists and is valid now, without any work; 0 otherwise. */
+static uint32_t find_fast(struct bt_cpu *bc, uint64_t rip)
+{
+    uint64_t lin = lin_of(bc, rip);
+    if (!canonical(lin))
+        return 0;
+    uint32_t cp = cpage_fast(bc, lin);
+    if (!cp)
+        return 0;
+    uint32_t b = bt_cpage_find_block(bc, cp, (uint16_t)(lin & 0xfff));
+    return b && bc->blocks[b].ind ? b : 0;
+}
+
+static void watch_code(struct bt_cpu *bc, uint64_t gpa, uint32_t lo, uint32_t hi)
+{
+    struct bt_vm *bv = bc->bv;
+    uint64_t pfn = gpa >> 12;
+    if (pfn >= bv->n_pfn)
+        return;
+    uint64_t mask = (hi - 1) >> 6 >= 63 ? ~0ull : (1ull << (((hi - 1) >> 6) + 1)) - 1;
+    mask &= ~((1ull << (lo >> 6)) - 1);
+    __atomic_fetch_or(&bv->code_cpus[pfn], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&bv->code_lines[pfn], mask, __ATOMIC_SEQ_CST);
+    uint8_t w = __atomic_load_n(&bv->write_cpus[pfn], __ATOMIC_SEQ_CST);
+    if (w & (1u << bc->c.index)) {
+        bt_tlb_drop_writes(bc, gpa & ~0xfffull, PAGE);
+        w &= (uint8_t) ~(1u << bc->c.index);
+    }
+    if (w)
+        bt_shoot_others(bc, 1, gpa & ~0xfffull, PAGE, w, true);
+}
+
+/* The block at s.rip, translated if need be. 0: c->fault. */
+static uint32_t find(struct bt_cpu *bc)
+{
+    for (;;) {
+        uint64_t rip = bc->c.s.rip, lin = lin_of(bc, rip), gpa;
+        if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip)) {
+            cpu_raise_code(&bc->c, X_GP, 0);
+            return 0;
+        }
+        if ((bc->mode & M_CODE) != M_CODE64 && !(bc->mode & M_CSFLAT) && rip > bc->c.s.seg[S_CS].limit) {
+            cpu_raise_code(&bc->c, X_GP, 0);
+            return 0;
+        }
+        uint32_t cp = cpage_fast(bc, lin);
+        uint8_t *host;
+        if (!cp) {
+            bool global;
+            if (bt_fetch_page(bc, lin, &gpa, &global, &host) < 0)
+                return 0;
+            cp = bt_cpage_get(bc, gpa, lin & ~0xfffull, global);
+            if (!cp) {
+                bt_cache_flush(bc);
+                continue;
+            }
+            uint32_t k = (uint32_t)(lin >> 12) & 1023;
+            bc->vcache[k].lin = lin & ~0xfffull;
+            bc->vcache[k].cpage = cp;
+            bc->vcache[k].global = global;
+            bc->vcache[k].ctx = global ? bc->real_gctx : bc->real_ctx;
+            bc->lin_filter[(lin >> 12) & 4095] = 1;
+        }
+        gpa = bc->cpages[cp].gpa;
+        uint16_t off = (uint16_t)(lin & 0xfff);
+        uint32_t b = bt_cpage_find_block(bc, cp, off);
+        if (b && bc->blocks[b].cross) {
+            uint64_t g2, lin2 = (lin & ~0xfffull) + PAGE;
+            bool gl;
+            uint8_t *h2;
+            if ((bc->mode & M_CODE) != M_CODE64)
+                lin2 = (uint32_t)lin2;
+            if (bt_fetch_page(bc, lin2, &g2, &gl, &h2) < 0)
+                return 0;
+            const uint8_t *want = (const uint8_t *)bc->blocks[b].cross_bytes;
+            unsigned have = PAGE - off;
+            bool same = true;
+            for (unsigned i = have; i < 15 && i < bc->blocks[b].len; i++)
+                same &= want[i] == h2[i - have];
+            if (!same) {
+                bt_block_drop(bc, b);
+                b = 0;
+            }
+        }
+        if (b)
+            return b;
+        host = bt_ram_ptr(bc, gpa, false);
+        if (!host) {
+            cpu_raise_code(&bc->c, X_GP, 0);
+            return 0;
+        }
+        watch_code(bc, gpa, off, off + 320 < (int)PAGE ? off + 320u : PAGE);
+        bt_fpu_out(bc);
+        b = bt_translate(bc, cp, rip, lin, host);
+        if (b == UINT32_MAX) {
+            bt_cache_flush(bc);
+            bt_ctx_load(bc);
+            continue;
+        }
+        if (!b)
+            return 0;
+        struct bt_cpage *p = &bc->cpages[cp];
+        bc->blocks[b].next = p->bucket[off >> 7];
+        p->bucket[off >> 7] = b;
+        return b;
+    }
+}
+
+unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
+{
+    struct bt_exit *x = &bc->exits[xi];
+    const struct bt_block *src = &bc->blocks[x->blk];
+    uint64_t rip = bc->cells[src->cpage].va + (uint64_t)x->delta;
+    if ((bc->mode & M_CODE) != M_CODE64)
+        rip = (uint32_t)rip;
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_SINGLE) && !src->dead) {
+        uint32_t b = find_fast(bc, rip);
+        if (b) {
+            bt_link(bc, xi, b);
+            bc->cur_blk = b;
+            bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
+            return 0;
+        }
+    }
+    bc->c.s.rip = rip;
+    bt_flags_in(bc);
+    return BTX_DISPATCH;
+}
+
+unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
+{
+    uint64_t rip = bc->scr_r10;
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_SINGLE)) {
+        uint32_t b = find_fast(bc, rip);
+        if (b) {
+            bt_jc_set(bc, rip, b);
+            bc->cur_blk = b;
+            bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
+            return 0;
+        }
+    }
+    bc->c.s.rip = rip;
+    bt_flags_in(bc);
+    return BTX_DISPATCH;
+}
+
+/* ---- events ---- */
+
+static int deliver(struct bt_cpu *bc)
+{
+    bc->st.exceptions++;
+    int r = cpu_deliver_fault(&bc->c);
+    bt_mode_update(bc);
+    return r;
+}
+
+static enum vcpu_exit run(struct bt_cpu *bc)
+{
+    struct vcpu *v = bc->v;
+    struct cpu_state *s = &bc->c.s;
+    for (;;) {
+        if (__atomic_load_n(&bc->exit_req, __ATOMIC_SEQ_CST)) {
+            __atomic_store_n(&bc->exit_req, 0, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_SEQ_CST);
+        }
+        uint32_t rq = atomic_load(&v->requests);
+        if (rq) {
+            if (rq & VR_VIEW) {
+                atomic_fetch_and(&v->requests, ~(uint32_t)VR_VIEW);
+                bc->view_stale = true;
+            }
+            if (rq & VR_TLB) {
+                atomic_fetch_and(&v->requests, ~(uint32_t)VR_TLB);
+                bt_shoot_serve(bc);
+            }
+            if (rq & VR_NMI) {
+                atomic_fetch_and(&v->requests, ~(uint32_t)VR_NMI);
+                s->nmi_pending = 1;
+            }
+            if (rq & VR_SMI) {
+                atomic_fetch_and(&v->requests, ~(uint32_t)VR_SMI);
+                s->smi_pending = 1;
+            }
+            if (rq & VR_INTR) {
+                atomic_fetch_and(&v->requests, ~(uint32_t)VR_INTR);
+                bc->intr_check = true;
+            }
+            if (rq & (VR_PARK | VR_INIT | VR_SIPI))
+                return VX_AGAIN;
+        }
+        if (bc->view_stale) {
+            bc->view_stale = false;
+            bt_fpu_out(bc);
+            bc->view = memmap_view(v->vm, s->smm);
+            bt_tlb_flush(bc, true);
+            bt_cache_flush(bc);
+            bt_ctx_load(bc);
+        }
+        if (s->run_state == CPU_SHUTDOWN)
+            return VX_SHUTDOWN;
+        if (s->run_state == CPU_WAIT_SIPI)
+            return VX_HALT;
+        bool shadow = s->intr_shadow && s->rip == bc->shadow_rip;
+        if (!shadow)
+            s->intr_shadow = 0;
+        if (bc->db_pending) {
+            bc->db_pending = false;
+            bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = bc->watch_dr6};
+            bc->watch_dr6 = 0;
+            if (deliver(bc) < 0)
+                return VX_SHUTDOWN;
+            continue;
+        }
+        if (s->smi_pending && !s->smm) {
+            s->smi_pending = 0;
+            s->run_state = CPU_RUNNING;
+            cpu_smi_enter(&bc->c);
+            bt_mode_update(bc);
+            bc->view_stale = true;
+            continue;
+        }
+        if (s->nmi_pending && !s->nmi_blocked && !shadow) {
+            s->nmi_pending = 0;
+            s->run_state = CPU_RUNNING;
+            if (cpu_deliver_external(&bc->c, X_NMI, true) < 0)
+                return VX_SHUTDOWN;
+            bt_mode_update(bc);
+            continue;
+        }
+        if (bc->intr_check && (s->rflags & FL_IF) && !shadow) {
+            bt_fpu_out(bc);
+            int vec = intr_take(v);
+            if (vec < 0) {
+                bc->intr_check = false;
+            } else {
+                s->run_state = CPU_RUNNING;
+                bc->st.interrupts++;
+                if (cpu_deliver_external(&bc->c, (uint8_t)vec, false) < 0)
+                    return VX_SHUTDOWN;
+                bt_mode_update(bc);
+                continue;
+            }
+        }
+        if (s->run_state == CPU_HALTED)
+            return VX_HALT;
+        if (bc->mode_dirty)
+            bt_mode_update(bc);
+        bool single = bc->mode & M_SINGLE, forced = false, tf = s->rflags & FL_TF;
+        if (shadow && !single && (bc->intr_check || s->nmi_pending)) {
+            forced = true;
+            bc->mode |= M_SINGLE;
+            bt_ctx_load(bc);
+        }
+        if (single && !(s->rflags & FL_RF)) { /* instruction breakpoints: faults, unless RF */
+            uint64_t lin = lin_of(bc, s->rip), hit = 0;
+            for (unsigned i = 0; i < 4; i++)
+                if (((s->dr7 >> (2 * i)) & 3) && ((s->dr7 >> (16 + 4 * i)) & 3) == 0 && s->dr[i] == lin)
+                    hit |= 1u << i;
+            if (hit) {
+                bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = hit};
+                if (deliver(bc) < 0)
+                    return VX_SHUTDOWN;
+                continue;
+            }
+        }
+        bc->c.next_rip = s->rip;
+        uint32_t b = find(bc);
+        if (!b) {
+            if (forced) {
+                bc->mode &= ~(uint32_t)M_SINGLE;
+                bt_ctx_load(bc);
+            }
+            if (deliver(bc) < 0)
+                return VX_SHUTDOWN;
+            continue;
+        }
+        if (shadow)
+            s->intr_shadow = 0;
+        uint64_t rip0 = s->rip;
+        if (s->rflags & FL_RF)
+            s->rflags &= ~(uint64_t)FL_RF;
+        bt_fpu_in(bc);
+        bt_flags_out(bc);
+        bc->cur_blk = b;
+        unsigned x = bt_enter(bc, (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code);
+        if (forced && (bc->mode & M_SINGLE)) {
+            bc->mode_dirty = true;
+            bc->mode = ~0u; /* so that the update below sees a change */
+            bt_mode_update(bc);
+        }
+        switch (x) {
+        case BTX_FAULT:
+            if (deliver(bc) < 0)
+                return VX_SHUTDOWN;
+            break;
+        case BTX_RETURN:
+            if (s->run_state == CPU_SHUTDOWN)
+                return VX_SHUTDOWN;
+            break;
+        default:
+            if (tf && single && !(s->intr_shadow == 2) && (s->rip != rip0 || !bc->string_again)) {
+                bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 14};
+                if (!bc->no_step && deliver(bc) < 0)
+                    return VX_SHUTDOWN;
+            }
+            bc->no_step = false;
+            break;
+        }
+    }
+}
+
+enum vcpu_exit bt_run(struct vcpu *v)
+{
+    struct bt_cpu *bc = v->be;
+    pthread_mutex_lock(&bc->shoot.lock);
+    bc->in_run = true;
+    pthread_mutex_unlock(&bc->shoot.lock);
+    bt_shoot_serve(bc);
+    bt_mode_update(bc);
+    enum vcpu_exit x = run(bc);
+    bt_fpu_out(bc);
+    if (x == VX_SHUTDOWN)
+        bc->c.s.run_state = CPU_SHUTDOWN;
+    pthread_mutex_lock(&bc->shoot.lock);
+    bc->in_run = false;
+    pthread_mutex_unlock(&bc->shoot.lock);
+    bt_shoot_serve(bc);
+    return x;
+}
+
+/* Does the access hit a data breakpoint? Notes the trap that follows the instruction. */
+int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc)
+{
+    uint64_t d = bc->c.s.dr7, hit = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned rw = (d >> (16 + 4 * i)) & 3, len = (d >> (18 + 4 * i)) & 3;
+        if (!((d >> (2 * i)) & 3) || rw == 0 || rw == 2 || (rw == 1 && !(acc & ACC_W)))
+            continue;
+        uint64_t n = len == 0 ? 1 : len == 1 ? 2 : len == 2 ? 8 : 4, a = bc->c.s.dr[i] & ~(n - 1);
+        if (lin < a + n && a < lin + size)
+            hit |= 1u << i;
+    }
+    if (!hit)
+        return 0;
+    bc->watch_hit = true;
+    bc->watch_dr6 |= hit;
+    return 1;
+}

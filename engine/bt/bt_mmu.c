@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory as translated code sees it: the software TLB, what happens on a miss, and who must hear of a write.
+ *
+ * A miss ends in one of four ways: the page is plain RAM (the entry is filled, the instruction runs on the host pointer); RAM that holds
+ * translated code or is watched (it runs on the host pointer, then bt_slow_post tells everybody); MMIO, ROM or two pages (it runs on a
+ * bounce buffer that bt_slow_post writes back); or a fault.
+ */
+#include "bt/bt_private.h"
+
+#include "bt/bt_emit.h"
+#include "core/clock.h"
+
+#define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) + 1) & 0xffff) << 12))
+
+void bt_tlb_init(struct bt_cpu *bc)
+{
+    for (unsigned m = 0; m < 3; m++)
+        for (uint32_t i = 0; i < TLB_N; i++)
+            bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = NEVER(i);
+    bc->n_fill = 0;
+    bc->fill_over = false;
+}
+
+void bt_tlb_flush(struct bt_cpu *bc, bool global)
+{
+    if (bc->fill_over) {
+        bt_tlb_init(bc);
+        return;
+    }
+    uint32_t keep = 0;
+    for (uint32_t k = 0; k < bc->n_fill; k++) {
+        uint32_t f = bc->fill[k], m = (f >> 16) & 3, i = f & 0xffff;
+        if ((f & 0x80000000u) && !global) {
+            bc->fill[keep++] = f;
+            continue;
+        }
+        bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = NEVER(i);
+    }
+    bc->n_fill = keep;
+}
+
+void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
+{
+    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint64_t ntag = -(lin & ~0xfffull);
+    for (unsigned m = 0; m < 3; m++) {
+        if (bc->tlb[m].rtag[i] == ntag)
+            bc->tlb[m].rtag[i] = NEVER(i);
+        if (bc->tlb[m].wtag[i] == ntag)
+            bc->tlb[m].wtag[i] = NEVER(i);
+    }
+}
+
+/* Removes write entries for guest-physical [gpa, gpa+len). */
+void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
+{
+    uint8_t *lo = bt_ram_ptr(bc, gpa, false);
+    if (bc->fill_over || !lo) {
+        bt_tlb_init(bc);
+        return;
+    }
+    uint64_t h = (uint64_t)(uintptr_t)lo & ~0xfffull;
+    for (uint32_t k = 0; k < bc->n_fill; k++) {
+        uint32_t f = bc->fill[k], m = (f >> 16) & 3, i = f & 0xffff;
+        if (bc->tlb[m].host[i] >= h && bc->tlb[m].host[i] < h + len)
+            bc->tlb[m].wtag[i] = NEVER(i);
+    }
+    uint64_t pfn = gpa >> 12;
+    if (len <= PAGE && pfn < bc->bv->n_pfn)
+        __atomic_fetch_and(&bc->bv->write_cpus[pfn], (uint8_t) ~(1u << bc->c.index), __ATOMIC_SEQ_CST);
+}
+
+const struct memrange *bt_view_find(struct bt_cpu *bc, uint64_t gpa)
+{
+    const struct memview *v = bc->view;
+    size_t lo = 0, hi = v->n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (v->r[mid].base + v->r[mid].size <= gpa)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < v->n && v->r[lo].base <= gpa ? &v->r[lo] : NULL;
+}
+
+static uint64_t a20(struct bt_cpu *bc, uint64_t gpa)
+{
+    (void)bc;
+    return gpa;
+}
+
+/* Host pointer of RAM (for reads also ROM), or NULL. */
+uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write)
+{
+    const struct memrange *r = bt_view_find(bc, gpa);
+    if (!r || r->mr->kind == MR_MMIO || (write && r->mr->kind != MR_RAM))
+        return NULL;
+    return r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base);
+}
+
+static void mark_dirty(const struct memrange *r, uint64_t gpa)
+{
+    unsigned long *d = r->mr->blk->dirty;
+    if (!d)
+        return;
+    uint64_t page = (r->mr->blk_off + r->mr_off + (gpa - r->base)) >> 12;
+    unsigned long bit = 1ul << (page & 63);
+    if (!(__atomic_load_n(&d[page >> 6], __ATOMIC_RELAXED) & bit))
+        __atomic_fetch_or(&d[page >> 6], bit, __ATOMIC_SEQ_CST);
+}
+
+static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, bool rd, bool wr, bool global)
+{
+    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint64_t ntag = -(lin & ~0xfffull);
+    uint64_t page = (uint64_t)(uintptr_t)host & ~0xfffull;
+    bool same = bc->tlb[m].host[i] == page;
+    if (bc->tlb[m].rtag[i] != ntag || !same)
+        bc->tlb[m].rtag[i] = rd ? ntag : NEVER(i);
+    else if (rd)
+        bc->tlb[m].rtag[i] = ntag;
+    if (wr)
+        bc->tlb[m].wtag[i] = ntag;
+    else if (bc->tlb[m].wtag[i] != ntag || !same)
+        bc->tlb[m].wtag[i] = NEVER(i);
+    bc->tlb[m].host[i] = page;
+    if (bc->n_fill < sizeof bc->fill / sizeof bc->fill[0])
+        bc->fill[bc->n_fill++] = i | m << 16 | (global ? 0x80000000u : 0);
+    else
+        bc->fill_over = true;
+    bc->st.tlb_fills++;
+}
+
+/* One page of an access. 0: *host (NULL: go through the bus at *gpa); *watch: run on host, then tell. -1: fault. */
+static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa, bool *watch)
+{
+    struct cpu_walk w;
+    *watch = false;
+    if (cpu_walk(&bc->c, lin, acc, &w) < 0)
+        return -1;
+    uint64_t a = a20(bc, w.gpa);
+    *gpa = a;
+    const struct memrange *r = bt_view_find(bc, a);
+    bool wr = acc & ACC_W;
+    if (!r || r->mr->kind == MR_MMIO || (wr && r->mr->kind != MR_RAM)) {
+        *host = NULL;
+        return 0;
+    }
+    uint8_t *h = r->mr->blk->host + r->mr->blk_off + r->mr_off + (a - r->base);
+    *host = h;
+    unsigned m = acc & ACC_USER ? 1 : bc->c.cpl < 3 && MMU_OF(bc->mode) == 2 ? 2 : 0;
+    uint64_t pfn = a >> 12;
+    bool can_wr = r->mr->kind == MR_RAM && w.dirty && (wr || (w.writable && (bc->c.s.cr0 & CR0_WP || acc & ACC_USER)));
+    if (bc->dr_watch) { /* a data breakpoint may be on the page */
+        for (unsigned i = 0; i < 4; i++)
+            if ((bc->c.s.dr7 >> (2 * i)) & 3 && ((bc->c.s.dr[i] ^ lin) & ~0xfffull) == 0)
+                *watch = true;
+    }
+    if (can_wr && pfn < bc->bv->n_pfn) {
+        __atomic_fetch_or(&bc->bv->write_cpus[pfn], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&bc->bv->code_lines[pfn], __ATOMIC_SEQ_CST)) {
+            can_wr = false;
+            if (wr)
+                *watch = true;
+        }
+    }
+    if (r->mr->track_dirty) {
+        if (wr)
+            mark_dirty(r, a);
+        else
+            can_wr = false;
+    }
+    if (!bc->dr_watch || !*watch) {
+        bool smap_ok = true;
+        (void)smap_ok;
+        fill(bc, m, lin, h, true, can_wr, w.global);
+    }
+    return 0;
+}
+
+/* A write to bytes of a page that may hold code: drop it on every vCPU. */
+void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
+{
+    struct bt_vm *bv = bc->bv;
+    for (uint64_t p = gpa >> 12; p <= (gpa + len - 1) >> 12; p++) {
+        if (p >= bv->n_pfn)
+            continue;
+        uint64_t lines = __atomic_load_n(&bv->code_lines[p], __ATOMIC_SEQ_CST);
+        if (!lines)
+            continue;
+        uint64_t lo = p == gpa >> 12 ? gpa & 0xfff : 0, hi = p == (gpa + len - 1) >> 12 ? (gpa + len - 1) & 0xfff : 0xfff;
+        uint64_t mask = (hi >> 6 == 63 ? ~0ull : (1ull << ((hi >> 6) + 1)) - 1) & ~((1ull << (lo >> 6)) - 1);
+        if (!(lines & mask))
+            continue;
+        uint8_t who = __atomic_load_n(&bv->code_cpus[p], __ATOMIC_SEQ_CST);
+        uint64_t a = (p << 12) + lo, n = hi - lo + 1;
+        if (who & (1u << bc->c.index))
+            bt_drop_lines(bc, a, n);
+        who &= (uint8_t) ~(1u << bc->c.index);
+        if (who)
+            bt_shoot_others(bc, 2, a, n, who, true);
+    }
+}
+
+int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa)
+{
+    struct bt_cpu *bc = CPU2BT(c);
+    unsigned m = acc & ACC_USER ? 1 : c->cpl < 3 && MMU_OF(bc->mode) == 2 ? 2 : 0;
+    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint64_t ntag = -(lin & ~0xfffull);
+    if (!(acc & ACC_X) && (acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == ntag) {
+        *host = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] + (lin & 0xfff));
+        return 0;
+    }
+    bool watch;
+    if (page_access(bc, lin, acc, host, gpa, &watch) < 0)
+        return -1;
+    if (watch)
+        *host = NULL;
+    return 0;
+}
+
+void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n)
+{
+    struct bt_cpu *bc = CPU2BT(c);
+    uint8_t *h = bt_ram_ptr(bc, gpa, false);
+    if (h) {
+        cpu_copy(buf, h, n);
+        return;
+    }
+    bt_fpu_out(bc);
+    while (n) {
+        unsigned k = n >= 8 && !(gpa & 7) ? 8 : n >= 4 && !(gpa & 3) ? 4 : n >= 2 && !(gpa & 1) ? 2 : 1;
+        if (n == 4 || n == 2 || n == 8)
+            k = n;
+        uint64_t v = bus_read(bc->v, false, gpa, k);
+        cpu_copy(buf, &v, k);
+        buf = (uint8_t *)buf + k;
+        gpa += k;
+        n -= k;
+    }
+}
+
+void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n)
+{
+    struct bt_cpu *bc = CPU2BT(c);
+    const struct memrange *r = bt_view_find(bc, gpa);
+    if (r && r->mr->kind == MR_RAM) {
+        cpu_copy(r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base), buf, n);
+        if (r->mr->track_dirty)
+            mark_dirty(r, gpa);
+        bt_code_written_local(bc, gpa, n);
+        return;
+    }
+    if (r && r->mr->kind == MR_ROM)
+        return;
+    bt_fpu_out(bc);
+    while (n) {
+        unsigned k = n >= 8 && !(gpa & 7) ? 8 : n >= 4 && !(gpa & 3) ? 4 : n >= 2 && !(gpa & 1) ? 2 : 1;
+        if (n == 4 || n == 2 || n == 8)
+            k = n;
+        uint64_t v = 0;
+        cpu_copy(&v, buf, k);
+        bus_write(bc->v, false, gpa, k, v);
+        buf = (const uint8_t *)buf + k;
+        gpa += k;
+        n -= k;
+    }
+}
+
+/* The thunk of a site: its op region, then bt_slow_post. 0: no room. */
+static uint32_t thunk(struct bt_cpu *bc, uint32_t idx)
+{
+    struct bt_site *s = &bc->sites[idx];
+    if (s->thunk)
+        return s->thunk;
+    if (bc->code_used + 512 > CODE_SIZE || bc->n_blocks + 2 > MAX_BLOCKS)
+        return 0;
+    bc->code_used = (bc->code_used + 15) & ~15u;
+    struct em e = {bc->code_rw + bc->code_used};
+    s->thunk = bc->code_used;
+    cpu_copy(e.p, bc->code_rw + s->op, s->oplen);
+    e.p += s->oplen;
+    e2(&e, 0x41, 0xbb);
+    e4(&e, idx);
+    e_fix(e_jmp32(&e), bc->code_rw + bc->tr_post);
+    bc->code_used = (uint32_t)(e.p - bc->code_rw);
+    /* In the order of addresses a pseudo block, so that a host fault or a kick inside finds the real one. */
+    bc->blocks[bc->n_blocks++] = (struct bt_block){.code = s->thunk, .end = bc->code_used, .tramp_target = s->blk, .cpage = bc->blocks[s->blk].cpage,
+                                                   .off = s->off, .dead = 2};
+    return s->thunk;
+}
+
+static void set_rip(struct bt_cpu *bc, uint32_t blk, uint16_t off, uint8_t len)
+{
+    uint64_t va = bc->cells[bc->blocks[blk].cpage].va + off;
+    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    bc->c.s.rip = m64 ? va : (uint32_t)va;
+    va += len;
+    bc->c.next_rip = m64 ? va : (uint32_t)va;
+}
+
+unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
+{
+    uint32_t idx = arg & 0x3fffffff;
+    struct bt_site *s = &bc->sites[idx];
+    bc->cur_blk = s->blk;
+    bc->st.slow_accesses++;
+    set_rip(bc, s->blk, s->off, s->ilen);
+    if (s->flags & SITE_FLSLOT)
+        bc->hflags = (uint16_t)bc->flslot;
+    bt_flags_in(bc);
+    uint64_t lin = bc->scr_r10;
+    unsigned size = s->size, acc = s->acc & (ACC_R | ACC_W);
+    if (acc & ACC_W)
+        acc = ACC_W;
+    if (arg & 0x40000000) {
+        cpu_raise_code(&bc->c, X_AC, 0);
+        return BTX_FAULT;
+    }
+    if (arg & 0x80000000u) {
+        if (cpu_seg_check(&bc->c, s->seg, lin, size, acc, &lin) < 0)
+            return BTX_FAULT;
+    }
+    if ((bc->mode & M_CODE) == M_CODE64) {
+        if ((uint64_t)((int64_t)(lin << 16) >> 16) != lin || (uint64_t)((int64_t)((lin + size - 1) << 16) >> 16) != lin + size - 1) {
+            cpu_raise_code(&bc->c, s->seg == S_SS ? X_SS : X_GP, 0);
+            return BTX_FAULT;
+        }
+    }
+    if (CPL_OF(bc->mode) == 3)
+        acc |= ACC_USER;
+    unsigned n0 = PAGE - (unsigned)(lin & 0xfff);
+    uint8_t *h0, *h1 = NULL;
+    uint64_t g0, g1 = 0;
+    bool w0, w1 = false;
+    if (page_access(bc, lin, acc, &h0, &g0, &w0) < 0)
+        return BTX_FAULT;
+    if (bc->dr_watch && bt_watch_check(bc, lin, size, acc))
+        w0 = true;
+    if (n0 >= size) {
+        if (h0 && !w0) {
+            bc->ret_r10 = (uint64_t)(uintptr_t)h0 & 0xfff;
+            bc->ret_r11 = (uint64_t)(uintptr_t)h0 & ~0xfffull;
+            bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + s->op;
+            return 0;
+        }
+        n0 = size;
+    } else {
+        uint64_t lin2 = lin + n0;
+        if ((bc->mode & M_CODE) != M_CODE64)
+            lin2 &= 0xffffffff;
+        if (page_access(bc, lin2, acc, &h1, &g1, &w1) < 0)
+            return BTX_FAULT;
+        (void)w1;
+        /* the first page's translation may have been dropped by the second's walk only in the TLB, never in memory */
+    }
+    uint32_t th = thunk(bc, idx);
+    if (!th) { /* cache full: start again with an empty one */
+        bc->code_used = CODE_SIZE;
+        return BTX_DISPATCH;
+    }
+    bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + th;
+    bc->bnc.size = (uint16_t)size;
+    bc->bnc.n0 = n0;
+    bc->bnc.host[0] = h0;
+    bc->bnc.host[1] = h1;
+    bc->bnc.gpa[0] = g0;
+    bc->bnc.gpa[1] = g1;
+    bc->bnc.acc = (uint8_t)acc;
+    bc->bnc.direct = n0 == size && h0;
+    if (bc->bnc.direct) {
+        bc->ret_r10 = (uint64_t)(uintptr_t)h0;
+        bc->ret_r11 = 0;
+        return 0;
+    }
+    /* Keep the offset in the line, so that alignment checks of the instruction see what the guest sees. */
+    uint8_t *d = bc->bnc.data + (lin & 63);
+    bc->ret_r10 = (uint64_t)(uintptr_t)d;
+    bc->ret_r11 = 0;
+    if (!(s->flags & SITE_WONLY)) {
+        if (h0)
+            cpu_copy(d, h0, n0);
+        else
+            bt_phys_read(&bc->c, g0, d, n0);
+        if (size > n0) {
+            if (h1)
+                cpu_copy(d + n0, h1, size - n0);
+            else
+                bt_phys_read(&bc->c, g1, d + n0, size - n0);
+        }
+        bt_fpu_in(bc);
+    }
+    return 0;
+}
+
+/* The current block is being run and has just been dropped: leave it at the next guest instruction. */
+static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
+{
+    struct bt_block *b = &bc->blocks[blk];
+    uint32_t start = b->ind ? b->ind : b->code;
+    for (unsigned i = 0; i < b->n_map; i++) {
+        if (bc->maps[b->map + i].off <= off)
+            continue;
+        if (bc->code_used + 64 > CODE_SIZE || bc->n_blocks + 2 > MAX_BLOCKS)
+            return;
+        bc->code_used = (bc->code_used + 15) & ~15u;
+        struct em e = {bc->code_rw + bc->code_used};
+        uint64_t rip = bc->cells[b->cpage].va + bc->maps[b->map + i].off;
+        if ((bc->mode & M_CODE) != M_CODE64)
+            rip = (uint32_t)rip;
+        uint32_t at = bc->code_used;
+        e_movi(&e, 10, rip);
+        e_fix(e_jmp32(&e), bc->code_rw + bc->tr_indirect);
+        bc->code_used = (uint32_t)(e.p - bc->code_rw);
+        bc->blocks[bc->n_blocks++] = (struct bt_block){.code = at, .end = bc->code_used, .tramp_target = blk, .cpage = b->cpage, .off = off, .dead = 2};
+        struct em j = {bc->code_rw + start + bc->maps[b->map + i].host};
+        e_fix(e_jmp32(&j), bc->code_rw + at);
+        return;
+    }
+}
+
+unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
+{
+    struct bt_site *s = &bc->sites[idx];
+    bc->cur_blk = s->blk;
+    bc->ret_r10 = bc->scr_r10;
+    bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + s->op + s->oplen;
+    unsigned size = bc->bnc.size, n0 = bc->bnc.n0;
+    if (bc->bnc.acc & ACC_W) {
+        uint16_t hf = bc->hflags;
+        if (bc->bnc.direct) {
+            bt_code_written_local(bc, bc->bnc.gpa[0], size);
+        } else {
+            uint64_t lo = bc->bnc.gpa[0] & 63;
+            uint8_t *d = bc->bnc.data + lo;
+            if (bc->bnc.host[0]) {
+                bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
+            } else {
+                bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
+            }
+            if (size > n0)
+                bt_phys_write(&bc->c, bc->bnc.gpa[1], d + n0, size - n0);
+            bt_fpu_in(bc);
+        }
+        bc->hflags = hf;
+    }
+    if (bc->watch_hit) {
+        bc->watch_hit = false;
+        bc->db_pending = true;
+        bc->exit_req = 1;
+        leave_dead_block(bc, s->blk, s->off);
+        bt_block_drop(bc, s->blk);
+    }
+    if (bc->blocks[s->blk].dead)
+        leave_dead_block(bc, s->blk, s->off);
+    return 0;
+}
+
+/* For the translator: the page at lin for execution. -1: fault. MMIO cannot be executed: *host = NULL gives #GP at the caller. */
+int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, uint8_t **host)
+{
+    struct cpu_walk w;
+    if (cpu_walk(&bc->c, lin, ACC_X | (bc->c.cpl == 3 ? ACC_USER : 0), &w) < 0)
+        return -1;
+    *gpa = a20(bc, w.gpa) & ~0xfffull;
+    *global = w.global && (bc->c.s.cr4 & CR4_PGE) && (bc->c.s.cr0 & CR0_PG);
+    *host = bt_ram_ptr(bc, *gpa, false);
+    if (!*host) {
+        bc->c.ops->guest_error(&bc->c, "Code fetch outside memory", *gpa, lin);
+        return cpu_raise_code(&bc->c, X_GP, 0);
+    }
+    return 0;
+}
+
+/* ---- between vCPUs ---- */
+
+static void shoot_do(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len)
+{
+    if (kind == 1)
+        bt_tlb_drop_writes(bc, gpa, len);
+    else
+        bt_drop_lines(bc, gpa, len);
+}
+
+/* Work for other vCPUs: kind 1 removes write-TLB entries, 2 drops code. With wait it has been done on return. */
+void bt_shoot_others(struct bt_cpu *self, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait)
+{
+    struct bt_vm *bv = self->bv;
+    for (unsigned i = 0; i < bv->n; i++) {
+        struct bt_cpu *t = bv->cpu[i];
+        if (t == self || !(mask & (1u << i)))
+            continue;
+        pthread_mutex_lock(&t->shoot.lock);
+        if (!t->in_run) {
+            shoot_do(t, kind, gpa, len);
+            pthread_mutex_unlock(&t->shoot.lock);
+            continue;
+        }
+        if (t->shoot.n == SHOOT_N) {
+            t->shoot.all_code = t->shoot.all_tlb = true;
+        } else {
+            t->shoot.q[t->shoot.n].kind = kind;
+            t->shoot.q[t->shoot.n].gpa = gpa;
+            t->shoot.q[t->shoot.n++].len = len;
+        }
+        uint64_t ticket = ++t->shoot.posted;
+        pthread_mutex_unlock(&t->shoot.lock);
+        vcpu_request(t->v, VR_TLB);
+        while (wait && atomic_load(&t->shoot.done) < ticket) {
+            bt_shoot_serve(self);
+            __builtin_ia32_pause();
+        }
+    }
+}
+
+/* [vcpu] Does the work queued for this vCPU. */
+void bt_shoot_serve(struct bt_cpu *bc)
+{
+    if (atomic_load_explicit(&bc->shoot.posted, memory_order_relaxed) == atomic_load_explicit(&bc->shoot.done, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&bc->shoot.lock);
+    if (bc->shoot.all_tlb)
+        bt_tlb_init(bc);
+    if (bc->shoot.all_code)
+        for (uint32_t b = 1; b < bc->n_blocks; b++)
+            if (!bc->blocks[b].tramp_target)
+                bt_block_drop(bc, b);
+    for (unsigned i = 0; i < bc->shoot.n; i++)
+        shoot_do(bc, bc->shoot.q[i].kind, bc->shoot.q[i].gpa, bc->shoot.q[i].len);
+    bc->shoot.n = 0;
+    bc->shoot.all_code = bc->shoot.all_tlb = false;
+    atomic_store(&bc->shoot.done, bc->shoot.posted);
+    pthread_mutex_unlock(&bc->shoot.lock);
+}

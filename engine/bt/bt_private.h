@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the translator. One struct bt_cpu per vCPU with a code cache of its own: no lock is needed to look up, link or drop a
+ * block. What vCPUs share is per guest page (struct bt_vm): which cache lines hold translated code, and who may write the page.
+ *
+ * Invariants
+ *  I1  A block translates guest instructions of one page and one mode word (enum bt_mode); it runs only while that mode holds.
+ *  I2  A code page (struct bt_cpage) is (guest-physical page, mode, ...) with the virtual address it is bound to. Its blocks run only when
+ *      cell.ctx equals the current ctx (gctx for global pages): that number changes when a translation may have changed. Jumps inside
+ *      a page need no check; jumps between pages go through a trampoline or a prologue that compares.
+ *  I3  A write-TLB entry for a page exists only while no vCPU has translated code from it.
+ *  I4  While translated code runs, the guest's vector state is in the host registers; C code here uses general registers only, and
+ *      bt_fpu_out() comes before any call to the outside.
+ */
+#ifndef LODGE_BT_PRIVATE_H
+#define LODGE_BT_PRIVATE_H
+
+#include "cpu/nolibc.h"
+
+#include <Zydis/Zydis.h>
+#include <pthread.h>
+
+#include "bt/bt.h"
+#include "bt/bt_layout.h"
+#include "core/irq.h"
+#include "core/vcpu.h"
+#include "cpu/cpu.h"
+
+#define PAGE 4096u
+#define TLB_N 65536u
+#define JC_N 65536u
+#define CELL_N 65536u
+#define CODE_SIZE (96u << 20)
+#define MAX_BLOCKS (1u << 20)
+#define MAX_EXITS (2u << 20)
+#define MAX_SITES (3u << 20)
+#define MAX_RECS (1u << 20)
+#define BLOCK_INSNS 48
+
+/* The mode word. */
+enum bt_mode {
+    M_CODE16 = 0,
+    M_CODE32 = 1,
+    M_CODE64 = 2,
+    M_CODE = 3,
+    M_SS32 = 4,
+    M_CPL = 3 << 3,
+    M_PE = 1 << 5,
+    M_VM86 = 1 << 6,
+    M_FLAT = 1 << 7,   /* DS, ES and SS: base 0, limit 4 GiB, writable */
+    M_CSFLAT = 1 << 8, /* CS: base 0, limit 4 GiB */
+    M_FPU = 1 << 10,   /* x87/MMX instructions do not fault: CR0.EM = TS = 0 */
+    M_SSE = 1 << 11,
+    M_AVX = 1 << 12,
+    M_AVX512 = 1 << 13,
+    M_MMU = 3 << 14, /* TLB: 0 supervisor, 1 user, 2 supervisor that may touch user pages (SMAP and AC) */
+    M_FSBIG = 1 << 16,
+    M_GSBIG = 1 << 17, /* base anything, limit 4 GiB, writable */
+    M_ALIGN = 1 << 18, /* alignment checks: CR0.AM, RFLAGS.AC, CPL 3 */
+    M_SINGLE = 1 << 19, /* one instruction a block: single step, interrupt shadow, breakpoints */
+    M_XCR = 1 << 20,    /* the guest's XCR0 is what the host has */
+    M_LM = 1 << 21,
+};
+#define MMU_OF(m) (((m)&M_MMU) >> 14)
+#define CPL_OF(m) (((m)&M_CPL) >> 3)
+
+struct bt_cell { /* reached from translated code as gs:[cells + 16 * i] */
+    uint32_t ctx, negctx;
+    uint64_t va; /* what rip is at page offset 0 */
+};
+
+struct bt_block {
+    uint32_t code;      /* offset of the main entry in the cache */
+    uint32_t ind;       /* offset of the entry for indirect jumps; 0 = none (may only be entered by the dispatcher) */
+    uint32_t end;       /* code end */
+    uint32_t cpage;
+    uint32_t next;      /* in its code page's bucket */
+    uint32_t exits;     /* first exit */
+    uint32_t incoming;  /* list of exits that are linked to us */
+    uint32_t map;       /* first entry in the pc map */
+    uint32_t tramp_target; /* a trampoline, not a block: the block it leads to */
+    uint16_t off, len;  /* page offset and length in bytes */
+    uint16_t n_map;
+    uint8_t n_exits, dead, flags_dead, cross;
+    uint64_t gpa2; /* cross: the second page */
+    uint64_t cross_bytes[2];
+};
+
+struct bt_exit {
+    uint32_t patch, stub; /* rel32 to patch; the unlinked stub */
+    uint32_t blk;         /* source block */
+    uint32_t target;      /* linked to; 0 = not */
+    uint32_t prev, next;  /* the target's incoming list */
+    int64_t delta;        /* target rip - va of the source page */
+};
+
+struct bt_cpage {
+    uint64_t gpa;   /* page */
+    uint64_t key;   /* cs_base ^ limit hash for non-flat code */
+    uint64_t lin;   /* linear page it is bound to */
+    uint32_t mode;
+    uint32_t next;  /* hash chain */
+    bool global, fixed, dead;
+    uint32_t bucket[32];
+};
+
+/* A place where translated code touches memory. */
+struct bt_site {
+    uint32_t op;  /* code offset of the op region: position-independent, uses [r10 + r11] */
+    uint32_t thunk; /* copy of the op region that ends in bt_stub_post; 0 = none yet */
+    uint32_t blk;
+    uint16_t size, off;
+    uint8_t oplen, acc, seg, ilen, flags;
+};
+enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4 };
+
+enum bt_callout {
+    CO_NONE,
+#define CO(x) CO_##x,
+#include "bt/callouts.def"
+#undef CO
+};
+struct bt_rec {
+    uint8_t op, opsize, asize, seg, reg, rm, ilen, rep; /* rm: register, or 0xff = memory (offset in r10) */
+    uint16_t off;
+    uint8_t rip_rel, aux;
+    uint32_t blk, ret;
+    int64_t imm;
+};
+
+struct bt_map {
+    uint16_t host; /* from the block's code start, in bytes / 1 */
+    uint16_t off;  /* page offset of the guest instruction */
+};
+
+struct bt_vm {
+    struct vm *vm;
+    struct cpu_features feat;
+    uint64_t n_pfn;
+    _Atomic uint64_t *code_lines; /* per guest page: 64-byte lines that hold translated code, of any vCPU */
+    _Atomic uint8_t *code_cpus;   /* vCPUs that have code from the page */
+    _Atomic uint8_t *write_cpus;  /* vCPUs that may have a write-TLB entry */
+    unsigned n;
+    struct bt_cpu *cpu[32];
+    pthread_mutex_t split_lock;
+    uint64_t host_xcr0;
+    struct {
+        unsigned size, off;
+        bool align64;
+    } comp[64]; /* XSAVE components of the host: CPUID.0Dh */
+};
+
+#define SHOOT_N 64
+struct bt_shoot {
+    pthread_mutex_t lock;
+    unsigned n;
+    bool all_code, all_tlb;
+    struct {
+        uint8_t kind; /* 1: drop write entries of page, 2: code written */
+        uint64_t gpa, len;
+    } q[SHOOT_N];
+    _Atomic uint64_t posted, done;
+};
+
+struct bt_cpu {
+    struct cpu c; /* first: gs:[0] is s.gpr[0] */
+    uint8_t pad0[BT_HOT - sizeof(struct cpu)];
+    struct bt_cpu *self;
+    uint64_t host_rsp, resume_ip, ret_r10, ret_r11;
+    uint16_t hflags; /* AL = OF, AH = SF ZF AF PF CF, as LAHF gives */
+    uint8_t df;
+    uint8_t pad1[5];
+    uint64_t t0, t1, t2, t3, scr_r10;
+    uint32_t ctx, gctx, exit_req, mode;
+    uint64_t himask, flslot, rax_save;
+    int64_t lim_r[6], lim_w[6];
+    int64_t tsc_off;
+    uint64_t bitmask[3]; /* 15, 31, 63 */
+    /* ---- not reached from assembly ---- */
+    struct vcpu *v;
+    struct bt_vm *bv;
+    uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
+    bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
+    _Atomic bool in_run;
+    uint64_t shadow_rip;
+    uint8_t lin_filter[4096]; /* linear pages that may be bound to code */
+    uint64_t cs_key;
+    const struct memview *view;
+    struct {
+        uint64_t key;
+        uint32_t mode, ctx, gctx;
+    } ctxcache[64];
+    struct {
+        uint64_t lin;
+        uint32_t ctx, cpage;
+        bool global;
+    } vcache[1024];
+    /* code cache */
+    uint8_t *code_rw, *code_rx;
+    uint32_t code_used;
+    uint32_t tr_mem, tr_post, tr_callout, tr_link, tr_indirect; /* trampolines to the stubs, at the cache's start */
+    struct bt_block *blocks;
+    struct bt_exit *exits;
+    struct bt_site *sites;
+    struct bt_rec *recs;
+    struct bt_map *maps;
+    struct bt_cpage *cpages;
+    uint32_t n_blocks, n_exits, n_sites, n_recs, n_maps, n_cpages;
+    uint32_t cpage_hash[16384];
+    /* bounce of an access that has no host pointer */
+    struct {
+        bool direct;
+        uint16_t size;
+        uint8_t acc;
+        uint32_t site;
+        uint64_t lin, gpa[2];
+        uint8_t *host[2];
+        unsigned n0;
+        uint8_t data[4096 + 64] __attribute__((aligned(64)));
+    } bnc;
+    /* TLB fill log, so that a flush costs what was filled */
+    uint32_t n_fill;
+    uint32_t fill[16384];
+    bool fill_over;
+    uint64_t last_tlb_page;
+    struct bt_shoot shoot;
+    uint64_t dr_watch; /* data breakpoints are on */
+    bool db_pending;
+    pthread_t thread;
+    struct bt_stats st;
+    ZydisDecoder dec[3];
+    void *altstack;
+    uint8_t exc_nest;
+    bool watch_hit;
+    uint64_t watch_dr6;
+    struct bt_tr *tr;
+    struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
+    struct {
+        uint64_t negva, host;
+    } jc[JC_N] __attribute__((aligned(4096)));
+    struct {
+        uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
+        uint64_t host[TLB_N];              /* host address of the page */
+    } tlb[3] __attribute__((aligned(4096)));
+};
+
+#define CPU2BT(cpu) ((struct bt_cpu *)(cpu))
+
+/* bt_stubs.S */
+unsigned bt_enter(struct bt_cpu *bc, uint64_t host_ip);
+extern char bt_stub_mem[], bt_stub_post[], bt_stub_callout[], bt_stub_link[], bt_stub_indirect[], bt_stub_fault[], bt_resume_begin[],
+    bt_resume_end[];
+
+/* bt_cache.c */
+int bt_cache_init(struct bt_cpu *bc, struct err *e);
+void bt_cache_fini(struct bt_cpu *bc);
+void bt_cache_flush(struct bt_cpu *bc);
+struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx);
+void bt_unlink_out(struct bt_cpu *bc, uint32_t blk);
+void bt_unlink_current(struct bt_cpu *bc);
+void bt_link(struct bt_cpu *bc, uint32_t exit, uint32_t target);
+void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
+void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
+uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
+uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
+void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);
+uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip);
+
+/* bt_translate.c: returns the block index, or 0 with c->fault set. Vector state must be out. */
+uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page);
+struct bt_tr *bt_tr_new(void);
+
+/* bt_mmu.c */
+void bt_tlb_init(struct bt_cpu *bc);
+void bt_tlb_flush(struct bt_cpu *bc, bool global);
+void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
+void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
+int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa);
+const struct memrange *bt_view_find(struct bt_cpu *bc, uint64_t gpa);
+uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write);
+int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, uint8_t **host);
+void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n);
+void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n);
+void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
+void bt_shoot_others(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait);
+void bt_shoot_serve(struct bt_cpu *bc);
+
+/* bt_dispatch.c */
+enum vcpu_exit bt_run(struct vcpu *v);
+void bt_mode_update(struct bt_cpu *bc);
+void bt_ctx_load(struct bt_cpu *bc);
+void bt_fpu_out(struct bt_cpu *bc);
+void bt_fpu_in(struct bt_cpu *bc);
+static inline void bt_flags_in(struct bt_cpu *bc)
+{
+    uint64_t ah = bc->hflags >> 8;
+    bc->c.s.rflags = (bc->c.s.rflags & ~(uint64_t)(FL_ARITH | FL_DF)) | (ah & 0xd5) | ((uint64_t)(bc->hflags & 1) << 11) | (uint64_t)bc->df << 10 | 2;
+}
+static inline void bt_flags_out(struct bt_cpu *bc)
+{
+    uint64_t f = bc->c.s.rflags;
+    bc->hflags = (uint16_t)(((f & 0xd5) | 2) << 8 | ((f >> 11) & 1));
+    bc->df = (f >> 10) & 1;
+}
+int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc);
+
+/* bt_fault.c */
+int bt_signals_init(struct err *e);
+void bt_thread_start(struct vcpu *v);
+void bt_kick(struct vcpu *v);
+
+/* bt_callout.c, bt_string.c */
+unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
+int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
+int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again);
+extern const struct cpu_ops bt_cpu_ops;
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * String instructions. Repeated ones work in runs inside one page of each operand, on host pointers where there are any; between
+ * runs interrupts are noticed (the registers then say where to go on, SDM vol. 2, REP).
+ */
+#include "bt/bt_private.h"
+
+struct operand {
+    uint64_t lin;
+    uint8_t *host; /* NULL: element by element through cpu_mem_* */
+};
+
+static uint64_t mask_of(unsigned asize) { return asize == 8 ? ~0ull : asize == 4 ? 0xffffffffull : 0xffffull; }
+
+static void set_reg(struct cpu *c, unsigned r, uint64_t v, unsigned asize)
+{
+    uint64_t m = mask_of(asize);
+    if (asize == 4)
+        c->s.gpr[r] = v & m;
+    else
+        c->s.gpr[r] = (c->s.gpr[r] & ~m) | (v & m);
+}
+
+/* Elements that fit from off upwards (or downwards) in the page, without wrapping the address size; at least 1. */
+static uint64_t fit(uint64_t off, uint64_t lin, unsigned size, bool down, uint64_t amask)
+{
+    uint64_t n;
+    if (down) {
+        n = (lin & 0xfff) / size + 1;
+        uint64_t o = off / size + 1;
+        if ((lin & 0xfff) + size > PAGE)
+            return 1;
+        return n < o ? n : o;
+    }
+    n = (PAGE - (lin & 0xfff)) / size;
+    if (amask != ~0ull) {
+        uint64_t o = (amask - off + 1) / size;
+        if (o < n)
+            n = o;
+    }
+    return n ? n : 1;
+}
+
+static int prepare(struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size, uint64_t *n, unsigned acc, bool down, uint64_t amask, struct operand *o)
+{
+    struct cpu *c = &bc->c;
+    if (cpu_seg_check(c, seg, off, size, acc, &o->lin) < 0)
+        return -1;
+    uint64_t k = fit(off, o->lin, size, down, amask), lin2;
+    if (k < *n)
+        *n = k;
+    /* all of the run inside the segment? */
+    if (*n > 1 && (bc->mode & M_CODE) != M_CODE64) {
+        uint64_t lo = down ? off - (*n - 1) * size : off;
+        struct cpu_fault keep = c->fault;
+        if (cpu_seg_check(c, seg, lo, (unsigned)(*n * size), acc, &lin2) < 0) {
+            c->fault = keep;
+            *n = 1;
+        }
+    }
+    o->host = NULL;
+    if ((o->lin & 0xfff) + size > PAGE)
+        return 0;
+    uint64_t gpa;
+    if (c->ops->translate(c, o->lin, acc | (c->cpl == 3 ? ACC_USER : 0), &o->host, &gpa) < 0)
+        return -1;
+    return 0;
+}
+
+static void flags_cmp(struct cpu *c, uint64_t a, uint64_t b, unsigned size)
+{
+    uint64_t f;
+    unsigned sh = 64 - size * 8;
+    a <<= sh;
+    b <<= sh;
+    uint64_t d = a - b;
+    f = a < b ? FL_CF : 0;
+    f |= d == 0 ? FL_ZF : 0;
+    f |= d >> 63 ? FL_SF : 0;
+    f |= ((a ^ b) & (a ^ d)) >> 63 ? FL_OF : 0;
+    uint64_t x = a >> sh, y = b >> sh, z = (x - y);
+    f |= (x ^ y ^ z) & 0x10 ? FL_AF : 0;
+    f |= __builtin_parity((unsigned)z & 0xff) ? 0 : FL_PF;
+    c->s.rflags = (c->s.rflags & ~(uint64_t)FL_ARITH) | f;
+}
+
+static uint64_t ld(const uint8_t *p, unsigned size)
+{
+    uint64_t v = 0;
+    cpu_copy(&v, p, size);
+    return v;
+}
+
+static void rep_movs(uint8_t *d, const uint8_t *s, uint64_t n, unsigned size)
+{
+    switch (size) {
+    case 1: __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n)::"memory"); break;
+    case 2: __asm__ volatile("rep movsw" : "+D"(d), "+S"(s), "+c"(n)::"memory"); break;
+    case 4: __asm__ volatile("rep movsl" : "+D"(d), "+S"(s), "+c"(n)::"memory"); break;
+    default: __asm__ volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(n)::"memory"); break;
+    }
+}
+static void rep_stos(uint8_t *d, uint64_t v, uint64_t n, unsigned size)
+{
+    switch (size) {
+    case 1: __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(v) : "memory"); break;
+    case 2: __asm__ volatile("rep stosw" : "+D"(d), "+c"(n) : "a"(v) : "memory"); break;
+    case 4: __asm__ volatile("rep stosl" : "+D"(d), "+c"(n) : "a"(v) : "memory"); break;
+    default: __asm__ volatile("rep stosq" : "+D"(d), "+c"(n) : "a"(v) : "memory"); break;
+    }
+}
+
+/* One run of n elements; *done: how many were completed. */
+static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, struct operand *dst, uint64_t n, bool down, uint64_t *done, bool *stop)
+{
+    struct cpu *c = &bc->c;
+    unsigned size = r->opsize, ua = c->cpl == 3 ? ACC_USER : 0;
+    bool s_ok = !src || src->host, d_ok = !dst || dst->host;
+    uint64_t step = down ? -(uint64_t)size : size;
+    *done = 0;
+    *stop = false;
+    if (!s_ok || !d_ok)
+        n = 1;
+    switch (r->aux) {
+    case 0xa4:
+        if (s_ok && d_ok) {
+            if (!down) {
+                rep_movs(dst->host, src->host, n, size);
+            } else {
+                for (uint64_t i = 0; i < n; i++)
+                    cpu_copy(dst->host - i * size, src->host - i * size, size);
+            }
+        } else {
+            uint64_t v = 0;
+            if (cpu_mem_read(c, src->lin, &v, size, ua) < 0 || cpu_mem_write(c, dst->lin, &v, size, ua) < 0)
+                return -1;
+        }
+        *done = n;
+        return 0;
+    case 0xaa:
+        if (d_ok) {
+            rep_stos(down ? dst->host - (n - 1) * size : dst->host, c->s.gpr[R_RAX], n, size);
+        } else if (cpu_mem_write(c, dst->lin, &c->s.gpr[R_RAX], size, ua) < 0) {
+            return -1;
+        }
+        *done = n;
+        return 0;
+    case 0xac: {
+        uint64_t v = 0;
+        if (s_ok)
+            v = ld(src->host + (n - 1) * step, size);
+        else if (cpu_mem_read(c, src->lin, &v, size, ua) < 0)
+            return -1;
+        if (size == 8)
+            c->s.gpr[R_RAX] = v;
+        else if (size == 4)
+            c->s.gpr[R_RAX] = (uint32_t)v;
+        else if (size == 2)
+            c->s.gpr[R_RAX] = (c->s.gpr[R_RAX] & ~0xffffull) | v;
+        else
+            c->s.gpr[R_RAX] = (c->s.gpr[R_RAX] & ~0xffull) | v;
+        *done = n;
+        return 0;
+    }
+    case 0xa6:
+    case 0xae: {
+        uint64_t a = 0, b = 0, m = size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
+        for (uint64_t i = 0; i < n; i++) {
+            if (r->aux == 0xae) {
+                a = c->s.gpr[R_RAX] & m;
+            } else if (s_ok) {
+                a = ld(src->host + i * step, size);
+            } else if (cpu_mem_read(c, src->lin, &a, size, ua) < 0) {
+                return -1;
+            }
+            if (d_ok)
+                b = ld(dst->host + i * step, size);
+            else if (cpu_mem_read(c, dst->lin, &b, size, ua) < 0)
+                return -1;
+            (*done)++;
+            if ((r->rep == 1 && a != b) || (r->rep == 2 && a == b)) {
+                *stop = true;
+                break;
+            }
+        }
+        flags_cmp(c, a, b, size);
+        return 0;
+    }
+    case 0x6c: {
+        uint16_t port = (uint16_t)c->s.gpr[R_RDX];
+        if (d_ok && !down) {
+            bt_fpu_out(bc);
+            bus_read_rep(bc->v, port, size, dst->host, (unsigned)n);
+            *done = n;
+            return 0;
+        }
+        uint64_t v = c->ops->port_in(c, port, size);
+        if (cpu_mem_write(c, dst->lin, &v, size, ua) < 0)
+            return -1;
+        *done = 1;
+        return 0;
+    }
+    default: {
+        uint16_t port = (uint16_t)c->s.gpr[R_RDX];
+        if (s_ok && !down) {
+            bt_fpu_out(bc);
+            bus_write_rep(bc->v, port, size, src->host, (unsigned)n);
+            *done = n;
+            return 0;
+        }
+        uint64_t v = 0;
+        if (cpu_mem_read(c, src->lin, &v, size, ua) < 0)
+            return -1;
+        c->ops->port_out(c, port, size, v);
+        *done = 1;
+        return 0;
+    }
+    }
+}
+
+/* 0: complete; *again: interrupted between two elements, s.rip stays. -1: fault (the registers say how far it came). */
+int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
+{
+    struct cpu *c = &bc->c;
+    uint64_t amask = mask_of(r->asize);
+    bool down = c->s.rflags & FL_DF;
+    bool has_src = r->aux == 0xa4 || r->aux == 0xa6 || r->aux == 0xac || r->aux == 0x6e;
+    bool has_dst = r->aux == 0xa4 || r->aux == 0xa6 || r->aux == 0xaa || r->aux == 0xae || r->aux == 0x6c;
+    unsigned dacc = r->aux == 0xa6 || r->aux == 0xae ? ACC_R : ACC_W;
+    *again = false;
+    if ((r->aux == 0x6c || r->aux == 0x6e) && (!r->rep || (c->s.gpr[R_RCX] & amask)) &&
+        cpu_io_allowed(c, (uint16_t)c->s.gpr[R_RDX], r->opsize) < 0)
+        return -1;
+    for (;;) {
+        uint64_t left = r->rep ? c->s.gpr[R_RCX] & amask : 1;
+        if (left == 0)
+            return 0;
+        uint64_t n = left;
+        if (bc->mode & M_SINGLE)
+            n = 1;
+        struct operand s, d;
+        uint64_t so = c->s.gpr[R_RSI] & amask, dof = c->s.gpr[R_RDI] & amask;
+        if (has_src && prepare(bc, r->seg, so, r->opsize, &n, ACC_R, down, amask, &s) < 0)
+            return -1;
+        if (has_dst && prepare(bc, S_ES, dof, r->opsize, &n, dacc, down, amask, &d) < 0)
+            return -1;
+        uint64_t done;
+        bool stop;
+        int x = run(bc, r, has_src ? &s : NULL, has_dst ? &d : NULL, n, down, &done, &stop);
+        uint64_t step = done * r->opsize;
+        if (down)
+            step = -step;
+        if (has_src)
+            set_reg(c, R_RSI, so + step, r->asize);
+        if (has_dst)
+            set_reg(c, R_RDI, dof + step, r->asize);
+        if (r->rep)
+            set_reg(c, R_RCX, left - done, r->asize);
+        if (x < 0)
+            return -1;
+        if (!r->rep || stop || left == done)
+            return 0;
+        if ((bc->mode & M_SINGLE) || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->blocks[bc->cur_blk].dead) {
+            *again = true;
+            return 0;
+        }
+    }
+}
