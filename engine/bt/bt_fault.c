@@ -4,6 +4,7 @@
  * guest pc is looked up); a fault anywhere else is our bug and goes to whoever handled it before us. The kick signal makes translated code
  * leave: it spoils ctx, which every jump between pages compares, and unlinks the block that is running, which ends loops inside a page.
  */
+#define _GNU_SOURCE
 #include "bt/bt_private.h"
 
 #include <errno.h>

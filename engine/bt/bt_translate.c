@@ -9,7 +9,7 @@
 #include "bt/bt_emit.h"
 
 #define HOME(r) ((uint32_t)(r)*8)
-#define SEG_OFF(seg, f) ((uint32_t)(offsetof(struct cpu_state, seg) + (seg) * sizeof(struct cpu_seg) + offsetof(struct cpu_seg, f)))
+#define SEG_OFF(n, f) ((uint32_t)(offsetof(struct cpu_state, seg) + (unsigned)(n) * sizeof(struct cpu_seg) + offsetof(struct cpu_seg, f)))
 #define CELL_VA(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell) + offsetof(struct bt_cell, va)))
 #define CELL_CTX(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell)))
 
@@ -1247,7 +1247,7 @@ static const struct {
     {ZYDIS_MNEMONIC_INTO, CO_INTO}, {ZYDIS_MNEMONIC_HLT, CO_HLT}, {ZYDIS_MNEMONIC_CPUID, CO_CPUID}, {ZYDIS_MNEMONIC_RDTSC, CO_RDTSC},
     {ZYDIS_MNEMONIC_RDTSCP, CO_RDTSCP}, {ZYDIS_MNEMONIC_RDMSR, CO_RDMSR}, {ZYDIS_MNEMONIC_WRMSR, CO_WRMSR}, {ZYDIS_MNEMONIC_RDPMC, CO_RDPMC},
     {ZYDIS_MNEMONIC_SYSCALL, CO_SYSCALL}, {ZYDIS_MNEMONIC_SYSENTER, CO_SYSENTER}, {ZYDIS_MNEMONIC_SWAPGS, CO_SWAPGS},
-    {ZYDIS_MNEMONIC_WBINVD, CO_WBINVD}, {ZYDIS_MNEMONIC_INVD, CO_WBINVD}, {ZYDIS_MNEMONIC_WBNOINVD, CO_WBINVD}, {ZYDIS_MNEMONIC_XGETBV, CO_XGETBV},
+    {ZYDIS_MNEMONIC_WBINVD, CO_WBINVD}, {ZYDIS_MNEMONIC_INVD, CO_WBINVD}, {ZYDIS_MNEMONIC_XGETBV, CO_XGETBV},
     {ZYDIS_MNEMONIC_XSETBV, CO_XSETBV}, {ZYDIS_MNEMONIC_PUSHA, CO_PUSHA}, {ZYDIS_MNEMONIC_PUSHAD, CO_PUSHA}, {ZYDIS_MNEMONIC_POPA, CO_POPA},
     {ZYDIS_MNEMONIC_POPAD, CO_POPA}, {ZYDIS_MNEMONIC_MONITOR, CO_MONITOR}, {ZYDIS_MNEMONIC_MWAIT, CO_MWAIT}, {ZYDIS_MNEMONIC_CLAC, CO_CLAC},
     {ZYDIS_MNEMONIC_STAC, CO_STAC}, {ZYDIS_MNEMONIC_RSM, CO_RSM}, {ZYDIS_MNEMONIC_IRET, CO_IRET}, {ZYDIS_MNEMONIC_IRETD, CO_IRET},
