@@ -8,9 +8,10 @@
 
 struct input;
 
-/* The guest's registers at the IN or OUT instruction, 32 bits each. */
+/* The guest's registers at the IN or OUT instruction, 32 bits each, and the privilege it runs with (read only). */
 struct backdoor_regs {
     uint32_t eax, ebx, ecx, edx, esi, edi, ebp;
+    uint8_t cpl, iopl;
 };
 
 extern const struct dev_class backdoor_class;
