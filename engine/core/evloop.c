@@ -93,10 +93,13 @@ void chipset_post(struct vm *vm, void (*fn)(void *arg), void *arg)
 {
     struct post *p = malloc(sizeof *p);
     ASSERT(p);
-    *p = (struct post){.fn = fn, .arg = arg, .next = atomic_load_explicit(&vm->loop.posts, memory_order_relaxed)};
-    while (!atomic_compare_exchange_weak(&vm->loop.posts, &p->next, p))
-        ;
-    if (!p->next)
+    struct post *before = atomic_load_explicit(&vm->loop.posts, memory_order_relaxed);
+    *p = (struct post){.fn = fn, .arg = arg};
+    do
+        p->next = before;
+    while (!atomic_compare_exchange_weak(&vm->loop.posts, &before, p));
+    /* p may have run and be gone already. */
+    if (!before)
         wake(vm);
 }
 

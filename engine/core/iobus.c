@@ -124,7 +124,7 @@ static void ops_write(const struct io_ops *o, void *dev, uint64_t off, unsigned 
             continue;
         for (unsigned i = 0; i < size;) {
             unsigned sub = (unsigned)((off + i) & (s - 1)), n = s - sub < size - i ? s - sub : size - i;
-            uint64_t old = o->read ? o->read(dev, off + i - sub, s) : 0, mask = ones(n) << 8 * sub;
+            uint64_t old = o->read ? o->read(dev, off + i - sub, s) & ones(s) : 0, mask = ones(n) << 8 * sub;
             o->write(dev, off + i - sub, s, (old & ~mask) | (val >> 8 * i << 8 * sub & mask));
             i += n;
         }
@@ -379,7 +379,7 @@ void iobus_fini(struct vm *vm)
         return;
     for (unsigned p = 0; p < N_PORTS; p++) {
         struct port_node *n = port_node(vm, p);
-        if (n && n->r.first == p)
+        if (n && p == (unsigned)n->r.first + n->r.count - 1) /* the last look at it */
             free(n);
     }
     munmap(vm->bus.port, N_PORTS * sizeof *vm->bus.port);

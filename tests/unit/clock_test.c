@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Timers against a sorted model; the TSC's frequency; real timers on the chipset thread: precision, rate, idling, pause. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "core/vm_private.h"
+#include "tests/fakevm.h"
+#include "tests/tap.h"
+
+enum { N = 200 };
+static struct { struct vtimer t; int64_t due; int id; } tm[N];
+static int64_t last_fired;
+static unsigned fired, wrong;
+static uint32_t seed = 99;
+static uint32_t rnd(uint32_t n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
+}
+
+static void model_fire(void *dev)
+{
+    int i = *(int *)dev;
+    int64_t now = clock_now(tm[i].t.vm);
+    wrong += tm[i].due != now || now < last_fired || vtimer_armed(&tm[i].t);
+    last_fired = now;
+    tm[i].due = -1;
+    fired++;
+    if (rnd(4) == 0) { /* arm another one from inside */
+        int j = (int)rnd(N);
+        tm[j].due = now + rnd(500);
+        vtimer_arm(&tm[j].t, tm[j].due);
+    }
+}
+
+static void test_heap(void)
+{
+    struct vm *vm = fakevm_new(0, 1);
+    unsigned lost = 0, ops = 0;
+    for (int i = 0; i < N; i++) {
+        tm[i].id = i;
+        tm[i].due = -1;
+        vtimer_init(&tm[i].t, vm, model_fire, &tm[i].id);
+    }
+    for (int round = 0; round < 4000; round++) {
+        int i = (int)rnd(N);
+        if (rnd(4) == 0) {
+            vtimer_cancel(&tm[i].t);
+            tm[i].due = -1;
+        } else {
+            tm[i].due = clock_now(vm) + rnd(1000);
+            vtimer_arm(&tm[i].t, tm[i].due);
+        }
+        ops++;
+        if (rnd(3) == 0)
+            fakevm_advance(vm, rnd(100));
+        for (int k = 0; k < N; k++)
+            lost += tm[k].due != tm[k].t.due || (tm[k].due >= 0 && tm[k].due <= clock_now(vm) && round % 16 == 0 && tm[k].due < clock_now(vm));
+    }
+    fakevm_advance(vm, 10000);
+    for (int k = 0; k < N; k++)
+        lost += vtimer_armed(&tm[k].t);
+    ok(!wrong && !lost, "%u timers in order over %u changes", fired, ops);
+    fakevm_advance(vm, 1000);
+    vtimer_arm(&tm[0].t, -5);
+    is_u64((uint64_t)tm[0].t.due, 0, "a deadline before the beginning");
+    vtimer_cancel(&tm[0].t);
+    struct vtimer never = {0};
+    vtimer_cancel(&never);
+    ok(true, "a timer that was never made can be cancelled");
+    is_u64(clock_tsc(vm), (uint64_t)clock_now(vm), "passive: the TSC counts ns");
+    is_u64((uint64_t)clock_tsc_to_ns(vm, clock_tsc(vm) + 12345), (uint64_t)clock_now(vm) + 12345, "TSC to ns");
+    is_u64((uint64_t)clock_tsc_to_ns(vm, 0), 0, "a TSC of the past");
+    ok(clock_tsc_to_ns(vm, clock_tsc(vm) + INT64_MAX) > INT64_MAX / 2, "a TSC of a far future");
+    ok(clock_wall(vm) - clock_now(vm) == 1700000000ll * 1000000000, "wall clock");
+    fakevm_free(vm);
+}
+
+/* ---- with threads ---- */
+
+static int be_reset_count;
+static enum vcpu_exit be_run(struct vcpu *v)
+{
+    if (v->be) { /* hammer a port until asked */
+        while (!(atomic_load(&v->requests)))
+            bus_read(v, true, 0x80, 1);
+        atomic_fetch_and(&v->requests, (uint32_t)(VR_PARK | VR_INIT | VR_SIPI));
+        return VX_AGAIN;
+    }
+    atomic_fetch_and(&v->requests, (uint32_t)(VR_PARK | VR_INIT | VR_SIPI));
+    return VX_HALT;
+}
+static void be_kick(struct vcpu *v) {}
+static void be_reset(struct vcpu *v, bool init) { be_reset_count++; }
+static bool clock_runs;
+static int64_t clock_at;
+static void be_clock(struct vm *vm, int64_t now, bool running)
+{
+    clock_runs = running;
+    clock_at = now;
+}
+static const struct cpu_backend backend = {.name = "test", .run = be_run, .kick = be_kick, .reset = be_reset, .clock_changed = be_clock};
+
+struct ticker {
+    struct vtimer t;
+    int64_t period, late_max, late_sum;
+    _Atomic unsigned n;
+    unsigned stop_at;
+};
+static void tick(void *dev)
+{
+    struct ticker *k = dev;
+    int64_t late = clock_now(k->t.vm) - (k->t.due >= 0 ? k->t.due : 0);
+    (void)late;
+    atomic_fetch_add(&k->n, 1);
+}
+/* Periodic like a lapic timer: the next deadline counts from the last one, not from now. */
+struct periodic {
+    struct vtimer t;
+    int64_t next, period, late_max;
+    _Atomic unsigned n;
+    int64_t late[4096];
+};
+static void periodic_fire(void *dev)
+{
+    struct periodic *p = dev;
+    int64_t late = clock_now(p->t.vm) - p->next;
+    unsigned n = atomic_load(&p->n);
+    if (n < 4096)
+        p->late[n] = late;
+    if (late > p->late_max)
+        p->late_max = late;
+    p->next += p->period;
+    vtimer_arm(&p->t, p->next);
+    atomic_store(&p->n, n + 1);
+}
+
+static int by_i64(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void sleep_ms(int ms)
+{
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+static struct vm *make(unsigned n)
+{
+    struct err e = {0};
+    struct vm_params p = {.n_vcpus = n, .cpu = {.cores_per_socket = 1}};
+    struct vm *vm = vm_create(&p, &backend, NULL, NULL, &e);
+    if (!vm)
+        printf("# %s\n", e.msg);
+    return vm;
+}
+
+static void test_tsc(void)
+{
+    struct vm *a = make(1);
+    /* A base line 12 times as long as the one that was used. */
+    struct timespec ts;
+    uint64_t best0 = UINT64_MAX, t0 = 0, best1 = UINT64_MAX, t1 = 0;
+    int64_t n0 = 0, n1 = 0;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t x = __rdtsc();
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        uint64_t y = __rdtsc();
+        if (y - x < best0)
+            best0 = y - x, t0 = x + (y - x) / 2, n0 = ts.tv_sec * 1000000000ll + ts.tv_nsec;
+    }
+    sleep_ms(500);
+    for (int i = 0; i < 1000; i++) {
+        uint64_t x = __rdtsc();
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        uint64_t y = __rdtsc();
+        if (y - x < best1)
+            best1 = y - x, t1 = x + (y - x) / 2, n1 = ts.tv_sec * 1000000000ll + ts.tv_nsec;
+    }
+    double khz = (double)(t1 - t0) * 1e6 / (double)(n1 - n0), ppm = ((double)clock_tsc_khz(a) / khz - 1) * 1e6;
+    ok(ppm < 4 && ppm > -4, "TSC %llu kHz, %.2f ppm from a longer measurement", (unsigned long long)clock_tsc_khz(a), ppm);
+    vm_destroy(a);
+}
+
+static void test_run(void)
+{
+    struct vm *vm = make(1);
+    struct err e = {0};
+    uint64_t tsc0 = clock_tsc(vm);
+    int64_t now0 = clock_now(vm);
+    sleep_ms(5);
+    ok(now0 == 0 && clock_now(vm) == 0 && clock_tsc(vm) == tsc0, "time stands before the first run");
+    ok(!vm_run(vm, &e) && vm_get_state(vm) == VM_RUNNING && be_reset_count == 1 && clock_runs, "running, after one cold reset");
+    sleep_ms(10);
+    ok(clock_now(vm) >= 10000000, "time runs");
+    int64_t back = clock_tsc_to_ns(vm, clock_tsc(vm) + clock_tsc_khz(vm)) - clock_now(vm);
+    ok(back > 900000 && back <= 1000000, "one ms ahead by TSC is %lld ns", (long long)back);
+    static struct periodic four[4];
+    chipset_lock(vm);
+    for (int i = 0; i < 4; i++) {
+        four[i].period = 1000000;
+        four[i].next = clock_now(vm) + 1000000 + i * 250000;
+        vtimer_init(&four[i].t, vm, periodic_fire, &four[i]);
+        vtimer_arm(&four[i].t, four[i].next);
+    }
+    int64_t begin = clock_now(vm);
+    chipset_unlock(vm);
+    sleep_ms(500);
+    chipset_lock(vm);
+    int64_t end = clock_now(vm);
+    unsigned n = 0;
+    int64_t want = 0;
+    for (int i = 0; i < 4; i++) {
+        n += atomic_load(&four[i].n);
+        want += (end - begin - i * 250000) / 1000000;
+        vtimer_cancel(&four[i].t);
+    }
+    chipset_unlock(vm);
+    unsigned m = atomic_load(&four[0].n);
+    qsort(four[0].late, m < 4096 ? m : 4096, sizeof four[0].late[0], by_i64);
+    ok(n + 8 >= want && n <= want + 4, "four 1000 Hz timers: %u ticks of %lld", n, (long long)want);
+    printf("# lateness: median %lld ns, 90%% %lld ns, worst %lld ns\n", (long long)four[0].late[m / 2], (long long)four[0].late[m * 9 / 10],
+           (long long)four[0].late_max);
+    ok(four[0].late[m / 2] < 1000000, "the median tick is less than 1 ms late");
+
+    struct vm_stats s0, s1;
+    sleep_ms(20);
+    vm_get_stats(vm, &s0);
+    sleep_ms(100);
+    vm_get_stats(vm, &s1);
+    ok(s1.wakeups == s0.wakeups && s1.runs == s0.runs, "idle: no wake-ups");
+
+    static struct ticker k;
+    vtimer_init(&k.t, vm, tick, &k);
+    vtimer_arm(&k.t, clock_now(vm) + 30000000);
+    ok(!vm_pause(vm, &e) && vm_get_state(vm) == VM_PAUSED && !clock_runs, "paused");
+    int64_t at = clock_now(vm);
+    uint64_t tsc = clock_tsc(vm);
+    ok(at == clock_at, "the back end is told the time");
+    sleep_ms(50);
+    ok(clock_now(vm) == at && clock_tsc(vm) == tsc && k.n == 0, "time and timers stand in pause");
+    ok(!vm_run(vm, &e), "running again");
+    ok(clock_now(vm) - at < 20000000, "and time goes on where it was");
+    for (int i = 0; i < 200 && !atomic_load(&k.n); i++)
+        sleep_ms(1);
+    ok(k.n == 1 && clock_now(vm) >= at, "the timer fires after the pause");
+    vm_destroy(vm);
+}
+
+static uint64_t slow_read(void *dev, uint64_t off, unsigned size)
+{
+    for (int i = 0; i < 20; i++)
+        __builtin_ia32_pause();
+    return 0;
+}
+
+/* vCPUs that do nothing but port reads must not keep the chipset thread from its timers. */
+static void test_fair(void)
+{
+    static const struct io_ops ops = {.read = slow_read};
+    static struct periodic p;
+    struct err e = {0};
+    struct vm *vm = make(4);
+    for (unsigned i = 0; i < 4; i++)
+        vm_vcpu(vm, i)->be = vm;
+    ok(!port_claim(vm, &(struct port_range){.owner = "slow", .first = 0x80, .count = 1, .ops = &ops}, &e), "port");
+    vtimer_init(&p.t, vm, periodic_fire, &p);
+    p.period = 1000000;
+    vm_run(vm, &e);
+    p.next = clock_now(vm) + p.period;
+    vtimer_arm(&p.t, p.next);
+    sleep_ms(400);
+    chipset_lock(vm);
+    unsigned n = atomic_load(&p.n);
+    int64_t late = clock_now(vm) - p.next;
+    chipset_unlock(vm);
+    qsort(p.late, n < 4096 ? n : 4096, sizeof p.late[0], by_i64);
+    printf("# under load: %u ticks, median %lld ns late, worst %lld ns\n", n, n ? (long long)p.late[n / 2] : -1, (long long)p.late_max);
+    ok(n >= 200 && late < 100000000, "timers fire while four vCPUs hammer a port");
+    vm_destroy(vm);
+}
+
+int main(void)
+{
+    test_heap();
+    test_tsc();
+    test_run();
+    test_fair();
+    return TAP_DONE();
+}
