@@ -56,7 +56,8 @@ if [ -n "$modules" ]; then
         mkdir -p "$root${rel%/*}"
         cp "$f" "$root$rel"
     done
-    cp "$kernel/lib/modules/$version/modules.order" "$kernel/lib/modules/$version/modules.builtin" "$root/lib/modules/$version/"
+    cp "$kernel/lib/modules/$version/modules.order" "$kernel/lib/modules/$version/modules.builtin" \
+        "$kernel/lib/modules/$version/modules.builtin.modinfo" "$root/lib/modules/$version/"
     depmod -b "$root" "$version"
     for m in $modules; do echo "$m"; done >"$root/lib/modules.load"
 fi

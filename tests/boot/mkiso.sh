@@ -22,8 +22,9 @@ for f in "$@"; do
     # Hard links keep this quick; the image is a copy anyway.
     cp -lL "${f%%=*}" "$tree/${f#*=}" 2>/dev/null || cp -L "${f%%=*}" "$tree/${f#*=}"
 done
-grub-mkrescue -d "${GRUB_DIR:-/usr/lib/grub/i386-pc}" -o "$out.tmp" "$tree" -- -volid LODGE >"$tree/log" 2>&1 || {
-    cat "$tree/log" >&2
+grub-mkrescue -d "${GRUB_DIR:-/usr/lib/grub/i386-pc}" -o "$out.tmp" "$tree" -- -volid LODGE >"$out.log" 2>&1 || {
+    cat "$out.log" >&2
     exit 1
 }
+rm -f "$out.log"
 mv "$out.tmp" "$out"

@@ -1,0 +1,624 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boots guests and checks what they say and show. Prints TAP.
+
+usage: boot_test.py [--set quick|long|all] [--list] [NAME-PATTERN ...]
+
+The environment variables of guest.py choose the runner. LODGE_TEST_KEEP names a directory that keeps logs and screenshots.
+A test is a function named test_*; the "quick" ones are those of "quickstart check".
+"""
+import argparse
+import fnmatch
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from guest import HERE, SRC, Guest, GuestError, fetch, find_lodge, kernel_of  # noqa: E402
+from rfb import Image, read_png  # noqa: E402
+from screen import load_font, text_of  # noqa: E402
+
+TESTS = []  # (name, function, quick)
+RUNNER = os.environ.get("RUNNER", "lodge")
+
+
+class Skip(Exception):
+    pass
+
+
+def test(quick=False, **variants):
+    """Registers a test; variants gives parameter lists: each combination is a test, quick if quick(**combination) says so."""
+    def wrap(fn):
+        combos = [{}]
+        for key, values in variants.items():
+            combos = [dict(c, **{key: v}) for c in combos for v in values]
+        for c in combos:
+            name = "-".join([fn.__name__[5:].replace("_", "-")] + [str(v) for v in c.values()])
+            TESTS.append((name, lambda work, c=c: fn(work, **c), quick(**c) if callable(quick) else quick))
+        return fn
+    return wrap
+
+
+def check(cond, text):
+    if not cond:
+        raise GuestError(text)
+
+
+def run(*args, **kw):
+    subprocess.run(args, check=True, **kw)
+
+
+def write(path, text):
+    with open(path, "w" if isinstance(text, str) else "wb") as f:
+        f.write(text)
+    return path
+
+
+# -- media ---------------------------------------------------------------------------------------------------------------
+
+KERNELS = {  # name: package, userland architecture, modules for the CD, guestOS
+    "cloud": ("linux-image-cloud-amd64", "amd64", ["ata_piix", "sr_mod", "isofs"], "debian12-64"),
+    "amd64": ("linux-image-amd64", "amd64", ["ata_piix", "sr_mod", "isofs"], "debian12-64"),
+    "686": ("linux-image-686:i386", "i386", ["ata_piix", "sr_mod", "isofs"], "debian12"),
+    "686-pae": ("linux-image-686-pae:i386", "i386", ["ata_piix", "sr_mod", "isofs"], "debian12"),
+}
+
+
+def linux_iso(work, kernel, init, args="console=ttyS0", modules=(), files=(), on_cd=()):
+    """A CD with a kernel of Debian and a busybox userland whose /init is the given script."""
+    package, arch, mods, _ = KERNELS[kernel]
+    pkg = fetch(package)[0]
+    initrd, iso = os.path.join(work, "initrd"), os.path.join(work, "cd.iso")
+    script = write(os.path.join(work, "init"), "#!/bin/sh\n. /lib/setup\n" + init)
+    mod_args = []
+    for m in list(modules):
+        mod_args += ["-m", m]
+    run(HERE + "/mkinitrd.sh", "-a", arch, "-k", pkg, *mod_args, "-i", script, initrd, *files)
+    cfg = "menuentry linux {\nlinux /vmlinuz %s\ninitrd /initrd\n}" % args
+    run(HERE + "/mkiso.sh", iso, cfg, kernel_of(pkg) + "=vmlinuz", initrd + "=initrd", *on_cd)
+    return iso
+
+
+def evdump(work):
+    prog = os.path.join(work, "evdump")
+    run(os.environ.get("CC", "gcc"), "-O1", "-static", "-o", prog, HERE + "/evdump.c")
+    return prog + "=bin/evdump"
+
+
+def off(g, timeout=60):
+    status = g.wait(timeout)
+    check(status == 0, "exit status %s after the guest powered off%s" % (status, g.tail()))
+
+
+def keep_picture(g, img, name):
+    if os.environ.get("LODGE_TEST_KEEP"):
+        os.makedirs(os.environ["LODGE_TEST_KEEP"], exist_ok=True)
+        img.save(os.path.join(os.environ["LODGE_TEST_KEEP"], "%s-%s.png" % (g.name, name)))
+
+
+def wait_screen(g, what, accept, timeout=120):
+    """Takes screenshots until accept(image) gives something true; returns that."""
+    end = time.monotonic() + timeout * float(os.environ.get("LODGE_SLOW", "1"))
+    img = None
+    while time.monotonic() < end:
+        vnc = g.screen()
+        img = vnc.screenshot()
+        vnc.close()
+        got = accept(img)
+        if got:
+            return got
+        if g.proc.poll() is not None:
+            raise GuestError("VM ended while waiting for %s: %s" % (what, g.stderr()))
+        g.settle(1)
+    if img:
+        keep_picture(g, img, "failed")
+        font = load_font()
+        shown = "\n".join(text_of(img, font)) if font else ""
+        raise GuestError("screen (%dx%d, %d colours) never showed %s\n%s" % (img.width, img.height, img.colours(), what, shown))
+    raise GuestError("no screenshot")
+
+
+def screen_has(pattern):
+    font = load_font()
+    if not font:
+        raise Skip("no VGA BIOS package to read the screen with")
+    return lambda img: re.search(pattern, "\n".join(text_of(img, font)), re.M)
+
+
+# -- Linux with busybox --------------------------------------------------------------------------------------------------
+
+LINUX_INIT = r"""
+echo "USERLAND $(uname -m) cpus $(grep -c ^processor /proc/cpuinfo)"
+echo "DATE $(date +%s)"
+mount -r -t iso9660 /dev/sr0 /root && echo "SUM $(sha256sum </root/data.bin)"
+umount /root
+# Every CPU must be able to run something, and processes must survive being moved.
+for c in $(grep ^processor /proc/cpuinfo | sed 's/.*: //'); do
+    taskset -c $c sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo "CPU '$c' $i"'
+done
+a=$(dd if=/dev/urandom bs=1024 count=4096 2>/dev/null | tee /tmp/r | sha1sum)
+[ "$(gzip -1 </tmp/r | gunzip | sha1sum)" = "$a" ] && echo PACKED
+[ "$( (gzip </tmp/r | gunzip | sha1sum) & sha1sum </tmp/r | md5sum >/dev/null; wait)" = "$a" ] && echo PARALLEL
+t=$(date +%s); sleep 2; echo "SLEPT $(($(date +%s) - t))"
+dmesg | grep -E 'BUG|WARNING|Call Trace|soft lockup|stall|clocksource.*unstable|spurious|nobody cared|lost|invalid opcode|segfault' | sed 's/^/COMPLAINT /'
+echo -n "ready: "; read line; echo "GOT ${line}OK"
+poweroff -f
+"""
+
+
+@test(quick=lambda kernel, vcpus: (kernel, vcpus) in (("cloud", 1), ("cloud", 2), ("686", 1), ("686-pae", 2), ("amd64", 1)),
+      kernel=list(KERNELS), vcpus=[1, 2])
+def test_linux(work, kernel, vcpus):
+    data = write(os.path.join(work, "data.bin"), random.Random(1).randbytes(8 << 20))
+    iso = linux_iso(work, kernel, LINUX_INIT, modules=KERNELS[kernel][2], on_cd=[data + "=data.bin"])
+    with Guest("linux-" + kernel, iso=iso, mem=384, vcpus=vcpus, guest_os=KERNELS[kernel][3]) as g:
+        m = g.expect(r"USERLAND (\S+) cpus (\d+)\s", 240)
+        check(m[1] == (b"x86_64" if KERNELS[kernel][1] == "amd64" else b"i686"), "machine is %s" % m[1])
+        check(int(m[2]) == vcpus, "%s CPUs in place of %d" % (m[2].decode(), vcpus))
+        when = int(g.expect(r"DATE (\d+)\s", 60)[1])
+        check(abs(when - time.time()) < 300, "guest clock is off by %d s" % (when - time.time()))
+        with open(data, "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        check(g.expect(r"SUM (\w{64})", 120)[1].decode() == want, "file read from the CD is damaged")
+        for c in range(vcpus):
+            g.expect(r"CPU %d 2000" % c, 60)
+        g.expect(r"PACKED", 120)
+        g.expect(r"PARALLEL", 120)
+        slept = int(g.expect(r"SLEPT (\d+)\s", 120)[1])
+        check(2 <= slept <= 4, "sleep 2 took %d s of guest time" % slept)
+        g.expect(r"ready: ", 60)
+        g.send("abc\n")
+        g.expect(r"GOT abcOK", 60)
+        off(g)
+        complaint = re.search(r"COMPLAINT .*", g.text())
+        check(not complaint, "kernel says: %s" % (complaint and complaint[0]))
+
+
+@test(quick=lambda how: how in ("acpi", "triple"), how=["acpi", "kbd", "triple", "pci"])
+def test_reboot(work, how):
+    """Every way in which Linux resets a PC leads back to the firmware, and the machine goes on."""
+    # What is seen a second time is a fresh boot: memory of the first one is gone, and so is the mark in the CMOS only if lost.
+    init = "echo USERLAND; read x; [ $x = off ] && poweroff -f; reboot -f\n"
+    iso = linux_iso(work, "cloud", init, args="console=ttyS0 quiet reboot=" + how)
+    with Guest("reboot", iso=iso, mem=192) as g:
+        for _ in range(2):
+            g.expect(r"USERLAND", 240)
+            g.send("again\n")
+        g.expect(r"USERLAND", 240)
+        g.send("off\n")
+        off(g)
+
+
+@test(quick=True)
+def test_sigterm(work):
+    """SIGTERM ends the VM process in order, whatever the guest does."""
+    iso = linux_iso(work, "cloud", "echo USERLAND; while :; do :; done\n")
+    with Guest("sigterm", iso=iso, mem=192, vcpus=2) as g:
+        g.expect(r"USERLAND", 240)
+        status = g.stop()
+        check(status == 0, "exit status %s: %s" % (status, g.stderr()))
+
+
+@test(quick=True)
+def test_console(work):
+    """The VGA text console shows what Linux writes, and keys typed over VNC arrive."""
+    # tty1 is a raw sink for what is typed; what arrives is reported on the serial port.
+    init = r"""
+printf '\033[2J\033[H' >/dev/tty1
+echo "Lodge text screen: ABCxyz 0123456789 {}[]()<>|~ @" >/dev/tty1
+echo "second line" >/dev/tty1
+echo SHOWN
+while read -r line </dev/tty1; do echo "TYPED [$line]"; [ "$line" = off ] && poweroff -f; done
+"""
+    iso = linux_iso(work, "cloud", init, args="console=tty0 console=ttyS0 quiet loglevel=1")
+    with Guest("console", iso=iso, mem=192, vnc=True) as g:
+        g.expect(r"SHOWN", 240)
+        wait_screen(g, "the text", screen_has(r"Lodge text screen: ABCxyz 0123456789 \{\}\[\]\(\)<>\|~ @\nsecond line"), 60)
+        vnc = g.screen()
+        for line in ("hello", "ABC xyz 0123456789", "!@#$%^&*()_+-={}[];'|:,./<>?~"):
+            vnc.type(line + "\n")
+            m = g.expect(r"TYPED \[(.*)\]", 60)
+            check(m[1].decode() == line, "typed %r, arrived %r" % (line, m[1]))
+        wait_screen(g, "the echo of the keys", screen_has(r"^ABC xyz 0123456789$"), 60)
+        vnc.type("off\n")
+        off(g)
+
+
+@test(quick=False)
+def test_keys(work):
+    """All keys of a PC keyboard, as Linux' own codes."""
+    iso = linux_iso(work, "cloud", "evdump\n", args="console=ttyS0 quiet", modules=["evdev"], files=[evdump(work)])
+    keysyms = {  # X11 keysym: Linux key code
+        0xff1b: 1, 0x31: 2, 0x32: 3, 0x33: 4, 0x34: 5, 0x35: 6, 0x36: 7, 0x37: 8, 0x38: 9, 0x39: 10, 0x30: 11, 0x2d: 12, 0x3d: 13,
+        0xff08: 14, 0xff09: 15, ord("q"): 16, ord("w"): 17, ord("e"): 18, ord("r"): 19, ord("t"): 20, ord("y"): 21, ord("u"): 22,
+        ord("i"): 23, ord("o"): 24, ord("p"): 25, 0x5b: 26, 0x5d: 27, 0xff0d: 28, 0xffe3: 29, ord("a"): 30, ord("s"): 31,
+        ord("d"): 32, ord("f"): 33, ord("g"): 34, ord("h"): 35, ord("j"): 36, ord("k"): 37, ord("l"): 38, 0x3b: 39, 0x27: 40,
+        0x60: 41, 0xffe1: 42, 0x5c: 43, ord("z"): 44, ord("x"): 45, ord("c"): 46, ord("v"): 47, ord("b"): 48, ord("n"): 49,
+        ord("m"): 50, 0x2c: 51, 0x2e: 52, 0x2f: 53, 0xffe2: 54, 0xffaa: 55, 0xffe9: 56, 0x20: 57, 0xffe5: 58, 0xffbe: 59,
+        0xffbf: 60, 0xffc0: 61, 0xffc1: 62, 0xffc2: 63, 0xffc3: 64, 0xffc4: 65, 0xffc5: 66, 0xffc6: 67, 0xffc7: 68, 0xff7f: 69,
+        0xff14: 70, 0xffad: 74, 0xffab: 78, 0xffc8: 87, 0xffc9: 88, 0xff8d: 96, 0xffe4: 97, 0xffaf: 98, 0xffea: 100,
+        0xff50: 102, 0xff52: 103, 0xff55: 104, 0xff51: 105, 0xff53: 106, 0xff57: 107, 0xff54: 108, 0xff56: 109, 0xff63: 110,
+        0xffff: 111, 0xffeb: 125, 0xffec: 126, 0xff67: 127,
+    }
+    with Guest("keys", iso=iso, mem=192, vnc=True) as g:
+        g.expect(r"READY [1-9]", 240)
+        g.settle(2)
+        vnc = g.screen()
+        bad = []
+        for sym, code in keysyms.items():
+            if sym in (0xff7f, 0xffe5):  # lock keys are sent twice, so that the state is as before
+                vnc.key(sym)
+                g.expect(r"EVENT 1 %d 0\s" % code, 20)
+            vnc.key(sym)
+            try:
+                m = g.expect(r"EVENT 1 (\d+) 1\s+(?:EVENT \d+ \d+ [-\d]+\s+)*?EVENT 1 (\d+) 0\s", 20)
+                if int(m[1]) != code or int(m[2]) != code:
+                    bad.append("keysym %#x gave key %s in place of %d" % (sym, m[1].decode(), code))
+            except GuestError:
+                bad.append("keysym %#x (key %d) did not arrive" % (sym, code))
+        g.stop()
+        check(not bad, "\n".join(bad))
+
+
+@test(quick=False)
+def test_mouse(work):
+    """Pointer motion, buttons and wheel arrive at Linux; absolute positions where the guest offers vmmouse."""
+    iso = linux_iso(work, "amd64", "sleep 3; evdump\n", args="console=ttyS0 quiet", modules=["evdev", "psmouse"],
+                    files=[evdump(work)])
+    with Guest("mouse", iso=iso, mem=256, vnc=True) as g:
+        g.expect(r"READY [1-9]", 240)
+        g.settle(2)
+        absolute = "VMMouse" in g.text()
+        vnc = g.screen()
+        vnc.pointer(100, 100)
+        vnc.pointer(140, 120)
+        if absolute:
+            for axis, at, size in ((0, 140, vnc.width), (1, 120, vnc.height)):
+                end = time.monotonic() + 20
+                want = at * 65535 / (size - 1)
+                while time.monotonic() < end:
+                    v = re.findall(r"EVENT 3 %d (-?\d+)\s" % axis, g.text())
+                    if v and abs(int(v[-1]) - want) < 150:
+                        break
+                    g.settle(0.5)
+                else:
+                    raise GuestError("axis %d: %s, wanted %d" % (axis, v[-1:], want))
+        else:
+            g.expect(r"EVENT 2 [01] -?\d+", 30)
+        for mask, code in ((1, 272), (2, 274), (4, 273)):
+            vnc.pointer(140, 120, mask)
+            g.expect(r"EVENT 1 %d 1\s" % code, 30)
+            vnc.pointer(140, 120, 0)
+            g.expect(r"EVENT 1 %d 0\s" % code, 30)
+        vnc.pointer(140, 120, 8)
+        vnc.pointer(140, 120, 0)
+        g.expect(r"EVENT 2 8 1\s", 30)
+        vnc.pointer(140, 120, 16)
+        vnc.pointer(140, 120, 0)
+        g.expect(r"EVENT 2 8 -1\s", 30)
+        g.stop()
+
+
+VMWGFX_INIT = r"""
+dmesg | grep -iE 'vmwgfx|drm' | sed 's/^/DRM /'
+echo "FB $(cat /proc/fb)"
+echo "SIZE $(cat /sys/class/graphics/fb0/virtual_size) $(cat /sys/class/graphics/fb0/bits_per_pixel) $(cat /sys/class/graphics/fb0/stride)"
+echo 0 >/sys/class/graphics/fbcon/cursor_blink
+printf '\033[2J\033[H\033[?25l' >/dev/tty1
+gunzip -c /card.gz >/dev/fb0
+echo PAINTED
+read x
+printf '\033[2J\033[H' >/dev/tty1
+gunzip -c /card2.gz >/dev/fb0
+echo REPAINTED
+read x
+poweroff -f
+"""
+
+
+def make_card(w, h, seed):
+    """A picture in which every pixel tells its place."""
+    out = bytearray()
+    for y in range(h):
+        for x in range(w):
+            out += bytes(((x * 5 + seed) & 255, (y * 7 + x // 16 * 11) & 255, ((x ^ y) * 3 + seed) & 255))
+    return Image(w, h, bytes(out))
+
+
+@test(quick=True)
+def test_vmwgfx(work):
+    """Linux' vmwgfx driver binds to the adapter, and what is painted into its frame buffer is on the screen, exactly."""
+    w, h = 800, 600
+    # QEMU's model of the adapter lacks what today's vmwgfx asks for; there the same is done with its own display.
+    driver = "bochs" if RUNNER == "qemu" else "vmwgfx"
+    cards = [make_card(w, h, 0), make_card(w, h, 77)]
+    files = []
+    for i, c in enumerate(cards):
+        bgrx = bytearray(w * h * 4)
+        bgrx[0::4], bgrx[1::4], bgrx[2::4] = c.rgb[2::3], c.rgb[1::3], c.rgb[0::3]
+        path = write(os.path.join(work, "card%d" % i), bytes(bgrx))
+        run("gzip", "-f", path)
+        files.append("%s.gz=card%s.gz" % (path, "" if i == 0 else "2"))
+    iso = linux_iso(work, "amd64", VMWGFX_INIT, args="console=tty0 console=ttyS0 quiet loglevel=1 video=800x600",
+                    modules=[driver], files=files)
+    with Guest("vmwgfx", iso=iso, mem=320, vnc=True) as g:
+        fb = g.expect(r"FB (.*)\r?\n", 300)[1].decode()
+        size = g.expect(r"SIZE (\d+),(\d+) (\d+) (\d+)\s", 60)
+        check(driver in fb, "frame buffer is %r%s" % (fb, g.tail()))
+        check((int(size[1]), int(size[2]), int(size[3]), int(size[4])) == (w, h, 32, w * 4), "mode is %s" % size[0].decode())
+        for i, mark in enumerate(("PAINTED", "REPAINTED")):
+            g.expect(mark, 60)
+            wait_screen(g, "test card %d" % i, lambda img: img.width == w and img.rgb == cards[i].rgb, 30)
+            g.send("\n")
+        off(g)
+
+
+# -- firmware and GRUB ---------------------------------------------------------------------------------------------------
+
+GFX_CFG = """
+insmod all_video
+insmod gfxterm
+insmod png
+set gfxmode=%dx%dx%d
+loadfont /boot/grub/fonts/unicode.pf2
+terminal_output gfxterm
+background_image -m normal /card.png
+clear
+echo "Hello from GRUB"
+sleep 100000
+"""
+
+
+@test(quick=lambda mode: mode in ("640x480x32", "1024x768x32"), mode=["640x480x32", "800x600x32", "1024x768x32", "1280x1024x32",
+                                                                     "800x600x24", "800x600x16", "640x480x15"])
+def test_grub_gfx(work, mode):
+    """GRUB's graphical terminal in VBE modes shows a picture pixel by pixel."""
+    w, h, depth = (int(v) for v in mode.split("x"))
+    card = make_card(w, h, depth)
+    card.save(os.path.join(work, "card.png"))
+    iso = os.path.join(work, "cd.iso")
+    run(HERE + "/mkiso.sh", iso, GFX_CFG % (w, h, depth), os.path.join(work, "card.png") + "=card.png",
+        env=dict(os.environ, NO_SERIAL="1"))
+    slack = {32: 0, 24: 0, 16: 8, 15: 8}[depth]
+    skip = 64  # lines at the top that hold the text
+
+    def same(img):
+        if (img.width, img.height) != (w, h):
+            return False
+        a, b = img.rgb[skip * w * 3:], card.rgb[skip * w * 3:]
+        if slack == 0:
+            return a == b
+        return all(abs(x - y) <= slack for x, y in zip(a, b))
+    with Guest("grub-gfx", iso=iso, mem=64, vnc=True) as g:
+        wait_screen(g, "the picture", same, 120)
+        vnc = g.screen()
+        img = vnc.screenshot()
+        check(img.rgb[:skip * w * 3] != card.rgb[:skip * w * 3], "the text is missing")
+        check(g.stop() == 0, "exit status: " + g.stderr())
+
+
+@test(quick=True)
+def test_grub_serial(work):
+    """GRUB's command line over the serial port, commands that call the firmware, and halt."""
+    iso = os.path.join(work, "cd.iso")
+    run(HERE + "/mkiso.sh", iso, "set pager=0\nset timeout=-1\nmenuentry nothing { true }")
+    with Guest("grub", iso=iso, mem=128, vcpus=2) as g:
+        g.expect(r"nothing", 120)
+        g.send("c")
+        g.expect(r"grub>", 30)
+        g.send("lsmmap\r")
+        g.expect(r"base_addr = 0x0, length = 0x9f[0-9a-f]00, available", 30)
+        top = r"base_addr = 0x100000, length = 0x([0-9a-f]+), available"
+        length = int(g.expect(top, 30)[1], 16)
+        check(126 << 20 <= length + (1 << 20) <= 128 << 20, "upper memory is %#x" % length)
+        g.expect(r"grub>", 30)
+        g.send("ls\r")
+        g.expect(r"\(cd\d*\)|\(cd0\)", 30)
+        g.expect(r"grub>", 30)
+        g.send("halt\r")
+        off(g)
+
+
+@test(quick=False, bits=["x64", "ia32"], vcpus=[1, 2])
+def test_memtest(work, bits, vcpus):
+    """memtest86+ makes a whole pass over 256 MiB without an error."""
+    pkg = fetch("memtest86+")[0]
+    iso = os.path.join(work, "cd.iso")
+    run(HERE + "/mkiso.sh", iso, "menuentry m { linux /mt.bin console=ttyS0,115200 }", pkg + "/boot/memtest86+%s.bin=mt.bin" % bits)
+    with Guest("memtest-" + bits, iso=iso, mem=256, vcpus=vcpus, vnc=True) as g:
+        g.expect(r"Memtest86", 120)
+        end = time.monotonic() + 2400
+        while time.monotonic() < end:
+            m = re.findall(r"Pass: +(\d+) +Errors: +(\d+)", g.text()[-20000:])
+            if m:
+                check(int(m[-1][1]) == 0, "memtest86+ found %s errors%s" % (m[-1][1], g.tail()))
+                if int(m[-1][0]) >= 1:
+                    break
+            check(g.proc.poll() is None, "VM ended: " + g.stderr())
+            g.settle(2)
+        else:
+            raise GuestError("no pass within 40 minutes" + g.tail())
+        wait_screen(g, "the result", screen_has(r"Pass: +1 +Errors: +0"), 30)
+        check(g.stop() == 0, "exit status: " + g.stderr())
+
+
+# -- Debian installer ----------------------------------------------------------------------------------------------------
+
+def installer_iso(work, arch, kind, args, grub=""):
+    root = fetch("debian-installer-12-netboot-" + arch)[0]
+    d = "%s/usr/lib/debian-installer/images/12/%s/%s/debian-installer/%s" % (root, arch, kind, arch)
+    iso = os.path.join(work, "cd.iso")
+    cfg = "%s\nmenuentry d-i {\nlinux /linux %s\ninitrd /initrd.gz\n}" % (grub, args)
+    run(HERE + "/mkiso.sh", iso, cfg, d + "/linux=linux", d + "/initrd.gz=initrd.gz")
+    return iso, d + "/initrd.gz"
+
+
+def extract_from_initrd(initrd, name):
+    p = subprocess.run("gzip -dc '%s' | cpio -i --quiet --to-stdout '%s' 2>/dev/null" % (initrd, name), shell=True, stdout=subprocess.PIPE)
+    return p.stdout
+
+
+@test(quick=False, arch=["amd64", "i386"])
+def test_di_text(work, arch):
+    """The Debian installer on the serial port asks its first questions."""
+    iso, _ = installer_iso(work, arch, "text", "console=ttyS0 priority=high")
+    with Guest("di-text-" + arch, iso=iso, mem=512, guest_os="debian12-64" if arch == "amd64" else "debian12") as g:
+        g.expect(r"Select a language|Choose the language", 600)
+        g.settle(3)
+        g.send("\r")
+        g.expect(r"Select your location|selected location", 300)
+        check(g.stop() == 0, "exit status: " + g.stderr())
+
+
+@test(quick=False, arch=["amd64", "i386"])
+def test_di_screen(work, arch):
+    """The same on the VGA text screen, with keys over VNC."""
+    iso, _ = installer_iso(work, arch, "text", "vga=normal fb=false priority=high")
+    with Guest("di-screen-" + arch, iso=iso, mem=512, vnc=True, guest_os="debian12-64" if arch == "amd64" else "debian12") as g:
+        wait_screen(g, "the language question", screen_has(r"Select a language|Choose the language"), 600)
+        g.settle(3)
+        vnc = g.screen()
+        vnc.key(0xff0d)
+        wait_screen(g, "the location question", screen_has(r"Select your location|selected location"), 300)
+        check(g.stop() == 0, "exit status: " + g.stderr())
+
+
+@test(quick=False, arch=["amd64", "i386"])
+def test_di_gtk(work, arch):
+    """The graphical installer: its banner, taken from its own initramfs, is on the screen pixel by pixel; keys lead on."""
+    iso, initrd = installer_iso(work, arch, "gtk", "vga=788 priority=high", grub="insmod all_video\nset gfxpayload=800x600x32")
+    logo = extract_from_initrd(initrd, "usr/share/graphics/logo_debian.png")
+    check(logo, "no banner in the initramfs")
+    banner = read_png(logo)
+    part = banner.crop(10, 10, min(banner.width, 200) - 20, min(banner.height, 60) - 20)
+    with Guest("di-gtk-" + arch, iso=iso, mem=768, vnc=True, guest_os="debian12-64" if arch == "amd64" else "debian12") as g:
+        wait_screen(g, "the banner", lambda img: img.find(part) is not None, 900)
+        g.settle(5)
+        vnc = g.screen()
+        before = vnc.screenshot()
+        keep_picture(g, before, "first")
+        vnc.key(0xff0d)
+        wait_screen(g, "the next question", lambda img: img.find(part) and
+                    sum(img.rgb[i] != before.rgb[i] for i in range(0, len(before.rgb), 3)) > 20000, 300)
+        check(g.stop() == 0, "exit status: " + g.stderr())
+
+
+# -- CPU programs --------------------------------------------------------------------------------------------------------
+
+@test(quick=True, kind=["64", "32", "32on64"])
+def test_cpu(work, kind):
+    """The CPU test program gives in the guest what it gives natively."""
+    prog = next((p for p in ("tests/cpu/cputest" + kind[:2], os.path.join(SRC, "tests/cpu/cputest" + kind[:2]),
+                             os.path.join(SRC, "build/tests/cpu/cputest" + kind[:2])) if os.access(p, os.X_OK)), None)
+    if not prog:
+        raise Skip("tests/cpu/cputest%s is not built" % kind[:2])
+    want = subprocess.run([prog], stdout=subprocess.PIPE, text=True, check=True).stdout
+    kernel = "686-pae" if kind == "32" else "cloud"
+    iso = linux_iso(work, kernel, "echo CPU-START; cputest; echo CPU-END $?; poweroff -f\n", files=[prog + "=bin/cputest"])
+    with Guest("cpu-" + kind, iso=iso, mem=384, guest_os=KERNELS[kernel][3]) as g:
+        start = g.expect(r"CPU-START\r?\n", 240).end()
+        end = g.expect(r"CPU-END \d+", 900)
+        off(g)
+    got = dict(line.split(" ", 1) for line in g.serial[start:end.start()].decode(errors="replace").replace("\r", "").splitlines() if " " in line)
+    bad = []
+    for line in want.splitlines():
+        name, value = line.split(" ", 1)
+        if got.get(name) != value:
+            bad.append("%s: native %s, guest %s" % (name, value, got.get(name)))
+    check(not bad, "%d of %d groups differ:\n%s" % (len(bad), len(want.splitlines()), "\n".join(bad)))
+    check(end[0].endswith(b" 0"), "cputest ended with " + end[0].decode())
+
+
+# -- a whole Debian system -----------------------------------------------------------------------------------------------
+
+@test(quick=False, vcpus=[1, 2])
+def test_debian(work, vcpus):
+    """A debootstrap system on an IDE disk boots with systemd to its login prompt, and a user can log in."""
+    disk = os.path.join(work, "disk.img")
+    image = os.path.join(os.environ.get("LODGE_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or
+                         os.path.expanduser("~/.cache"), "lodge"), "debian-amd64.img")
+    r = subprocess.run([HERE + "/mkdebian.sh", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if r.returncode == 77:
+        raise Skip(r.stdout.strip().split("\n")[-1])
+    check(r.returncode == 0, "mkdebian.sh failed:\n" + r.stdout[-3000:])
+    run("cp", "--sparse=always", image, disk)
+    disk = as_vmdk(disk) if RUNNER == "lodge" else disk
+    with Guest("debian", disk=disk, mem=768, vcpus=vcpus, vnc=True) as g:
+        g.expect(r"login: ", 900)
+        g.send("root\n")
+        g.expect(r"Password: ", 60)
+        g.send("lodge\n")
+        g.expect(r"# ", 120)
+        g.send("PS1=; stty -echo; echo BEGIN; systemctl is-system-running --wait; nproc; cat /proc/fb; systemctl --failed --no-legend; echo E''ND\n")
+        g.expect(r"BEGIN", 60)
+        out = g.expect(r"([\s\S]*)END", 300)[1].decode()
+        check("running" in out, "system state: " + out)
+        check(("bochs" if RUNNER == "qemu" else "vmwgfx") in out, "frame buffer: " + out)
+        check(re.search(r"^%d\r?$" % vcpus, out, re.M), "CPUs: " + out)
+        vnc = g.screen()
+        img = vnc.screenshot()
+        keep_picture(g, img, "login")
+        check(img.colours() > 1, "the console is empty")
+        g.send("dd if=/dev/urandom of=/var/tmp/x bs=1M count=32 2>/dev/null; sync; echo 3 >/proc/sys/vm/drop_caches; a=$(sha256sum </var/tmp/x);"
+               "echo 3 >/proc/sys/vm/drop_caches; [ \"$a\" = \"$(sha256sum </var/tmp/x)\" ] && echo DISK''OK; poweroff\n")
+        g.expect(r"DISKOK", 300)
+        off(g, 180)
+
+
+def as_vmdk(raw):
+    """A monolithicFlat VMDK over a raw image: only a descriptor is written."""
+    size = os.path.getsize(raw) // 512
+    desc = raw.rsplit(".", 1)[0] + ".vmdk"
+    write(desc, '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n\n'
+          '# Extent description\nRW %d FLAT "%s" 0\n\n# The Disk Data Base\n#DDB\n\nddb.virtualHWVersion = "4"\nddb.geometry.cylinders = "%d"\n'
+          'ddb.geometry.heads = "16"\nddb.geometry.sectors = "63"\nddb.adapterType = "ide"\n' %
+          (size, os.path.basename(raw), min(size // 1008, 16383)))
+    return desc
+
+
+# -- main ----------------------------------------------------------------------------------------------------------------
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--set", default="all", choices=["quick", "long", "all"])
+    p.add_argument("--list", action="store_true")
+    p.add_argument("names", nargs="*")
+    opt = p.parse_args()
+    chosen = [t for t in TESTS if (opt.set == "all" or t[2] == (opt.set == "quick")) and
+              (not opt.names or any(fnmatch.fnmatch(t[0], n) for n in opt.names))]
+    if opt.list:
+        for name, _, quick in chosen:
+            print("%-24s %s" % (name, "quick" if quick else "long"))
+        return 0
+    if RUNNER == "lodge" and not find_lodge():
+        print("1..0 # SKIP lodge-vmx is not built")
+        return 0
+    print("1..%d" % len(chosen), flush=True)
+    failed = 0
+    for n, (name, fn, _) in enumerate(chosen, 1):
+        work = tempfile.mkdtemp(prefix="lodge-media.")
+        t0 = time.monotonic()
+        try:
+            fn(work)
+            print("ok %d - boot %s (%.0f s)" % (n, name, time.monotonic() - t0), flush=True)
+        except Skip as e:
+            print("ok %d - boot %s # SKIP %s" % (n, name, e), flush=True)
+        except Exception as e:  # one failed test must not hide the others
+            failed += 1
+            print("not ok %d - boot %s (%.0f s)" % (n, name, time.monotonic() - t0))
+            text = str(e) if isinstance(e, GuestError) else traceback.format_exc()
+            print("\n".join("# " + line for line in text.split("\n")), flush=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
