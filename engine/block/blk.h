@@ -20,7 +20,8 @@ struct blk_req {
     int n_iov;
     void (*done)(struct blk_req *r, int sys_errno); /* [dev], never inside blk_submit */
     void *owner;
-    struct blk_req *next; /* the block layer's while in flight */
+    struct blk_req *next; /* the block layer's while in flight, with status */
+    int status;
 };
 struct blk_info {
     uint64_t size; /* bytes */

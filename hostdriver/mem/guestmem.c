@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest RAM: private anonymous memory, so that the host's kernel can use huge pages, merge and trim it. A guard area on each side turns a
+ * wild access of ours into a fault instead of a silent corruption. Video memory is a memfd that the window maps.
+ */
+#define _GNU_SOURCE
+#include "mem/guestmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define GUARD (2ull << 20) /* also the alignment: one huge page */
+#define PAGE 4096ull
+
+static uint64_t read_number(const char *path)
+{
+    char buf[64];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, buf, sizeof buf - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    buf[n] = 0;
+    char *end;
+    uint64_t v = strtoull(buf, &end, 10);
+    return end == buf ? 0 : v; /* "max" gives 0 */
+}
+
+static uint64_t meminfo(const char *field)
+{
+    char buf[8192];
+    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, buf, sizeof buf - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    buf[n] = 0;
+    const char *p = strstr(buf, field);
+    return p ? strtoull(p + strlen(field), NULL, 10) * 1024 : 0;
+}
+
+/* The tightest memory limit on the way from this process' control group to the root, less what is used there. */
+static uint64_t cgroup_available(void)
+{
+    char line[PATH_MAX], path[PATH_MAX + 64];
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    uint64_t best = UINT64_MAX;
+    if (!f)
+        return best;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, "0::/", 4) != 0)
+            continue;
+        line[strcspn(line, "\n")] = 0;
+        char *dir = line + 3;
+        for (;;) {
+            char file[PATH_MAX + 128];
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s", strcmp(dir, "/") == 0 ? "" : dir);
+            snprintf(file, sizeof file, "%s/memory.max", path);
+            uint64_t max = read_number(file);
+            if (max) {
+                snprintf(file, sizeof file, "%s/memory.current", path);
+                uint64_t cur = read_number(file);
+                uint64_t left = max > cur ? max - cur : 0;
+                best = left < best ? left : best;
+            }
+            char *slash = strrchr(dir, '/');
+            if (!slash || slash == dir)
+                break;
+            *slash = 0;
+        }
+    }
+    fclose(f);
+    return best;
+}
+
+uint64_t guestmem_available(void)
+{
+    uint64_t host = meminfo("\nMemAvailable:");
+    if (!host)
+        return 0;
+    uint64_t group = cgroup_available();
+    return group < host ? group : host;
+}
+
+static int no_memory(struct err *e, uint64_t size, int en)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_AS, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
+        return err_set(e, ERR_NOMEM, en,
+                       "The guest's %llu MiB of memory do not fit: this process may use only %llu MiB of address space (ulimit -v); raise that "
+                       "limit or lower memsize",
+                       (unsigned long long)(size >> 20), (unsigned long long)(rl.rlim_cur >> 20));
+    return err_set(e, ERR_NOMEM, en, "The host's kernel refuses %llu MiB of memory for the guest (%s); lower memsize or close other programs",
+                   (unsigned long long)(size >> 20), strerror(en));
+}
+
+int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    out->fd = -1;
+    if (p->size == 0 || p->size % PAGE || p->size > (1ull << 46))
+        return err_set(e, ERR_CONFIG, 0, "A guest memory of %llu bytes is not possible; memsize must be a multiple of 4 MB",
+                       (unsigned long long)p->size);
+    uint64_t have = p->no_check ? 0 : guestmem_available();
+    if (have) {
+        /* Swap counts as well, but a guest that lives in swap is of no use: half of what is free there is let in. */
+        uint64_t swap = meminfo("\nSwapFree:") / 2;
+        if (p->size > have + swap)
+            return err_set(e, ERR_NOMEM, 0,
+                           "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize or close other programs",
+                           (unsigned long long)(p->size >> 20), (unsigned long long)(have >> 20));
+    }
+    uint64_t span = p->size + 3 * GUARD;
+    uint8_t *area = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED)
+        return no_memory(e, p->size, errno);
+    uint8_t *ram = (uint8_t *)(((uintptr_t)area + GUARD + GUARD - 1) & ~(uintptr_t)(GUARD - 1));
+    if (mmap(ram, p->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p->populate ? MAP_POPULATE : 0), -1, 0) ==
+        MAP_FAILED) {
+        int en = errno;
+        munmap(area, span);
+        return no_memory(e, p->size, en);
+    }
+    /* Exactly one guard on each side stays, so that guestmem_free can find the area again. */
+    uint8_t *lo = ram - GUARD, *hi = ram + p->size + GUARD;
+    hi = (uint8_t *)(((uintptr_t)hi + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+    if (lo > area)
+        munmap(area, (size_t)(lo - area));
+    if (area + span > hi)
+        munmap(hi, (size_t)(area + span - hi));
+    /* Advice only: a kernel without the feature refuses it, and the guest runs all the same. */
+    madvise(ram, p->size, p->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    if (p->mergeable)
+        madvise(ram, p->size, MADV_MERGEABLE);
+    madvise(ram, p->size, MADV_DONTDUMP);
+    out->host = ram;
+    out->size = p->size;
+    return 0;
+}
+
+int guestmem_alloc_shared(struct memblk *out, const char *name, uint64_t size, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    out->fd = -1;
+    if (size == 0 || size % PAGE || size > (1ull << 40))
+        return err_set(e, ERR_CONFIG, 0, "A shared memory (%s) of %llu bytes is not possible", name, (unsigned long long)size);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return err_set(e, ERR_HOST, errno, "Shared memory (%s) cannot be made: %s", name, strerror(errno));
+    if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        int en = errno;
+        close(fd);
+        return err_set(e, ERR_NOMEM, en, "Shared memory (%s) of %llu KiB cannot be made: %s", name, (unsigned long long)(size >> 10),
+                       strerror(en));
+    }
+    uint64_t span = size + 2 * GUARD;
+    uint8_t *area = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED || mmap(area + GUARD, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        int en = errno;
+        if (area != MAP_FAILED)
+            munmap(area, span);
+        close(fd);
+        return no_memory(e, size, en);
+    }
+    out->host = area + GUARD;
+    out->size = size;
+    out->fd = fd;
+    return 0;
+}
+
+void guestmem_free(struct memblk *b)
+{
+    if (!b->host)
+        return;
+    munmap(b->host - GUARD, b->size + 2 * GUARD);
+    if (b->fd >= 0)
+        close(b->fd);
+    b->host = NULL;
+    b->size = 0;
+    b->fd = -1;
+}
