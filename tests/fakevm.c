@@ -37,7 +37,10 @@ static enum vcpu_exit be_run(struct vcpu *v) { return VX_HALT; }
 static void be_kick(struct vcpu *v) {}
 static void be_reset(struct vcpu *v, bool init) { ((struct fake_cpu *)v->be)->token = v->index; }
 static void be_sipi(struct vcpu *v, uint8_t vector) {}
-static void be_get(struct vcpu *v, struct cpu_state *s, unsigned mask) { *(struct fake_cpu *)s = *(struct fake_cpu *)v->be; }
+static void be_get(struct vcpu *v, struct cpu_state *s, unsigned mask)
+{
+    *(struct fake_cpu *)s = *(struct fake_cpu *)v->be;
+}
 static int be_set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e)
 {
     *(struct fake_cpu *)v->be = *(const struct fake_cpu *)s;
@@ -99,7 +102,9 @@ struct vm *fakevm_new(unsigned ram_mib, unsigned n_vcpus)
         ASSERT(f->blk.host && f->blk.dirty);
     }
     struct vm_params p = {
-        .n_vcpus = n_vcpus, .ram = f->blk.size, .passive = true,
+        .n_vcpus = n_vcpus,
+        .ram = f->blk.size,
+        .passive = true,
         .wall_offset = 1700000000ll * 1000000000, /* 2023-11-14 22:13:20 UTC */
         .cpu = {.cores_per_socket = 1},
     };
@@ -108,7 +113,8 @@ struct vm *fakevm_new(unsigned ram_mib, unsigned n_vcpus)
     vm_set_backend_data(vm, f);
     intr_set_ctl(vm, &(struct intr_ctl){.msi = on_msi, .ctl = f});
     if (ram_mib) {
-        f->ram = (struct memregion){.owner = "ram", .size = f->blk.size, .kind = MR_RAM, .enabled = true, .track_dirty = true, .blk = &f->blk};
+        f->ram = (struct memregion){
+            .owner = "ram", .size = f->blk.size, .kind = MR_RAM, .enabled = true, .track_dirty = true, .blk = &f->blk};
         memmap_begin(vm);
         memmap_add(vm, &f->ram);
         ASSERT(!memmap_commit(vm, &e));
@@ -138,23 +144,38 @@ void fakevm_advance(struct vm *vm, int64_t ns) { vm_advance(vm, ns); }
 void fakevm_run_posts(struct vm *vm) { vm_advance(vm, 0); }
 
 uint64_t fakevm_in(struct vm *vm, uint16_t port, unsigned size) { return bus_read(vm_vcpu(vm, 0), true, port, size); }
-void fakevm_out(struct vm *vm, uint16_t port, unsigned size, uint64_t val) { bus_write(vm_vcpu(vm, 0), true, port, size, val); }
-void fakevm_ins(struct vm *vm, uint16_t port, unsigned size, void *buf, unsigned n) { bus_read_rep(vm_vcpu(vm, 0), port, size, buf, n); }
+void fakevm_out(struct vm *vm, uint16_t port, unsigned size, uint64_t val)
+{
+    bus_write(vm_vcpu(vm, 0), true, port, size, val);
+}
+void fakevm_ins(struct vm *vm, uint16_t port, unsigned size, void *buf, unsigned n)
+{
+    bus_read_rep(vm_vcpu(vm, 0), port, size, buf, n);
+}
 void fakevm_outs(struct vm *vm, uint16_t port, unsigned size, const void *buf, unsigned n)
 {
     bus_write_rep(vm_vcpu(vm, 0), port, size, buf, n);
 }
-uint64_t fakevm_mmio_read_v(struct vm *vm, unsigned vcpu, gpa_t a, unsigned size) { return bus_read(vm_vcpu(vm, vcpu), false, a, size); }
+uint64_t fakevm_mmio_read_v(struct vm *vm, unsigned vcpu, gpa_t a, unsigned size)
+{
+    return bus_read(vm_vcpu(vm, vcpu), false, a, size);
+}
 void fakevm_mmio_write_v(struct vm *vm, unsigned vcpu, gpa_t a, unsigned size, uint64_t val)
 {
     bus_write(vm_vcpu(vm, vcpu), false, a, size, val);
 }
 uint64_t fakevm_mmio_read(struct vm *vm, gpa_t a, unsigned size) { return fakevm_mmio_read_v(vm, 0, a, size); }
-void fakevm_mmio_write(struct vm *vm, gpa_t a, unsigned size, uint64_t val) { fakevm_mmio_write_v(vm, 0, a, size, val); }
+void fakevm_mmio_write(struct vm *vm, gpa_t a, unsigned size, uint64_t val)
+{
+    fakevm_mmio_write_v(vm, 0, a, size, val);
+}
 
 unsigned fakevm_wishes(struct vm *vm, enum vm_wish w) { return of(vm)->wishes[w]; }
 bool fakevm_failed(struct vm *vm) { return of(vm)->failed; }
-uint32_t fakevm_requests(struct vm *vm, unsigned vcpu) { return atomic_exchange(&vm_vcpu(vm, vcpu)->requests, 0) & ~(uint32_t)(VR_PARK | VR_VIEW); }
+uint32_t fakevm_requests(struct vm *vm, unsigned vcpu)
+{
+    return atomic_exchange(&vm_vcpu(vm, vcpu)->requests, 0) & ~(uint32_t)(VR_PARK | VR_VIEW);
+}
 
 unsigned fakevm_msis(struct vm *vm, uint64_t *addr, uint32_t *data)
 {
@@ -192,7 +213,10 @@ void fakevm_irqs_init(struct fakevm_irqs *q)
     q->sink = (struct irq_sink){irqs_set, q};
 }
 
-struct irq_line fakevm_irq(struct fakevm_irqs *q, unsigned pin) { return (struct irq_line){&q->sink, (uint16_t)pin, 0}; }
+struct irq_line fakevm_irq(struct fakevm_irqs *q, unsigned pin)
+{
+    return (struct irq_line){&q->sink, (uint16_t)pin, 0};
+}
 bool fakevm_irqs_level(const struct fakevm_irqs *q, unsigned pin) { return q->level[pin] != 0; }
 
 unsigned fakevm_irqs_rises(struct fakevm_irqs *q, unsigned pin)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log: formats one line, cleans it (guest strings end up here) and gives it to the program's sink. The sink is the one piece of
- * process-wide state in the engine: it is set once, before the first vm, and has no part in a vm's behaviour.
+ * The log: formats one line, cleans it (guest strings end up here) and gives it to the program's sink. The sink is the
+ * one piece of process-wide state in the engine: it is set once, before the first vm, and has no part in a vm's
+ * behaviour.
  */
 #include "base/log.h"
 
@@ -28,10 +29,7 @@ void log_set_sink(log_sink_fn fn, void *u, enum log_level max_level)
     lock_drop(&log_lock);
 }
 
-bool log_enabled(enum log_level level)
-{
-    return (int)level <= __atomic_load_n(&sink.max_level, __ATOMIC_RELAXED);
-}
+bool log_enabled(enum log_level level) { return (int)level <= __atomic_load_n(&sink.max_level, __ATOMIC_RELAXED); }
 
 static void emit(enum log_level level, const char *module, char *line)
 {
@@ -66,7 +64,8 @@ void log_guest_error_at(struct log_rate *r, const char *module, const char *fmt,
     /* window_start 0 means "never used"; a race between two threads at a window's border costs at most a few lines. */
     int64_t now = ts.tv_sec + 1, start = __atomic_load_n(&r->window_start, __ATOMIC_RELAXED);
     unsigned dropped = 0;
-    if (now != start && __atomic_compare_exchange_n(&r->window_start, &start, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    if (now != start &&
+        __atomic_compare_exchange_n(&r->window_start, &start, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         __atomic_store_n(&r->count, 0, __ATOMIC_RELAXED);
         dropped = __atomic_exchange_n(&r->dropped, 0, __ATOMIC_RELAXED);
     }

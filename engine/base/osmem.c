@@ -18,8 +18,10 @@ static void *map(size_t n, int prot, int flags, int fd, struct err *e)
 {
     void *p = n && pages(n) >= n ? mmap(NULL, pages(n), prot, flags, fd, 0) : MAP_FAILED;
     if (p == MAP_FAILED) {
-        err_set(e, ERR_NOMEM, errno, "The host has no %zu MiB of memory for this virtual machine: %s. Close other programs or give the "
-                                     "virtual machine less memory.", n >> 20, strerror(errno));
+        err_set(e, ERR_NOMEM, errno,
+                "The host has no %zu MiB of memory for this virtual machine: %s. Close other programs or give the "
+                "virtual machine less memory.",
+                n >> 20, strerror(errno));
         return NULL;
     }
     return p;
@@ -30,7 +32,10 @@ void *osmem_alloc(size_t n, struct err *e)
     return map(n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, e);
 }
 
-void *osmem_reserve(size_t n, struct err *e) { return map(n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, e); }
+void *osmem_reserve(size_t n, struct err *e)
+{
+    return map(n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, e);
+}
 
 int osmem_commit(void *p, size_t n, struct err *e)
 {

@@ -18,8 +18,10 @@ int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg,
     int rc = pthread_create(t, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc)
-        return err_set(e, ERR_HOST, rc, "The host refused to start another thread (%s): %s. Close other programs or raise the limit of "
-                                        "processes.", name, strerror(rc));
+        return err_set(e, ERR_HOST, rc,
+                       "The host refused to start another thread (%s): %s. Close other programs or raise the limit of "
+                       "processes.",
+                       name, strerror(rc));
     char shown[16];
     snprintf(shown, sizeof shown, "%s", name);
     pthread_setname_np(*t, shown);

@@ -384,6 +384,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         if (bc->view_stale) {
             bc->view_stale = false;
             bt_fpu_out(bc);
+            v->smm = s->smm;
+            vcpu_safe_point(v); /* before the new view is looked up */
             bc->view = memmap_view(v->vm, s->smm);
             bt_tlb_flush(bc, true);
             bt_cache_flush(bc);

@@ -2,16 +2,18 @@
 /*
  * Guest time and the vtimers.
  *
- * Guest time is CLOCK_MONOTONIC minus a base that moves over pauses. CLOCK_MONOTONIC and not the TSC is the master, because the host's NTP
- * keeps it right over hours; the guest's TSC is the host's plus an offset, and deadlines given as TSC values are turned into guest time
- * relative to the present, so an error of the measured frequency never accumulates.
+ * Guest time is CLOCK_MONOTONIC minus a base that moves over pauses. CLOCK_MONOTONIC and not the TSC is the master,
+ * because the host's NTP keeps it right over hours; the guest's TSC is the host's plus an offset, and deadlines given
+ * as TSC values are turned into guest time relative to the present, so an error of the measured frequency never
+ * accumulates.
  *
- * Timers: a binary heap by deadline under a lock of its own. Only the earliest deadline is known to the host (a timerfd, which has the
- * resolution of the host's high-resolution timers and costs nothing while idle).
- *  1. host_armed <= the earliest deadline in the heap, whenever the timer lock is free, the clock runs and no batch is being fired.
- *     So arming needs the host only when it gives an earlier deadline than host_armed, cancelling never; the price of a cancelled earliest
- *     timer is one wake-up of the chipset thread for nothing.
- *  2. While in_batch, the chipset thread will look at the heap again before it sleeps: nobody else touches the host timer.
+ * Timers: a binary heap by deadline under a lock of its own. Only the earliest deadline is known to the host (a
+ * timerfd, which has the resolution of the host's high-resolution timers and costs nothing while idle).
+ *  1. host_armed <= the earliest deadline in the heap, whenever the timer lock is free, the clock runs and no batch is
+ * being fired. So arming needs the host only when it gives an earlier deadline than host_armed, cancelling never; the
+ * price of a cancelled earliest timer is one wake-up of the chipset thread for nothing.
+ *  2. While in_batch, the chipset thread will look at the heap again before it sleeps: nobody else touches the host
+ * timer.
  */
 #define _GNU_SOURCE
 #include "core/clock.h"
@@ -235,7 +237,8 @@ void vtimer_arm(struct vtimer *t, int64_t due)
     set_due(t, due);
     c->n++;
     heap_up(c, c->n, t);
-    if (due < c->host_armed && !c->in_batch && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
+    if (due < c->host_armed && !c->in_batch && !c->manual &&
+        atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
         c->host_armed = due;
         evloop_set_timer(vm, due);
     }

@@ -6,18 +6,18 @@
 
 #include "base/bytes.h"
 
-#define GMEM_FIELD(bits)                                         \
-    uint##bits##_t gmem_ld##bits(struct vm *vm, gpa_t a)         \
-    {                                                            \
-        uint8_t b[bits / 8];                                     \
-        gmem_read(vm, a, b, sizeof b);                           \
-        return ld_le##bits(b);                                   \
-    }                                                            \
-    int gmem_st##bits(struct vm *vm, gpa_t a, uint##bits##_t v)  \
-    {                                                            \
-        uint8_t b[bits / 8];                                     \
-        st_le##bits(b, v);                                       \
-        return gmem_write(vm, a, b, sizeof b);                   \
+#define GMEM_FIELD(bits)                                        \
+    uint##bits##_t gmem_ld##bits(struct vm *vm, gpa_t a)        \
+    {                                                           \
+        uint8_t b[bits / 8];                                    \
+        gmem_read(vm, a, b, sizeof b);                          \
+        return ld_le##bits(b);                                  \
+    }                                                           \
+    int gmem_st##bits(struct vm *vm, gpa_t a, uint##bits##_t v) \
+    {                                                           \
+        uint8_t b[bits / 8];                                    \
+        st_le##bits(b, v);                                      \
+        return gmem_write(vm, a, b, sizeof b);                  \
     }
 GMEM_FIELD(16)
 GMEM_FIELD(32)
@@ -45,7 +45,8 @@ uint64_t dma_len(const struct dma_seg *s, int n)
     return len;
 }
 
-static size_t sg_copy(struct vm *vm, const struct dma_seg *s, int n, uint64_t off, void *in, const void *out, size_t len)
+static size_t sg_copy(struct vm *vm, const struct dma_seg *s, int n, uint64_t off, void *in, const void *out,
+                      size_t len)
 {
     size_t done = 0;
     for (int i = 0; i < n && done < len; i++) {
@@ -110,8 +111,14 @@ static size_t iov_copy(const struct iovec *iov, int n, size_t off, void *in, con
     return done;
 }
 
-size_t iov_put(const struct iovec *iov, int n, size_t off, const void *buf, size_t len) { return iov_copy(iov, n, off, NULL, buf, len); }
-size_t iov_get(const struct iovec *iov, int n, size_t off, void *buf, size_t len) { return iov_copy(iov, n, off, buf, NULL, len); }
+size_t iov_put(const struct iovec *iov, int n, size_t off, const void *buf, size_t len)
+{
+    return iov_copy(iov, n, off, NULL, buf, len);
+}
+size_t iov_get(const struct iovec *iov, int n, size_t off, void *buf, size_t len)
+{
+    return iov_copy(iov, n, off, buf, NULL, len);
+}
 
 size_t iov_len(const struct iovec *iov, int n)
 {

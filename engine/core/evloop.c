@@ -2,14 +2,16 @@
 /*
  * The chipset thread: vtimers, posted work and watched descriptors, all handled with the chipset lock held.
  *
- * It sleeps in epoll on three things: an eventfd (posted work, orders from main), a timerfd (the earliest vtimer, see clock.c) and a second
- * epoll instance with the watched descriptors, which is taken out of the first while the vm is paused. With nothing to do it does not wake.
+ * It sleeps in epoll on three things: an eventfd (posted work, orders from main), a timerfd (the earliest vtimer, see
+ * clock.c) and a second epoll instance with the watched descriptors, which is taken out of the first while the vm is
+ * paused. With nothing to do it does not wake.
  *
- * Posts are a lock-free stack, so that any thread can post with any lock held; who makes it non-empty writes the eventfd, and the thread
- * reads the eventfd before it takes the stack: no post is left behind.
+ * Posts are a lock-free stack, so that any thread can post with any lock held; who makes it non-empty writes the
+ * eventfd, and the thread reads the eventfd before it takes the stack: no post is left behind.
  *
- * Fairness: pthread mutexes are unfair, and a vCPU that polls a port drops the chipset lock and takes it again before a woken waiter gets it.
- * So every other thread announces itself in chipset_want, and vCPUs wait for zero before they compete.
+ * Fairness: pthread mutexes are unfair, and a vCPU that polls a port drops the chipset lock and takes it again before a
+ * woken waiter gets it. So every other thread announces itself in chipset_want, and vCPUs wait for zero before they
+ * compete.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +47,10 @@ enum { TIMERS_A_ROUND = 64, FDS_A_ROUND = 32 };
 
 /* ---- the lock ---- */
 
-static void futex(_Atomic uint32_t *w, int op, uint32_t val) { syscall(SYS_futex, w, op | FUTEX_PRIVATE_FLAG, val, NULL, NULL, 0); }
+static void futex(_Atomic uint32_t *w, int op, uint32_t val)
+{
+    syscall(SYS_futex, w, op | FUTEX_PRIVATE_FLAG, val, NULL, NULL, 0);
+}
 
 void chipset_lock(struct vm *vm)
 {
@@ -74,8 +79,8 @@ void chipset_lock(struct vm *vm)
 void chipset_unlock(struct vm *vm)
 {
     lock_drop(&vm->chipset);
-    /* A vCPU that counts itself as a sleeper after this load finds that want has changed since it looked, or that another thread wants the
-     * lock and will come by here. */
+    /* A vCPU that counts itself as a sleeper after this load finds that want has changed since it looked, or that
+     * another thread wants the lock and will come by here. */
     if (atomic_load(&vm->chipset_sleepers))
         futex(&vm->chipset_want, FUTEX_WAKE, VM_MAX_VCPUS);
 }
@@ -128,7 +133,8 @@ bool evloop_run_posts(struct vm *vm)
 
 /* ---- watched descriptors ---- */
 
-int chipset_watch_fd(struct vm *vm, int fd, uint32_t epoll_events, void (*fn)(void *arg, uint32_t events), void *arg, struct err *e)
+int chipset_watch_fd(struct vm *vm, int fd, uint32_t epoll_events, void (*fn)(void *arg, uint32_t events), void *arg,
+                     struct err *e)
 {
     struct evloop *l = &vm->loop;
     if (l->ep_fds < 0)

@@ -2,9 +2,10 @@
 /*
  * The bus: from a port or a guest-physical address to a device's handler.
  *
- * Ports: a table with one pointer a port to an immutable node, read without a lock. A node that is released is freed by the grace periods of
- * memmap.c. Memory: the flat view. In both cases the look-up comes first, because the handler's flags say whether the chipset lock is
- * taken, and is repeated under the lock, because the map may have changed while waiting for it.
+ * Ports: a table with one pointer a port to an immutable node, read without a lock. A node that is released is freed by
+ * the grace periods of memmap.c. Memory: the flat view. In both cases the look-up comes first, because the handler's
+ * flags say whether the chipset lock is taken, and is repeated under the lock, because the map may have changed while
+ * waiting for it.
  */
 #include "core/iobus.h"
 
@@ -38,12 +39,14 @@ int port_claim(struct vm *vm, const struct port_range *r, struct err *e)
 {
     unsigned end = r->first + r->count;
     if (!r->count || end > N_PORTS)
-        return err_set(e, ERR_CONFIG, 0, "%s asks for the I/O ports %04X to %04X, which do not exist.", r->owner, r->first, end - 1);
+        return err_set(e, ERR_CONFIG, 0, "%s asks for the I/O ports %04X to %04X, which do not exist.", r->owner,
+                       r->first, end - 1);
     for (unsigned p = r->first; p < end; p++) {
         const struct port_node *n = port_node(vm, p);
         if (n)
-            return err_set(e, ERR_CONFIG, 0, "%s and %s both use I/O port %04X: remove one of them or give it another address.", n->r.owner,
-                           r->owner, p);
+            return err_set(e, ERR_CONFIG, 0,
+                           "%s and %s both use I/O port %04X: remove one of them or give it another address.",
+                           n->r.owner, r->owner, p);
     }
     size_t len = strlen(r->owner) + 1;
     struct port_node *n = malloc(sizeof *n + len);
@@ -152,7 +155,10 @@ static void port_leave(struct vm *vm, bool locked)
         chipset_unlock(vm);
 }
 
-static bool node_has(const struct port_node *n, unsigned p, unsigned size) { return n && p - n->r.first + size <= n->r.count; }
+static bool node_has(const struct port_node *n, unsigned p, unsigned size)
+{
+    return n && p - n->r.first + size <= n->r.count;
+}
 
 static uint64_t port_read(struct vm *vm, unsigned p, unsigned size)
 {
@@ -167,7 +173,8 @@ static uint64_t port_read(struct vm *vm, unsigned p, unsigned size)
     port_leave(vm, locked);
     if (size == 1)
         return 0xff;
-    /* It begins in one range and ends in another or in none: byte by byte, as an ISA bridge does. The port number wraps at 64K. */
+    /* It begins in one range and ends in another or in none: byte by byte, as an ISA bridge does. The port number wraps
+     * at 64K. */
     for (v = 0; size--;)
         v = v << 8 | port_read(vm, (p + size) & 0xffff, 1);
     return v;
@@ -302,7 +309,10 @@ void bus_write(struct vcpu *v, bool port, uint64_t a, unsigned size, uint64_t va
     current = before;
 }
 
-static uint64_t elem_get(const uint8_t *p, unsigned size) { return size == 1 ? *p : size == 2 ? ld_le16(p) : ld_le32(p); }
+static uint64_t elem_get(const uint8_t *p, unsigned size)
+{
+    return size == 1 ? *p : size == 2 ? ld_le16(p) : ld_le32(p);
+}
 
 static void elem_put(uint8_t *p, unsigned size, uint64_t v)
 {
@@ -360,12 +370,19 @@ static void rep(struct vcpu *v, unsigned port, unsigned size, uint8_t *in, const
     current = before;
 }
 
-void bus_read_rep(struct vcpu *v, uint16_t port, unsigned size, void *buf, unsigned n) { rep(v, port, size, buf, NULL, n); }
-void bus_write_rep(struct vcpu *v, uint16_t port, unsigned size, const void *buf, unsigned n) { rep(v, port, size, NULL, buf, n); }
+void bus_read_rep(struct vcpu *v, uint16_t port, unsigned size, void *buf, unsigned n)
+{
+    rep(v, port, size, buf, NULL, n);
+}
+void bus_write_rep(struct vcpu *v, uint16_t port, unsigned size, const void *buf, unsigned n)
+{
+    rep(v, port, size, NULL, buf, n);
+}
 
 int iobus_init(struct vm *vm, struct err *e)
 {
-    vm->bus.port = mmap(NULL, N_PORTS * sizeof *vm->bus.port, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    vm->bus.port =
+        mmap(NULL, N_PORTS * sizeof *vm->bus.port, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (vm->bus.port == MAP_FAILED) {
         vm->bus.port = NULL;
         return err_set(e, ERR_NOMEM, 0, "Out of memory.");

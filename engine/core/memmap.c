@@ -2,16 +2,18 @@
 /*
  * Guest-physical memory: regions with priorities, flattened at each commit into two immutable views (normal and SMM).
  *
- * A view holds copies of the regions as they were at the commit, so devices may change their regions freely between begin and commit
- * while other threads read the view.
+ * A view holds copies of the regions as they were at the commit, so devices may change their regions freely between
+ * begin and commit while other threads read the view.
  *
  * When an old view (or anything else that lock-free readers may have) can be freed:
- *  1. Commits happen with the chipset lock held (or while the vm is built), so whoever holds that lock is safe without doing anything.
- *  2. vCPU threads hold pointers only between two safe points. Something retired at count q is out of vCPU v's hands when v is not in run(),
- *     or v's last safe point saw qs >= q. (v stores mode = RUN before it reads qs and the view; the reclaimer published the new view and
- *     qs before it reads mode: one of them sees the other.)
- *  3. Other threads bracket their reads by view_enter and view_leave, which count them in the cell of the current epoch's parity. The epoch
- *     advances from e to e + 1 only when the cell of e - 1 is empty; what was retired in epoch e is out of their hands in epoch e + 2.
+ *  1. Commits happen with the chipset lock held (or while the vm is built), so whoever holds that lock is safe without
+ * doing anything.
+ *  2. vCPU threads hold pointers only between two safe points. Something retired at count q is out of vCPU v's hands
+ * when v is not in run(), or v's last safe point saw qs >= q. (v stores mode = RUN before it reads qs and the view; the
+ * reclaimer published the new view and qs before it reads mode: one of them sees the other.)
+ *  3. Other threads bracket their reads by view_enter and view_leave, which count them in the cell of the current
+ * epoch's parity. The epoch advances from e to e + 1 only when the cell of e - 1 is empty; what was retired in epoch e
+ * is out of their hands in epoch e + 2.
  */
 #include "core/memmap.h"
 
@@ -110,8 +112,10 @@ static bool region_usable(const struct memregion *r)
         return false;
     if (r->kind == MR_MMIO)
         return r->ops;
-    if (!r->blk || (r->base | r->size | r->blk_off) & 0xfff || r->size > r->blk->size || r->blk_off > r->blk->size - r->size) {
-        guest_error("memmap", "region %s at 0x%llx does not fit its memory, left out", r->owner, (unsigned long long)r->base);
+    if (!r->blk || (r->base | r->size | r->blk_off) & 0xfff || r->size > r->blk->size ||
+        r->blk_off > r->blk->size - r->size) {
+        guest_error("memmap", "region %s at 0x%llx does not fit its memory, left out", r->owner,
+                    (unsigned long long)r->base);
         return false;
     }
     return true;
@@ -202,7 +206,10 @@ static bool same_view(const struct memview *a, const struct memview *b)
 
 /* ---- changing ---- */
 
-static void assert_may_change(struct vm *vm) { DASSERT(atomic_load(&vm->state) == VM_BUILDING || vm->params.passive || lock_held(&vm->chipset)); }
+static void assert_may_change(struct vm *vm)
+{
+    DASSERT(atomic_load(&vm->state) == VM_BUILDING || vm->params.passive || lock_held(&vm->chipset));
+}
 
 void memmap_begin(struct vm *vm)
 {
@@ -335,10 +342,10 @@ const struct memrange *memview_find(const struct memview *v, gpa_t a)
 
 void memblk_fetch_dirty(struct vm *vm, struct memblk *b, unsigned long *bitmap)
 {
-    if (b->dirty)
-        bitmap_fetch_clear(b->dirty, bitmap, (size_t)(b->size >> 12));
     if (vm->be->fetch_dirty)
         vm->be->fetch_dirty(vm, b, bitmap);
+    else if (b->dirty)
+        bitmap_fetch_clear(b->dirty, bitmap, (size_t)(b->size >> 12));
 }
 
 int memmap_init(struct vm *vm, struct err *e)

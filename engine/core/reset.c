@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reset in two phases, so that the order of devices does not matter: first every device puts its own state back, touching nobody; then every
- * device drives its lines, when all that listen are in reset already. The vCPUs come last. Memory map changes of both phases are one commit.
+ * Reset in two phases, so that the order of devices does not matter: first every device puts its own state back,
+ * touching nobody; then every device drives its lines, when all that listen are in reset already. The vCPUs come last.
+ * Memory map changes of both phases are one commit.
  */
 #include "core/vm_private.h"
 

@@ -8,8 +8,8 @@
  *   field   = u8 length and bytes of its name, u8 kind, u32 count, elements
  *   element = 1, 2, 4 or 8 bytes; SF_BOOL 1 byte; SF_BYTES 1 byte; SF_VTIMER 8 bytes (deadline or -1);
  *             SF_STRUCT u16 version, u32 length, body
- * All numbers little-endian. What is read is hostile: every length is checked against what is left before it is used, every value against
- * its field's limit, and nesting is bounded by the tables, not by the data.
+ * All numbers little-endian. What is read is hostile: every length is checked against what is left before it is used,
+ * every value against its field's limit, and nesting is bounded by the tables, not by the data.
  */
 #include "core/state.h"
 
@@ -223,7 +223,8 @@ static bool get_section(struct cursor *c, struct section *s)
 {
     uint64_t version, len;
     *s = (struct section){0};
-    if (!get_name(c, &s->name, &s->name_len) || !get_u(c, &version, 2) || !get_u(c, &len, 4) || !get(c, &s->body.p, len))
+    if (!get_name(c, &s->name, &s->name_len) || !get_u(c, &version, 2) || !get_u(c, &len, 4) ||
+        !get(c, &s->body.p, len))
         return false;
     s->version = (uint16_t)version;
     s->body.n = len;
@@ -244,7 +245,8 @@ struct snap_reader *snap_reader_new(const void *data, size_t len, struct err *e)
         return NULL;
     }
     if (format != FORMAT) {
-        err_set(e, ERR_UNSUPPORTED, 0, "The saved state has format %u, and this version reads only format %u.", (unsigned)format, FORMAT);
+        err_set(e, ERR_UNSUPPORTED, 0, "The saved state has format %u, and this version reads only format %u.",
+                (unsigned)format, FORMAT);
         return NULL;
     }
     unsigned n = 0;
@@ -294,10 +296,12 @@ struct load {
 
 static int bad(const struct load *l, const char *field, const char *what)
 {
-    return err_set(l->e, ERR_CORRUPT, 0, "The saved state is damaged: section \"%s\", field \"%s\": %s.", l->section, field, what);
+    return err_set(l->e, ERR_CORRUPT, 0, "The saved state is damaged: section \"%s\", field \"%s\": %s.", l->section,
+                   field, what);
 }
 
-static int load_body(const struct load *l, const struct state_desc *d, void *dev, unsigned version, struct cursor c, int depth);
+static int load_body(const struct load *l, const struct state_desc *d, void *dev, unsigned version, struct cursor c,
+                     int depth);
 
 static int load_elem(const struct load *l, const struct state_field *f, uint8_t *p, struct cursor *c, int depth)
 {
@@ -338,13 +342,16 @@ static int load_elem(const struct load *l, const struct state_field *f, uint8_t 
     return 0;
 }
 
-static int load_body(const struct load *l, const struct state_desc *d, void *dev, unsigned version, struct cursor c, int depth)
+static int load_body(const struct load *l, const struct state_desc *d, void *dev, unsigned version, struct cursor c,
+                     int depth)
 {
     if (depth > MAX_DEPTH)
         return bad(l, d->name, "it is nested too deep");
     if (version < d->min_version || version > d->version)
-        return err_set(l->e, ERR_UNSUPPORTED, 0, "The saved state of \"%s\" has version %u, and this version of the program reads %u to %u: "
-                       "it was saved by %s program.", l->section, version, d->min_version, d->version,
+        return err_set(l->e, ERR_UNSUPPORTED, 0,
+                       "The saved state of \"%s\" has version %u, and this version of the program reads %u to %u: "
+                       "it was saved by %s program.",
+                       l->section, version, d->min_version, d->version,
                        version > d->version ? "a newer" : "a much older");
     unsigned long seen[MAX_FIELDS / BITMAP_LONG_BITS] = {0};
     while (c.n) {
@@ -393,5 +400,6 @@ int state_load(struct snap_reader *r, const char *section, const struct state_de
         struct load l = {section, e};
         return load_body(&l, d, dev, s->version, s->body, 0);
     }
-    return err_set(e, ERR_CORRUPT, 0, "The saved state has no section \"%s\": it was saved with other hardware, or is damaged.", section);
+    return err_set(e, ERR_CORRUPT, 0,
+                   "The saved state has no section \"%s\": it was saved with other hardware, or is damaged.", section);
 }

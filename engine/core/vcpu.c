@@ -7,16 +7,19 @@
  *        OUT --- about to call run() ---> RUN --- run() came back ---> OUT
  *        OUT --- nothing to do ---------> WAIT (futex) --- a requester or the thread itself ---> OUT
  *
- *  1. A requester sets the bit, then reads mode. The thread writes mode, then reads the bits. All four are sequentially consistent, so at
- *     least one sees what the other wrote: either the requester sees RUN and kicks (or WAIT and wakes), or the thread sees the bit.
- *  2. run() looks at the bits on entry and kick() makes it look again; so a bit set while mode is RUN is seen by this run() or, when that is
- *     already on its way out, by the loop or the next run().
- *  3. Only who turns a bit from 0 to 1 kicks or wakes. Whoever finds it set need not: the bit is cleared by its consumer before it looks at
- *     what the bit announces, so the announcement of the second requester (made before its fetch_or) is seen with the first one's.
+ *  1. A requester sets the bit, then reads mode. The thread writes mode, then reads the bits. All four are sequentially
+ * consistent, so at least one sees what the other wrote: either the requester sees RUN and kicks (or WAIT and wakes),
+ * or the thread sees the bit.
+ *  2. run() looks at the bits on entry and kick() makes it look again; so a bit set while mode is RUN is seen by this
+ * run() or, when that is already on its way out, by the loop or the next run().
+ *  3. Only who turns a bit from 0 to 1 kicks or wakes. Whoever finds it set need not: the bit is cleared by its
+ * consumer before it looks at what the bit announces, so the announcement of the second requester (made before its
+ * fetch_or) is seen with the first one's.
  *  4. The futex sleeps only while mode is WAIT; a waker changes mode to OUT before it wakes.
  *  5. A parked thread is in mode OUT: it reads the bits again before it enters run() or waits.
  *
- * Parking: VR_PARK stays set until vcpus_unpark clears it; n_parked counts the threads that have seen it, under park_lock.
+ * Parking: VR_PARK stays set until vcpus_unpark clears it; n_parked counts the threads that have seen it, under
+ * park_lock.
  */
 #define _GNU_SOURCE
 #include "core/vcpu.h"
@@ -31,7 +34,10 @@
 #include "base/thread.h"
 #include "core/vm_private.h"
 
-static void futex(_Atomic uint32_t *w, int op, uint32_t val) { syscall(SYS_futex, w, op | FUTEX_PRIVATE_FLAG, val, NULL, NULL, 0); }
+static void futex(_Atomic uint32_t *w, int op, uint32_t val)
+{
+    syscall(SYS_futex, w, op | FUTEX_PRIVATE_FLAG, val, NULL, NULL, 0);
+}
 
 static void count(_Atomic uint64_t *c) { atomic_fetch_add_explicit(c, 1, memory_order_relaxed); }
 
@@ -53,8 +59,7 @@ void vcpu_request(struct vcpu *v, enum vcpu_req r)
             v->vm->be->kick(v);
         break;
     }
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -111,16 +116,13 @@ static void run_once(struct vcpu_thread *t)
     }
     atomic_store(&t->mode, VCPU_OUT);
     switch (x) {
-    case VX_AGAIN:
-        t->dead_end = false;
-        return;
-    case VX_HALT:
-        t->dead_end = false;
-        break;
+    case VX_AGAIN: t->dead_end = false; return;
+    case VX_HALT: t->dead_end = false; break;
     case VX_SHUTDOWN: /* the PC's logic answers the shutdown cycle with a reset */
     case VX_RESET:
         if (first_dead_end(t)) {
-            log_msg(LOG_INFO, "vcpu", "vCPU %u: %s, the guest is reset", v->index, x == VX_RESET ? "reset" : "triple fault");
+            log_msg(LOG_INFO, "vcpu", "vCPU %u: %s, the guest is reset", v->index,
+                    x == VX_RESET ? "reset" : "triple fault");
             vm_wish(vm, WISH_RESET);
         }
         break;
@@ -134,12 +136,14 @@ static void run_once(struct vcpu_thread *t)
         vm_fail(vm, &v->fail);
         break;
     case VX_EMULATE:
-        err_set(&v->fail, ERR_UNSUPPORTED, 0, "vCPU %u met an instruction that the %s engine cannot execute.", v->index, vm->be->name);
+        err_set(&v->fail, ERR_UNSUPPORTED, 0, "vCPU %u met an instruction that the %s engine cannot execute.", v->index,
+                vm->be->name);
         vm_fail(vm, &v->fail);
         break;
     case VX_FAIL:
         if (v->fail.kind == ERR_NONE)
-            err_set(&v->fail, ERR_HOST, 0, "vCPU %u stopped because of an internal error of the %s engine.", v->index, vm->be->name);
+            err_set(&v->fail, ERR_HOST, 0, "vCPU %u stopped because of an internal error of the %s engine.", v->index,
+                    vm->be->name);
         vm_fail(vm, &v->fail);
         break;
     }

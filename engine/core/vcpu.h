@@ -66,7 +66,8 @@ struct cpu_backend {
     /* From memmap_commit, chipset lock held. The back end must make its vCPUs see the new view before the next guest access of the
      * vCPU that caused it, and very soon on others. */
     int (*view_changed)(struct vm *vm, const struct memview *old, const struct memview *cur, struct err *e);
-    /* Ors into bitmap (one bit a page of b) what was written since the last call, and clears it. [any] */
+    /* Ors into bitmap (one bit a page of b) what was written since the last call, and clears it; that includes b->dirty, where devices' and
+     * the back end's own notes are (bitmap_fetch_clear). NULL: b->dirty is all there is. Called by memblk_fetch_dirty. [any] */
     int (*fetch_dirty)(struct vm *vm, struct memblk *b, unsigned long *bitmap);
     void (*code_written)(struct vm *vm, gpa_t a, uint64_t n); /* [any] DMA or another vCPU wrote memory; bt drops blocks */
     void (*clock_changed)(struct vm *vm, int64_t now, bool running); /* vCPUs parked; guest TSC must follow clock_now */
@@ -94,8 +95,8 @@ void vcpu_request(struct vcpu *v, enum vcpu_req r);
 /* True while the vCPU's thread is inside run(). When it is not, the thread looks at requests set before this call before it runs guest code
  * again: a halted or parked vCPU need not be waited for. [any] */
 bool vcpu_in_run(const struct vcpu *v);
-/* The back end says that it keeps no pointer into a memory view or port table from before this call. run() calls it when it handles VR_VIEW;
- * the thread loop does it before each run(). [vcpu] */
+/* The back end says that it keeps no pointer into a memory view or port table from before this call: run() calls it when it handles VR_VIEW,
+ * then looks up the new view. The thread loop does it before each run(). Without it old views pile up. [vcpu] */
 void vcpu_safe_point(struct vcpu *v);
 pthread_t vcpu_pthread(const struct vcpu *v); /* valid from vcpu_thread_start on */
 unsigned vm_vcpu_count(struct vm *vm);

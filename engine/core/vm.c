@@ -2,9 +2,9 @@
 /*
  * A virtual machine: made, run, paused, reset, saved, loaded, destroyed. State diagram in vm.h.
  *
- * Stopping is always the same sequence (stop()): park the vCPUs, stop the clock, quiesce the devices while the chipset thread still runs
- * their completions, then switch the watched descriptors off. What is left is a pure function of memory and state sections; save, reset and
- * destroy start from there, and go() is the way back.
+ * Stopping is always the same sequence (stop()): park the vCPUs, stop the clock, quiesce the devices while the chipset
+ * thread still runs their completions, then switch the watched descriptors off. What is left is a pure function of
+ * memory and state sections; save, reset and destroy start from there, and go() is the way back.
  */
 #include "core/vm.h"
 
@@ -67,7 +67,11 @@ void vm_fail(struct vm *vm, const struct err *cause)
         vm->ev.failed(vm->ev_u, cause);
 }
 
-static int failed(struct err *e) { return err_set(e, ERR_HOST, 0, "The virtual machine has stopped because of an internal error and can only be powered off."); }
+static int failed(struct err *e)
+{
+    return err_set(e, ERR_HOST, 0,
+                   "The virtual machine has stopped because of an internal error and can only be powered off.");
+}
 
 static void stop(struct vm *vm)
 {
@@ -171,17 +175,18 @@ static const struct state_desc vm_section_desc = {
     .name = "vm",
     .version = 1,
     .min_version = 1,
-    .fields = (const struct state_field[]){
-        SF_MAX(struct vm_section, now, SF_U64, INT64_MAX / 4),
-        SF(struct vm_section, tsc, SF_U64),
-        SF(struct vm_section, tsc_khz, SF_U64),
-        SF(struct vm_section, wall_offset, SF_U64),
-        SF(struct vm_section, ram, SF_U64),
-        SF(struct vm_section, n_vcpus, SF_U32),
-        SF_ARR(struct vm_section, requests, SF_U32),
-        SF_BUF(struct vm_section, sipi_vector),
-        {0},
-    },
+    .fields =
+        (const struct state_field[]){
+            SF_MAX(struct vm_section, now, SF_U64, INT64_MAX / 4),
+            SF(struct vm_section, tsc, SF_U64),
+            SF(struct vm_section, tsc_khz, SF_U64),
+            SF(struct vm_section, wall_offset, SF_U64),
+            SF(struct vm_section, ram, SF_U64),
+            SF(struct vm_section, n_vcpus, SF_U32),
+            SF_ARR(struct vm_section, requests, SF_U32),
+            SF_BUF(struct vm_section, sipi_vector),
+            {0},
+        },
 };
 
 static void *cpu_state_alloc(struct vm *vm)
@@ -244,14 +249,21 @@ static int load_locked(struct vm *vm, struct snap_reader *r, void *cs, struct er
     if (state_load(r, "vm", &vm_section_desc, &s, e))
         return -1;
     if (s.n_vcpus != vm->n_vcpus)
-        return err_set(e, ERR_CONFIG, 0, "The saved state is of a virtual machine with %u processors; this one has %u. Set numvcpus = \"%u\".",
-                       s.n_vcpus, vm->n_vcpus, s.n_vcpus);
+        return err_set(
+            e, ERR_CONFIG, 0,
+            "The saved state is of a virtual machine with %u processors; this one has %u. Set numvcpus = \"%u\".",
+            s.n_vcpus, vm->n_vcpus, s.n_vcpus);
     if (s.ram != vm->params.ram)
-        return err_set(e, ERR_CONFIG, 0, "The saved state is of a virtual machine with %llu MiB of memory; this one has %llu. Set memsize "
-                       "= \"%llu\".", (unsigned long long)s.ram >> 20, (unsigned long long)vm->params.ram >> 20, (unsigned long long)s.ram >> 20);
+        return err_set(
+            e, ERR_CONFIG, 0,
+            "The saved state is of a virtual machine with %llu MiB of memory; this one has %llu. Set memsize "
+            "= \"%llu\".",
+            (unsigned long long)s.ram >> 20, (unsigned long long)vm->params.ram >> 20, (unsigned long long)s.ram >> 20);
     uint64_t k = vm->clk.tsc_khz, diff = s.tsc_khz > k ? s.tsc_khz - k : k - s.tsc_khz;
     if (diff > k / 1000)
-        log_msg(LOG_WARN, "vm", "The state was saved on a host with a TSC of %llu kHz, this one has %llu kHz: the guest's clock may run wrong",
+        log_msg(LOG_WARN, "vm",
+                "The state was saved on a host with a TSC of %llu kHz, this one has %llu kHz: the guest's clock may "
+                "run wrong",
                 (unsigned long long)s.tsc_khz, (unsigned long long)k);
     clock_load(vm, (int64_t)s.now, s.tsc);
     clock_set_wall_offset(vm, (int64_t)s.wall_offset);
@@ -338,7 +350,8 @@ void vm_get_stats(struct vm *vm, struct vm_stats *out)
 
 /* ---- made and unmade ---- */
 
-struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, const struct vm_events *ev, void *u, struct err *e)
+struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, const struct vm_events *ev, void *u,
+                     struct err *e)
 {
     if (!p->n_vcpus || p->n_vcpus > VM_MAX_VCPUS) {
         err_set(e, ERR_CONFIG, 0, "A virtual machine has 1 to %d processors, not %u.", VM_MAX_VCPUS, p->n_vcpus);

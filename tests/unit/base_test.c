@@ -18,8 +18,12 @@
 static void test_err(void)
 {
     struct err e = {0};
-    ok(err_set(&e, ERR_FORMAT, 5, "bad %s", "header") == -1 && e.kind == ERR_FORMAT && e.sys_errno == 5 && !strcmp(e.msg, "bad header"), "err_set");
-    ok(err_prefix(&e, "Opening %s: ", "a.vmdk") == -1 && !strcmp(e.msg, "Opening a.vmdk: bad header") && e.kind == ERR_FORMAT, "err_prefix");
+    ok(err_set(&e, ERR_FORMAT, 5, "bad %s", "header") == -1 && e.kind == ERR_FORMAT && e.sys_errno == 5 &&
+           !strcmp(e.msg, "bad header"),
+       "err_set");
+    ok(err_prefix(&e, "Opening %s: ", "a.vmdk") == -1 && !strcmp(e.msg, "Opening a.vmdk: bad header") &&
+           e.kind == ERR_FORMAT,
+       "err_prefix");
     ok(err_set(NULL, ERR_IO, 0, "x") == -1 && err_prefix(NULL, "x") == -1, "NULL is allowed");
     err_set(&e, e.kind, 0, "again: %s", e.msg);
     ok(!strcmp(e.msg, "again: Opening a.vmdk: bad header"), "the old message may be an argument");
@@ -56,7 +60,8 @@ static void test_bitmap(void)
 {
     unsigned long m[4] = {0}, out[4] = {0};
     bitmap_set_range_atomic(m, 60, 10);
-    ok(bitmap_next(m, 256, 0) == 60 && bitmap_next(m, 256, 65) == 65 && bitmap_next(m, 256, 70) == 256, "ranges and search");
+    ok(bitmap_next(m, 256, 0) == 60 && bitmap_next(m, 256, 65) == 65 && bitmap_next(m, 256, 70) == 256,
+       "ranges and search");
     ok(bitmap_next(m, 62, 61) == 61 && bitmap_next(m, 61, 61) == 61, "search stops at the end");
     bitmap_fetch_clear(m, out, 256);
     ok(bitmap_next(m, 256, 0) == 256 && bitmap_next(out, 256, 0) == 60, "fetch and clear");
@@ -170,7 +175,8 @@ int main(void)
     test_osmem();
     bool good = false;
     pthread_t t;
-    ok(!thread_start(&t, "a name that is longer than 15", thread_fn, &good, &e) && !pthread_join(t, NULL) && good, "threads block signals");
+    ok(!thread_start(&t, "a name that is longer than 15", thread_fn, &good, &e) && !pthread_join(t, NULL) && good,
+       "threads block signals");
     ok(!dies(right_order), "locks in rising rank");
 #ifdef LODGE_DEBUG
     ok(dies(wrong_order), "falling rank is caught");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Timers against a sorted model; the TSC's frequency; real timers on the chipset thread: precision, rate, idling, pause. */
+/* Timers against a sorted model; the TSC's frequency; real timers on the chipset thread: precision, rate, idling,
+ * pause. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,11 @@
 #include "tests/tap.h"
 
 enum { N = 200 };
-static struct { struct vtimer t; int64_t due; int id; } tm[N];
+static struct {
+    struct vtimer t;
+    int64_t due;
+    int id;
+} tm[N];
 static int64_t last_fired;
 static unsigned fired, wrong;
 static uint32_t seed = 99;
@@ -59,7 +64,8 @@ static void test_heap(void)
         if (rnd(3) == 0)
             fakevm_advance(vm, rnd(100));
         for (int k = 0; k < N; k++)
-            lost += tm[k].due != tm[k].t.due || (tm[k].due >= 0 && tm[k].due <= clock_now(vm) && round % 16 == 0 && tm[k].due < clock_now(vm));
+            lost += tm[k].due != tm[k].t.due ||
+                    (tm[k].due >= 0 && tm[k].due <= clock_now(vm) && round % 16 == 0 && tm[k].due < clock_now(vm));
     }
     fakevm_advance(vm, 10000);
     for (int k = 0; k < N; k++)
@@ -103,7 +109,8 @@ static void be_clock(struct vm *vm, int64_t now, bool running)
     clock_runs = running;
     clock_at = now;
 }
-static const struct cpu_backend backend = {.name = "test", .run = be_run, .kick = be_kick, .reset = be_reset, .clock_changed = be_clock};
+static const struct cpu_backend backend = {
+    .name = "test", .run = be_run, .kick = be_kick, .reset = be_reset, .clock_changed = be_clock};
 
 struct ticker {
     struct vtimer t;
@@ -184,7 +191,8 @@ static void test_tsc(void)
             best1 = y - x, t1 = x + (y - x) / 2, n1 = ts.tv_sec * 1000000000ll + ts.tv_nsec;
     }
     double khz = (double)(t1 - t0) * 1e6 / (double)(n1 - n0), ppm = ((double)clock_tsc_khz(a) / khz - 1) * 1e6;
-    ok(ppm < 4 && ppm > -4, "TSC %llu kHz, %.2f ppm from a longer measurement", (unsigned long long)clock_tsc_khz(a), ppm);
+    ok(ppm < 4 && ppm > -4, "TSC %llu kHz, %.2f ppm from a longer measurement", (unsigned long long)clock_tsc_khz(a),
+       ppm);
     vm_destroy(a);
 }
 
@@ -196,7 +204,8 @@ static void test_run(void)
     int64_t now0 = clock_now(vm);
     sleep_ms(5);
     ok(now0 == 0 && clock_now(vm) == 0 && clock_tsc(vm) == tsc0, "time stands before the first run");
-    ok(!vm_run(vm, &e) && vm_get_state(vm) == VM_RUNNING && be_reset_count == 1 && clock_runs, "running, after one cold reset");
+    ok(!vm_run(vm, &e) && vm_get_state(vm) == VM_RUNNING && be_reset_count == 1 && clock_runs,
+       "running, after one cold reset");
     sleep_ms(10);
     ok(clock_now(vm) >= 10000000, "time runs");
     int64_t back = clock_tsc_to_ns(vm, clock_tsc(vm) + clock_tsc_khz(vm)) - clock_now(vm);
@@ -225,8 +234,8 @@ static void test_run(void)
     unsigned m = atomic_load(&four[0].n);
     qsort(four[0].late, m < 4096 ? m : 4096, sizeof four[0].late[0], by_i64);
     ok(n + 8 >= want && n <= want + 4, "four 1000 Hz timers: %u ticks of %lld", n, (long long)want);
-    printf("# lateness: median %lld ns, 90%% %lld ns, worst %lld ns\n", (long long)four[0].late[m / 2], (long long)four[0].late[m * 9 / 10],
-           (long long)four[0].late_max);
+    printf("# lateness: median %lld ns, 90%% %lld ns, worst %lld ns\n", (long long)four[0].late[m / 2],
+           (long long)four[0].late[m * 9 / 10], (long long)four[0].late_max);
     ok(four[0].late[m / 2] < 1000000, "the median tick is less than 1 ms late");
 
     struct vm_stats s0, s1;
@@ -281,7 +290,8 @@ static void test_fair(void)
     int64_t late = clock_now(vm) - p.next;
     chipset_unlock(vm);
     qsort(p.late, n < 4096 ? n : 4096, sizeof p.late[0], by_i64);
-    printf("# under load: %u ticks, median %lld ns late, worst %lld ns\n", n, n ? (long long)p.late[n / 2] : -1, (long long)p.late_max);
+    printf("# under load: %u ticks, median %lld ns late, worst %lld ns\n", n, n ? (long long)p.late[n / 2] : -1,
+           (long long)p.late_max);
     ok(n >= 200 && late < 100000000, "timers fire while four vCPUs hammer a port");
     vm_destroy(vm);
 }

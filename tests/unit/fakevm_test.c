@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The test machine itself: a small device with a port, MMIO, a timer and a line, driven through all of fakevm's calls. */
+/* The test machine itself: a small device with a port, MMIO, a timer and a line, driven through all of fakevm's calls.
+ */
 #include "tests/fakevm.h"
 
 #include <string.h>
@@ -40,9 +41,16 @@ static int toy_init(struct dev *d, const void *params, struct err *e)
     struct toy *t = (struct toy *)d;
     t->irq = *(const struct irq_line *)params;
     vtimer_init(&t->timer, d->vm, toy_fire, t);
-    if (port_claim(d->vm, &(struct port_range){.owner = "toy", .first = 0x300, .count = 8, .ops = &toy_ops, .dev = t}, e))
+    if (port_claim(d->vm, &(struct port_range){.owner = "toy", .first = 0x300, .count = 8, .ops = &toy_ops, .dev = t},
+                   e))
         return -1;
-    t->mr = (struct memregion){.owner = "toy", .base = 0xf0000000, .size = 0x1000, .kind = MR_MMIO, .enabled = true, .ops = &toy_ops, .dev = t};
+    t->mr = (struct memregion){.owner = "toy",
+                               .base = 0xf0000000,
+                               .size = 0x1000,
+                               .kind = MR_MMIO,
+                               .enabled = true,
+                               .ops = &toy_ops,
+                               .dev = t};
     memmap_begin(d->vm);
     memmap_add(d->vm, &t->mr);
     return memmap_commit(d->vm, e);
@@ -53,9 +61,12 @@ static const struct state_desc toy_state = {
     .name = "toy",
     .version = 1,
     .min_version = 1,
-    .fields = (const struct state_field[]){SF(struct toy, reg, SF_U32), SF(struct toy, fired, SF_U32), SF(struct toy, timer, SF_VTIMER), {0}},
+    .fields =
+        (const struct state_field[]){
+            SF(struct toy, reg, SF_U32), SF(struct toy, fired, SF_U32), SF(struct toy, timer, SF_VTIMER), {0}},
 };
-static const struct dev_class toy_class = {.name = "toy", .size = sizeof(struct toy), .init = toy_init, .reset = toy_reset, .state = &toy_state};
+static const struct dev_class toy_class = {
+    .name = "toy", .size = sizeof(struct toy), .init = toy_init, .reset = toy_reset, .state = &toy_state};
 
 static void post_fn(void *arg) { ++*(int *)arg; }
 

@@ -7,7 +7,11 @@
 
 /* A device that writes down what it is asked. */
 struct rec {
-    struct { char kind; uint64_t off, val; unsigned size; } log[64];
+    struct {
+        char kind;
+        uint64_t off, val;
+        unsigned size;
+    } log[64];
     unsigned n;
     uint8_t mem[16];
 };
@@ -33,15 +37,16 @@ static bool did(struct rec *r, const char *want)
 {
     char got[400] = "";
     for (unsigned i = 0; i < r->n; i++)
-        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%c%u@%llu=%llx", i ? " " : "", r->log[i].kind, r->log[i].size,
-                 (unsigned long long)r->log[i].off, (unsigned long long)r->log[i].val);
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%c%u@%llu=%llx", i ? " " : "", r->log[i].kind,
+                 r->log[i].size, (unsigned long long)r->log[i].off, (unsigned long long)r->log[i].val);
     r->n = 0;
     bool good = !strcmp(got, want);
     if (!good)
         printf("# got  %s\n# want %s\n", got, want);
     return good;
 }
-static const struct io_ops any = {.read = rec_read, .write = rec_write}, w8 = {.read = rec_read, .write = rec_write, .widths = IO_8},
+static const struct io_ops any = {.read = rec_read, .write = rec_write},
+                           w8 = {.read = rec_read, .write = rec_write, .widths = IO_8},
                            w16 = {.read = rec_read, .write = rec_write, .widths = IO_8 | IO_16},
                            w32 = {.read = rec_read, .write = rec_write, .widths = IO_32},
                            w64 = {.read = rec_read, .write = rec_write, .widths = IO_32 | IO_64}, none = {0};
@@ -63,8 +68,10 @@ static void test_ports(void)
     claim(vm, "wide", 0x100, 8, &w32, &c);
     claim(vm, "last", 0xfffe, 2, &any, &a);
     claim(vm, "deaf", 0x200, 4, &none, NULL);
-    struct port_range bad = {"rival", 0x64, 2, &any, &a}, beyond = {"beyond", 0xffff, 2, &any, &a}, empty = {"empty", 0x300, 0, &any, &a};
-    ok(port_claim(vm, &bad, &e) && strstr(e.msg, "eight") && strstr(e.msg, "rival") && strstr(e.msg, "0064"), "overlap names both: %s", e.msg);
+    struct port_range bad = {"rival", 0x64, 2, &any, &a}, beyond = {"beyond", 0xffff, 2, &any, &a},
+                      empty = {"empty", 0x300, 0, &any, &a};
+    ok(port_claim(vm, &bad, &e) && strstr(e.msg, "eight") && strstr(e.msg, "rival") && strstr(e.msg, "0064"),
+       "overlap names both: %s", e.msg);
     bad.first = 0x5f;
     ok(port_claim(vm, &bad, &e), "overlap at the other end");
     ok(port_claim(vm, &beyond, &e) && port_claim(vm, &empty, &e), "beyond the last port, and empty");
@@ -113,12 +120,16 @@ static void rep_read(void *dev, uint64_t off, unsigned size, void *buf, unsigned
     rep_calls++;
     memset(buf, 0x42, (size_t)n * size);
 }
-static void rep_write(void *dev, uint64_t off, unsigned size, const void *buf, unsigned n) { *(unsigned *)dev += n * size; }
+static void rep_write(void *dev, uint64_t off, unsigned size, const void *buf, unsigned n)
+{
+    *(unsigned *)dev += n * size;
+}
 
 static void test_rep(void)
 {
     struct vm *vm = fakevm_new(0, 1);
-    static const struct io_ops data = {.read = rec_read, .write = rec_write, .read_rep = rep_read, .write_rep = rep_write, .widths = IO_16};
+    static const struct io_ops data = {
+        .read = rec_read, .write = rec_write, .read_rep = rep_read, .write_rep = rep_write, .widths = IO_16};
     static uint8_t buf[4096 * 2];
     unsigned written = 0;
     struct rec a = {0};
@@ -151,9 +162,29 @@ static void test_mmio(void)
         {.owner = "a", .base = 0xe0000000, .size = 0x10, .kind = MR_MMIO, .enabled = true, .ops = &any, .dev = &a},
         {.owner = "b", .base = 0xe0000010, .size = 0x10, .kind = MR_MMIO, .enabled = true, .ops = &w32, .dev = &b},
         {.owner = "c", .base = 0xe0001000, .size = 0x10, .kind = MR_MMIO, .enabled = true, .ops = &w64, .dev = &c},
-        {.owner = "flash", .base = 0xf0000000, .size = 0x1000, .kind = MR_ROM_DEVICE, .enabled = true, .ops = &any, .dev = &f, .blk = fakevm_ram_blk(vm)},
-        {.owner = "rom", .base = 0xf0001000, .size = 0x1000, .kind = MR_ROM, .enabled = true, .blk = fakevm_ram_blk(vm)},
-        {.owner = "smm", .base = 0xa0000, .size = 0x1000, .prio = 1, .kind = MR_MMIO, .space = MR_SPACE_NORMAL, .enabled = true, .ops = &any, .dev = &a},
+        {.owner = "flash",
+         .base = 0xf0000000,
+         .size = 0x1000,
+         .kind = MR_ROM_DEVICE,
+         .enabled = true,
+         .ops = &any,
+         .dev = &f,
+         .blk = fakevm_ram_blk(vm)},
+        {.owner = "rom",
+         .base = 0xf0001000,
+         .size = 0x1000,
+         .kind = MR_ROM,
+         .enabled = true,
+         .blk = fakevm_ram_blk(vm)},
+        {.owner = "smm",
+         .base = 0xa0000,
+         .size = 0x1000,
+         .prio = 1,
+         .kind = MR_MMIO,
+         .space = MR_SPACE_NORMAL,
+         .enabled = true,
+         .ops = &any,
+         .dev = &a},
     };
     memmap_begin(vm);
     for (unsigned i = 0; i < sizeof r / sizeof r[0]; i++)
@@ -222,7 +253,8 @@ static void test_reentry(void)
     bus_read(vm_vcpu(vm, 2), true, 0x10, 1);
     ok(seen_vcpu == vm_vcpu(vm, 2) && !vcpu_current() && !seen_locked, "vcpu_current is the caller's, during the call");
     self = (struct port_range){"self", 0x20, 4, &dying, vm};
-    struct memregion mr = {.owner = "m", .base = 0xe0000000, .size = 16, .kind = MR_MMIO, .enabled = true, .ops = &dying, .dev = vm};
+    struct memregion mr = {
+        .owner = "m", .base = 0xe0000000, .size = 16, .kind = MR_MMIO, .enabled = true, .ops = &dying, .dev = vm};
     memmap_begin(vm);
     memmap_add(vm, &mr);
     ok(!memmap_commit(vm, &e) && !port_claim(vm, &self, &e), "ready");
@@ -235,7 +267,8 @@ static void test_reentry(void)
     self_mr = &mr;
     fakevm_mmio_write(vm, 0xe0000004, 8, 0x100000001);
     fakevm_mmio_write(vm, 0xe0000000, 4, 0);
-    ok(!memview_find(memmap_view(vm, false), 0xe0000004), "a handler unmapped its own region in the middle of an access");
+    ok(!memview_find(memmap_view(vm, false), 0xe0000004),
+       "a handler unmapped its own region in the middle of an access");
     fakevm_free(vm);
 }
 
@@ -248,7 +281,8 @@ static void test_irq(void)
     irq_set(&a, true);
     irq_set(&b, true);
     irq_set(&a, false);
-    ok(fakevm_irqs_level(&q, 11) && q.rises[11] == 1 && q.falls[11] == 0, "a shared line stays up while one source holds it");
+    ok(fakevm_irqs_level(&q, 11) && q.rises[11] == 1 && q.falls[11] == 0,
+       "a shared line stays up while one source holds it");
     irq_set(&b, false);
     ok(!fakevm_irqs_level(&q, 11) && q.falls[11] == 1, "and falls with the last");
     irq_pulse(&a);

@@ -27,7 +27,8 @@ static int model(const struct memregion *r, const int *order, int n, gpa_t a, bo
     int best = -1;
     for (int i = 0; i < n; i++) {
         const struct memregion *m = &r[order[i]];
-        if (!m->enabled || a < m->base || a - m->base >= m->size || (m->space == MR_SPACE_SMM && !smm) || (m->space == MR_SPACE_NORMAL && smm))
+        if (!m->enabled || a < m->base || a - m->base >= m->size || (m->space == MR_SPACE_SMM && !smm) ||
+            (m->space == MR_SPACE_NORMAL && smm))
             continue;
         if (best < 0 || m->prio >= r[best].prio)
             best = order[i];
@@ -106,7 +107,8 @@ static void test_random(void)
     uint64_t g = v->generation;
     struct err e;
     memmap_begin(vm);
-    ok(!memmap_commit(vm, &e) && memmap_view(vm, false) == v && v->generation == g, "a commit without a change keeps the view");
+    ok(!memmap_commit(vm, &e) && memmap_view(vm, false) == v && v->generation == g,
+       "a commit without a change keeps the view");
     fakevm_free(vm);
     free(blk.host);
 }
@@ -115,10 +117,29 @@ static void test_edges(void)
 {
     struct vm *vm = fakevm_new(1, 1);
     struct err e = {0};
-    struct memregion top = {.owner = "top", .base = UINT64_MAX - 0xfff, .size = 0x1000, .kind = MR_MMIO, .enabled = true, .ops = &ops};
-    struct memregion wrap = {.owner = "wrap", .base = UINT64_MAX - 0xfff, .size = 0x2000, .kind = MR_MMIO, .enabled = true, .ops = &ops, .prio = 9};
-    struct memregion off = {.owner = "off", .base = 0x100800, .size = 0x1000, .kind = MR_RAM, .enabled = true, .blk = fakevm_ram_blk(vm), .prio = 9};
-    struct memregion big = {.owner = "big", .base = 0, .size = 0x200000, .kind = MR_RAM, .enabled = true, .blk = fakevm_ram_blk(vm), .prio = 9};
+    struct memregion top = {
+        .owner = "top", .base = UINT64_MAX - 0xfff, .size = 0x1000, .kind = MR_MMIO, .enabled = true, .ops = &ops};
+    struct memregion wrap = {.owner = "wrap",
+                             .base = UINT64_MAX - 0xfff,
+                             .size = 0x2000,
+                             .kind = MR_MMIO,
+                             .enabled = true,
+                             .ops = &ops,
+                             .prio = 9};
+    struct memregion off = {.owner = "off",
+                            .base = 0x100800,
+                            .size = 0x1000,
+                            .kind = MR_RAM,
+                            .enabled = true,
+                            .blk = fakevm_ram_blk(vm),
+                            .prio = 9};
+    struct memregion big = {.owner = "big",
+                            .base = 0,
+                            .size = 0x200000,
+                            .kind = MR_RAM,
+                            .enabled = true,
+                            .blk = fakevm_ram_blk(vm),
+                            .prio = 9};
     memmap_begin(vm);
     memmap_add(vm, &top);
     memmap_add(vm, &wrap);
@@ -128,19 +149,23 @@ static void test_edges(void)
     ok(!memmap_commit(vm, &e) && !memview_find(memmap_view(vm, false), UINT64_MAX), "a nested commit does nothing");
     ok(!memmap_commit(vm, &e), "regions that wrap, are not aligned or exceed their memory are left out");
     const struct memview *v = memmap_view(vm, false);
-    ok(v->n == 2 && v->r[0].size == 0x100000 && !strcmp(v->r[0].mr->owner, "ram") && memview_find(v, UINT64_MAX) == &v->r[1],
+    ok(v->n == 2 && v->r[0].size == 0x100000 && !strcmp(v->r[0].mr->owner, "ram") &&
+           memview_find(v, UINT64_MAX) == &v->r[1],
        "the last page of the address space is reachable");
     uint8_t buf[16];
     memset(buf, 0, sizeof buf);
-    ok(gmem_read(vm, UINT64_MAX - 3, buf, 16) == -1 && buf[0] == 0xff && buf[15] == 0xff, "a read over the end of the address space");
+    ok(gmem_read(vm, UINT64_MAX - 3, buf, 16) == -1 && buf[0] == 0xff && buf[15] == 0xff,
+       "a read over the end of the address space");
     ok(gmem_write(vm, UINT64_MAX - 3, buf, 16) == -1, "a write over the end of the address space");
     struct iovec iov[2];
     ok(gmem_pin(vm, UINT64_MAX - 3, 16, false, iov, 2) == -1, "a pin over the end of the address space");
     memset(fakevm_ram(vm) + 0xffff8, 0x5a, 8);
     memset(buf, 0, sizeof buf);
-    ok(gmem_read(vm, 0xffff8, buf, 16) == -1 && buf[7] == 0x5a && buf[8] == 0xff && buf[15] == 0xff, "beyond RAM reads all ones");
+    ok(gmem_read(vm, 0xffff8, buf, 16) == -1 && buf[7] == 0x5a && buf[8] == 0xff && buf[15] == 0xff,
+       "beyond RAM reads all ones");
     memset(buf, 1, sizeof buf);
-    ok(gmem_write(vm, 0xffff8, buf, 16) == -1 && fakevm_ram(vm)[0xfffff] == 1, "beyond RAM writes are dropped, the rest is done");
+    ok(gmem_write(vm, 0xffff8, buf, 16) == -1 && fakevm_ram(vm)[0xfffff] == 1,
+       "beyond RAM writes are dropped, the rest is done");
     ok(gmem_pin(vm, 0xffff8, 16, false, iov, 2) == -1, "beyond RAM cannot be pinned");
     fakevm_free(vm);
 }
@@ -151,8 +176,22 @@ static void test_access(void)
     struct err e = {0};
     uint8_t *ram = fakevm_ram(vm), buf[0x3000];
     /* A ROM over page 2, and page 5 seen again at page 0x200: */
-    struct memregion rom = {.owner = "rom", .base = 0x2000, .size = 0x1000, .prio = 1, .kind = MR_ROM, .enabled = true, .blk = fakevm_ram_blk(vm), .blk_off = 0x80000};
-    struct memregion alias = {.owner = "alias", .base = 0x200000, .size = 0x1000, .kind = MR_RAM, .enabled = true, .blk = fakevm_ram_blk(vm), .blk_off = 0x5000, .track_dirty = true};
+    struct memregion rom = {.owner = "rom",
+                            .base = 0x2000,
+                            .size = 0x1000,
+                            .prio = 1,
+                            .kind = MR_ROM,
+                            .enabled = true,
+                            .blk = fakevm_ram_blk(vm),
+                            .blk_off = 0x80000};
+    struct memregion alias = {.owner = "alias",
+                              .base = 0x200000,
+                              .size = 0x1000,
+                              .kind = MR_RAM,
+                              .enabled = true,
+                              .blk = fakevm_ram_blk(vm),
+                              .blk_off = 0x5000,
+                              .track_dirty = true};
     memmap_begin(vm);
     memmap_add(vm, &rom);
     memmap_add(vm, &alias);
@@ -160,18 +199,21 @@ static void test_access(void)
     memset(ram + 0x80000, 0xee, 0x1000);
     ok(!gmem_read(vm, 0x1800, buf, 0x1000) && buf[0x7ff] == 0 && buf[0x800] == 0xee, "reads cross from RAM into ROM");
     memset(buf, 0x11, sizeof buf);
-    ok(gmem_write(vm, 0x1800, buf, 0x2000) == -1 && ram[0x1fff] == 0x11 && ram[0x80000] == 0xee && ram[0x2000] == 0 && ram[0x3000] == 0x11,
+    ok(gmem_write(vm, 0x1800, buf, 0x2000) == -1 && ram[0x1fff] == 0x11 && ram[0x80000] == 0xee && ram[0x2000] == 0 &&
+           ram[0x3000] == 0x11,
        "ROM is not written");
     unsigned long dirty[8] = {0};
     struct memblk *b = fakevm_ram_blk(vm);
     memblk_fetch_dirty(vm, b, dirty);
-    ok(bitmap_test(dirty, 1) && !bitmap_test(dirty, 2) && bitmap_test(dirty, 3) && !bitmap_test(dirty, 4), "exactly the written pages are dirty");
+    ok(bitmap_test(dirty, 1) && !bitmap_test(dirty, 2) && bitmap_test(dirty, 3) && !bitmap_test(dirty, 4),
+       "exactly the written pages are dirty");
     memset(dirty, 0, sizeof dirty);
     memblk_fetch_dirty(vm, b, dirty);
     ok(bitmap_next(dirty, 256, 0) == 256, "and are so only once");
     struct iovec iov[4];
     ok(gmem_pin(vm, 0x1000, 0x1800, true, iov, 4) == -1, "ROM cannot be pinned for writing");
-    ok(gmem_pin(vm, 0x1000, 0x3000, false, iov, 4) == 3 && iov[0].iov_len == 0x1000 && iov[1].iov_base == ram + 0x80000 && iov[2].iov_base == ram + 0x3000,
+    ok(gmem_pin(vm, 0x1000, 0x3000, false, iov, 4) == 3 && iov[0].iov_len == 0x1000 &&
+           iov[1].iov_base == ram + 0x80000 && iov[2].iov_base == ram + 0x3000,
        "pinned for reading: three pieces");
     ok(gmem_pin(vm, 0x1000, 0x3000, false, iov, 2) == -1, "too many pieces");
     ok(gmem_pin(vm, 0x5800, 0x1000, true, iov, 1) == 1 && iov[0].iov_base == ram + 0x5800, "one piece");
@@ -181,21 +223,27 @@ static void test_access(void)
     gmem_unpin(vm, iov, 1, true);
     gpa_t a;
     uint64_t n;
-    ok(fakevm_code_writes(vm, &a, &n) == before + 2 && a == 0x200800 && n == 0x800, "code is dropped at both addresses of the page");
+    ok(fakevm_code_writes(vm, &a, &n) == before + 2 && a == 0x200800 && n == 0x800,
+       "code is dropped at both addresses of the page");
     memblk_fetch_dirty(vm, b, dirty);
     ok(bitmap_test(dirty, 5) && bitmap_test(dirty, 6) && !bitmap_test(dirty, 7), "and the pages are dirty");
     gmem_st32(vm, 0x200ffe, 0xaabbccdd);
-    ok(gmem_ld16(vm, 0x5ffe) == 0xccdd && gmem_ld16(vm, 0x201000) == 0xffff, "an alias is the same memory, and ends where it ends");
+    ok(gmem_ld16(vm, 0x5ffe) == 0xccdd && gmem_ld16(vm, 0x201000) == 0xffff,
+       "an alias is the same memory, and ends where it ends");
     struct dma_seg sg[] = {{0x7000, 3}, {0, 0}, {0x9000, 5}};
-    ok(dma_len(sg, 3) == 8 && dma_to_guest(vm, sg, 3, 1, "abcdefghij", 10) == 7 && !memcmp(ram + 0x7001, "ab", 2) && !memcmp(ram + 0x9000, "cdefg", 5),
+    ok(dma_len(sg, 3) == 8 && dma_to_guest(vm, sg, 3, 1, "abcdefghij", 10) == 7 && !memcmp(ram + 0x7001, "ab", 2) &&
+           !memcmp(ram + 0x9000, "cdefg", 5),
        "scatter");
     memset(buf, 0, 8);
     ok(dma_from_guest(vm, sg, 3, 2, buf, 4) == 4 && !memcmp(buf, "bcde", 4), "gather");
-    ok(dma_pin(vm, sg, 3, true, iov, 4) == 2 && iov_len(iov, 2) == 8 && iov_put(iov, 2, 4, "xyz", 3) == 3 && !memcmp(ram + 0x9001, "xyz", 3) &&
-       iov_get(iov, 2, 1, buf, 100) == 7, "pinned lists");
-    ok(!gmem_fill(vm, 0x10000, 0x77, 10000) && ram[0x10000] == 0x77 && ram[0x1270f] == 0x77 && ram[0x12710] == 0, "fill");
+    ok(dma_pin(vm, sg, 3, true, iov, 4) == 2 && iov_len(iov, 2) == 8 && iov_put(iov, 2, 4, "xyz", 3) == 3 &&
+           !memcmp(ram + 0x9001, "xyz", 3) && iov_get(iov, 2, 1, buf, 100) == 7,
+       "pinned lists");
+    ok(!gmem_fill(vm, 0x10000, 0x77, 10000) && ram[0x10000] == 0x77 && ram[0x1270f] == 0x77 && ram[0x12710] == 0,
+       "fill");
     /* A hole in the address space between two regions. */
-    ok(gmem_read(vm, 0x1ff000, buf, 0x2000) == -1 && buf[0xfff] == 0xff && buf[0x1800] == ram[0x5800], "a hole before RAM");
+    ok(gmem_read(vm, 0x1ff000, buf, 0x2000) == -1 && buf[0xfff] == 0xff && buf[0x1800] == ram[0x5800],
+       "a hole before RAM");
     fakevm_free(vm);
 }
 

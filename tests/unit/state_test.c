@@ -33,7 +33,10 @@ static int inner_loaded(void *dev, unsigned version, struct err *e)
     return i->a == 0xdead ? err_set(e, ERR_CORRUPT, 0, "a dead value") : 0;
 }
 static const struct state_desc inner_desc = {
-    .name = "inner", .version = 3, .min_version = 3, .post_load = inner_loaded,
+    .name = "inner",
+    .version = 3,
+    .min_version = 3,
+    .post_load = inner_loaded,
     .fields = (const struct state_field[]){SF(struct inner, a, SF_U16), SF(struct inner, b, SF_BOOL), {0}},
 };
 static void pre_save(void *dev) { ((struct outer *)dev)->saves++; }
@@ -43,21 +46,40 @@ static int post_load(void *dev, unsigned version, struct err *e)
     return 0;
 }
 static const struct state_field fields_v1[] = {
-    SF(struct outer, u8, SF_U8), SF(struct outer, u16, SF_U16), SF(struct outer, u32, SF_U32), SF_MAX(struct outer, index, SF_U32, 4),
-    SF(struct outer, u64, SF_U64), SF_ARR(struct outer, arr, SF_U64), SF(struct outer, flag, SF_BOOL), SF_BUF(struct outer, buf),
-    SF_SUB(struct outer, one, &inner_desc), SF_SUBS(struct outer, many, &inner_desc), SF(struct outer, t1, SF_VTIMER), SF(struct outer, t2, SF_VTIMER),
+    SF(struct outer, u8, SF_U8),
+    SF(struct outer, u16, SF_U16),
+    SF(struct outer, u32, SF_U32),
+    SF_MAX(struct outer, index, SF_U32, 4),
+    SF(struct outer, u64, SF_U64),
+    SF_ARR(struct outer, arr, SF_U64),
+    SF(struct outer, flag, SF_BOOL),
+    SF_BUF(struct outer, buf),
+    SF_SUB(struct outer, one, &inner_desc),
+    SF_SUBS(struct outer, many, &inner_desc),
+    SF(struct outer, t1, SF_VTIMER),
+    SF(struct outer, t2, SF_VTIMER),
     {.name = "strided", .off = offsetof(struct outer, strided), .count = 4, .stride = 4, .kind = SF_U16},
     {0},
 };
 static const struct state_field fields_v2[] = {
-    SF(struct outer, added, SF_U32), SF(struct outer, u8, SF_U8), SF(struct outer, u16, SF_U16), SF(struct outer, u32, SF_U32),
-    SF_MAX(struct outer, index, SF_U32, 4), SF(struct outer, u64, SF_U64), SF_ARR(struct outer, arr, SF_U64), SF(struct outer, flag, SF_BOOL),
-    SF_BUF(struct outer, buf), SF_SUB(struct outer, one, &inner_desc), SF_SUBS(struct outer, many, &inner_desc),
-    SF(struct outer, t1, SF_VTIMER), SF(struct outer, t2, SF_VTIMER),
+    SF(struct outer, added, SF_U32),
+    SF(struct outer, u8, SF_U8),
+    SF(struct outer, u16, SF_U16),
+    SF(struct outer, u32, SF_U32),
+    SF_MAX(struct outer, index, SF_U32, 4),
+    SF(struct outer, u64, SF_U64),
+    SF_ARR(struct outer, arr, SF_U64),
+    SF(struct outer, flag, SF_BOOL),
+    SF_BUF(struct outer, buf),
+    SF_SUB(struct outer, one, &inner_desc),
+    SF_SUBS(struct outer, many, &inner_desc),
+    SF(struct outer, t1, SF_VTIMER),
+    SF(struct outer, t2, SF_VTIMER),
     {.name = "strided", .off = offsetof(struct outer, strided), .count = 4, .stride = 4, .kind = SF_U16},
     {0},
 };
-static const struct state_desc v1 = {"outer", 1, 1, fields_v1, pre_save, post_load}, v2 = {"outer", 2, 1, fields_v2, pre_save, post_load},
+static const struct state_desc v1 = {"outer", 1, 1, fields_v1, pre_save, post_load},
+                               v2 = {"outer", 2, 1, fields_v2, pre_save, post_load},
                                v2_only = {"outer", 2, 2, fields_v2, NULL, NULL};
 
 static void nothing(void *dev) {}
@@ -114,9 +136,12 @@ int main(void)
 
     init(&b, vm);
     ok(!load(p, n, &v1, &b, &e), "loaded: %s", e.msg);
-    ok(b.u8 == a.u8 && b.u16 == a.u16 && b.u32 == a.u32 && b.index == 4 && b.u64 == a.u64 && !memcmp(b.arr, a.arr, sizeof a.arr) && b.flag &&
-       !memcmp(b.buf, a.buf, 7), "numbers, bools, bytes and arrays");
-    ok(b.one.a == 5 && b.one.b && b.many[2].a == 102 && b.many[1].b && !b.many[2].b && b.one.loads == 1 && b.many[2].loads == 1, "structs, and their post_load");
+    ok(b.u8 == a.u8 && b.u16 == a.u16 && b.u32 == a.u32 && b.index == 4 && b.u64 == a.u64 &&
+           !memcmp(b.arr, a.arr, sizeof a.arr) && b.flag && !memcmp(b.buf, a.buf, 7),
+       "numbers, bools, bytes and arrays");
+    ok(b.one.a == 5 && b.one.b && b.many[2].a == 102 && b.many[1].b && !b.many[2].b && b.one.loads == 1 &&
+           b.many[2].loads == 1,
+       "structs, and their post_load");
     ok(b.strided[3][0] == 4 && b.strided[3][1] == 0, "strides");
     ok(b.t1.due == 123456789 && vtimer_armed(&b.t1) && b.t2.due == -1, "timers");
     ok(b.version == 1, "post_load knows the version");
@@ -124,7 +149,8 @@ int main(void)
 
     init(&b, vm);
     b.added = 77;
-    ok(!load(p, n, &v2, &b, &e) && b.added == 77 && b.u8 == 0x12, "an older version loads; what it lacks keeps its value");
+    ok(!load(p, n, &v2, &b, &e) && b.added == 77 && b.u8 == 0x12,
+       "an older version loads; what it lacks keeps its value");
     done(&b);
     ok(load(p, n, &v2_only, &b, &e) && e.kind == ERR_UNSUPPORTED, "too old: %s", e.msg);
     struct snap_writer *w2 = snap_writer_new();
@@ -156,7 +182,9 @@ int main(void)
 
     struct snap_reader *r = snap_reader_new(p, n, &e);
     ok(r && state_load(r, "nowhere", &v1, &b, &e) == -1, "missing section: %s", e.msg);
-    ok(!strcmp(snap_reader_unread(r), "first") && !state_load(r, "first", &inner_desc, &b.one, &e) && !strcmp(snap_reader_unread(r), "outer"), "unread sections");
+    ok(!strcmp(snap_reader_unread(r), "first") && !state_load(r, "first", &inner_desc, &b.one, &e) &&
+           !strcmp(snap_reader_unread(r), "outer"),
+       "unread sections");
     snap_reader_free(r);
     w2 = snap_writer_new();
     state_save(w2, "outer", &v1, &a, &e);

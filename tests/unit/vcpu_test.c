@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vCPU threads, requests, parking and the life cycle, with a back end whose "guest code" is a loop that ends only by a kick, so that any lost
- * wake-up hangs and is seen. Meant to be run with --enable-sanitizers and --enable-tsan as well.
+ * vCPU threads, requests, parking and the life cycle, with a back end whose "guest code" is a loop that ends only by a
+ * kick, so that any lost wake-up hangs and is seen. Meant to be run with --enable-sanitizers and --enable-tsan as well.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -86,7 +86,13 @@ static int be_vcpu_init(struct vcpu *v, struct err *e)
 }
 static void be_vcpu_fini(struct vcpu *v) { free(v->be); }
 static const struct cpu_backend backend = {
-    .name = "fake", .run = be_run, .kick = be_kick, .reset = be_reset, .sipi = be_sipi, .vcpu_init = be_vcpu_init, .vcpu_fini = be_vcpu_fini,
+    .name = "fake",
+    .run = be_run,
+    .kick = be_kick,
+    .reset = be_reset,
+    .sipi = be_sipi,
+    .vcpu_init = be_vcpu_init,
+    .vcpu_fini = be_vcpu_fini,
 };
 
 static _Atomic unsigned wishes, failures, debugs, started_vcpu, started_chipset;
@@ -99,7 +105,10 @@ static void on_wish(void *u, enum vm_wish w)
 static void on_state(void *u, enum vm_state s) { atomic_store(&last_state, s); }
 static void on_failed(void *u, const struct err *e) { atomic_fetch_add(&failures, 1); }
 static void on_debug(void *u, struct vcpu *v) { atomic_fetch_add(&debugs, 1); }
-static void on_thread(void *u, const char *kind) { atomic_fetch_add(!strcmp(kind, "vcpu") ? &started_vcpu : &started_chipset, 1); }
+static void on_thread(void *u, const char *kind)
+{
+    atomic_fetch_add(!strcmp(kind, "vcpu") ? &started_vcpu : &started_chipset, 1);
+}
 
 static struct vm *make(void)
 {
@@ -225,13 +234,15 @@ static void test_life(void)
     struct vm *vm = make();
     struct err e = {0};
     wishes = failures = 0;
-    ok(vm_get_state(vm) == VM_BUILDING && !vm_pause(vm, &e) && vm_get_state(vm) == VM_BUILDING, "pause before the first run changes nothing");
+    ok(vm_get_state(vm) == VM_BUILDING && !vm_pause(vm, &e) && vm_get_state(vm) == VM_BUILDING,
+       "pause before the first run changes nothing");
     vm_run(vm, &e);
     struct fake *f = fake(vm, 1);
     ok(reaches(&f->runs, 1), "it runs");
     f->script = S_SHUTDOWN;
     vcpu_request(vm_vcpu(vm, 1), VR_INTR);
-    ok(reaches(&wishes, 1) && last_wish == WISH_RESET && vm_get_state(vm) == VM_HALTED, "a triple fault asks for a reset, and stops the vm");
+    ok(reaches(&wishes, 1) && last_wish == WISH_RESET && vm_get_state(vm) == VM_HALTED,
+       "a triple fault asks for a reset, and stops the vm");
     for (int i = 0; i < 10; i++)
         vcpu_request(vm_vcpu(vm, 1), VR_INTR), nap();
     ok(wishes == 1, "once");
@@ -247,7 +258,9 @@ static void test_life(void)
     f->script = S_NORMAL;
     ok(!vm_run(vm, &e) && vm_get_state(vm) == VM_RUNNING, "main may also go on without reset");
     vm_wish(vm, WISH_OFF);
-    ok(wishes == 3 && last_wish == WISH_OFF && vm_get_state(vm) == VM_HALTED && !vm_pause(vm, &e) && vm_get_state(vm) == VM_PAUSED, "wish, then pause");
+    ok(wishes == 3 && last_wish == WISH_OFF && vm_get_state(vm) == VM_HALTED && !vm_pause(vm, &e) &&
+           vm_get_state(vm) == VM_PAUSED,
+       "wish, then pause");
     ok(!vm_reset(vm, RESET_COLD, &e) && vm_get_state(vm) == VM_PAUSED, "reset while paused stays paused");
     ok(!vm_run(vm, &e), "run");
     f->script = S_DEBUG;
@@ -257,7 +270,8 @@ static void test_life(void)
     ok(!vm_run(vm, &e), "and goes on");
     f->script = S_FAIL;
     vcpu_request(vm_vcpu(vm, 1), VR_INTR);
-    ok(reaches(&failures, 1) && vm_get_state(vm) == VM_FAILED && last_state == VM_FAILED, "an internal error fails the vm");
+    ok(reaches(&failures, 1) && vm_get_state(vm) == VM_FAILED && last_state == VM_FAILED,
+       "an internal error fails the vm");
     ok(vm_run(vm, &e) == -1 && vm_pause(vm, &e) == -1 && vm_reset(vm, RESET_COLD, &e) == -1, "for good: %s", e.msg);
     vm_destroy(vm);
     ok(failures == 1, "destroyed");
@@ -271,7 +285,8 @@ static void test_life(void)
 /* ---- the memory map changes under running vCPUs ---- */
 
 static uint64_t mm_read(void *dev, uint64_t off, unsigned size) { return (uintptr_t)dev; }
-static const struct io_ops mm_ops = {.read = mm_read}, mm_unlocked = {.read = mm_read, .flags = IOF_UNLOCKED}, port_ops = {.read = mm_read};
+static const struct io_ops mm_ops = {.read = mm_read}, mm_unlocked = {.read = mm_read, .flags = IOF_UNLOCKED},
+                           port_ops = {.read = mm_read};
 
 struct mover {
     struct vm *vm;
@@ -315,7 +330,8 @@ static void test_views(void)
     m.pr = (struct port_range){"p", 0x80, 1, &port_ops, NULL};
     memmap_begin(m.vm);
     for (int i = 0; i < 4; i++) {
-        m.mr[i] = (struct memregion){.owner = "m", .base = 0xe0000000, .size = 0x2000, .prio = i, .enabled = true, .blk = &m.blk, .dev = &m};
+        m.mr[i] = (struct memregion){
+            .owner = "m", .base = 0xe0000000, .size = 0x2000, .prio = i, .enabled = true, .blk = &m.blk, .dev = &m};
         m.mr[i].kind = i == 0 ? MR_ROM : MR_MMIO;
         m.mr[i].ops = i == 1 ? &mm_unlocked : &mm_ops;
         memmap_add(m.vm, &m.mr[i]);
