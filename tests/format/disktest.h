@@ -16,7 +16,7 @@
 #include "block/blk.h"
 #include "block/vmdk.h"
 #include "file/hostfile.h"
-#include "tap.h"
+#include "tests/tap.h"
 
 static char dt_dir[64];
 

@@ -4,7 +4,7 @@
  * which a file can be wrong: each must be refused with a sentence that names the file and the field, and must not be changed.
  */
 #define _GNU_SOURCE
-#include "disktest.h"
+#include "tests/format/disktest.h"
 
 static bool have_qemu;
 
