@@ -105,9 +105,14 @@ static void hpet_drive(struct hpet_timer *t, bool level)
     irq_set(&l, level);
 }
 
+static bool hpet_level(const struct hpet_timer *t)
+{
+    return hpet_running(t->h) && (t->h->sta >> t->n & 1) && (t->conf & TN_INT_ENB) && (t->conf & TN_INT_TYPE) && !(t->conf & TN_FSB_EN);
+}
+
 static void hpet_update_level(struct hpet_timer *t)
 {
-    hpet_drive(t, hpet_running(t->h) && (t->h->sta >> t->n & 1) && (t->conf & TN_INT_ENB) && (t->conf & TN_INT_TYPE) && !(t->conf & TN_FSB_EN));
+    hpet_drive(t, hpet_level(t));
 }
 
 static void hpet_interrupt(struct hpet_timer *t)
@@ -197,18 +202,17 @@ static void hpet_arm(struct hpet_timer *t)
 static void hpet_fire(void *dev)
 {
     struct hpet_timer *t = dev;
-    uint64_t k = hpet_sync(t);
-    bool periodic = t->conf & TN_TYPE;
-    int64_t period = periodic ? hpet_tick_ns(hpet_period(t)) : 0;
-    if (k || t->owed)
+    uint64_t ticks = hpet_sync(t) + t->owed;
+    int64_t period = t->conf & TN_TYPE ? hpet_tick_ns(hpet_period(t)) : 0;
+    bool edges = period >= MIN_TIMER_NS && (t->conf & TN_INT_ENB) && !(t->conf & (TN_INT_TYPE | TN_FSB_EN));
+    struct irq_line l = hpet_line(t);
+    /* As in the PIT: ticks that come late, or find the last one waiting for the CPU, are given soon, up to a second of them. */
+    if (ticks && !(edges && irq_busy(&l))) {
         hpet_interrupt(t);
-    if (!k && t->owed) {
-        t->owed--;
-    } else if (k > 1 && period >= MIN_TIMER_NS && !(t->conf & TN_INT_TYPE)) {
-        /* Late by whole periods: those ticks are given soon; more than a second of them is not made up for. */
-        uint64_t owed = t->owed + k - 1, limit = 1000000000 / period + 1;
-        t->owed = owed > limit ? limit : owed;
+        ticks--;
     }
+    uint64_t limit = edges ? 1000000000 / period + 1 : 0;
+    t->owed = ticks < limit ? ticks : limit;
     hpet_arm(t);
 }
 
@@ -418,6 +422,12 @@ static void hpet_legacy_set(void *ctl, unsigned pin, unsigned src, bool level)
     }
 }
 
+static bool hpet_legacy_busy(void *ctl, unsigned pin)
+{
+    struct hpet *h = ctl;
+    return !hpet_legacy(h) && (pin == 0 ? irq_busy(&h->p.irq0) : pin == 8 && irq_busy(&h->p.irq8));
+}
+
 const struct irq_sink *hpet_legacy_sink(struct dev *dev)
 {
     return &((struct hpet *)dev)->legacy_in;
@@ -460,7 +470,7 @@ static int hpet_init(struct dev *dev, const void *params, struct err *e)
         h->t[i].n = i;
         vtimer_init(&h->t[i].timer, dev->vm, hpet_fire, &h->t[i]);
     }
-    h->legacy_in = (struct irq_sink){.set = hpet_legacy_set, .ctl = h};
+    h->legacy_in = (struct irq_sink){.set = hpet_legacy_set, .ctl = h, .busy = hpet_legacy_busy};
     hpet_reset(dev, RESET_COLD);
     h->mr = (struct memregion){
         .owner = dev->id, .base = h->p.base, .size = 0x400, .kind = MR_MMIO, .enabled = true, .ops = &hpet_ops, .dev = h};
@@ -490,8 +500,7 @@ static int hpet_post_load(void *dev, unsigned version, struct err *e)
             t->match = NEVER;
         if (!hpet_period(t) || !(t->conf & TN_TYPE))
             t->owed = 0;
-        t->line = false;
-        hpet_update_level(t);
+        t->line = hpet_level(t); /* not driven: the other end saves its level */
         hpet_arm(t);
     }
     return 0;

@@ -31,6 +31,16 @@ static void intr_isa_set(void *ctl, unsigned pin, unsigned src, bool level)
         s->ioapic_in->set(s->ioapic_in->ctl, pin == 0 ? 2 : pin, src, level);
 }
 
+static bool intr_isa_busy(void *ctl, unsigned pin)
+{
+    struct intr *s = ctl;
+    int vector = s->p.ioapic && s->p.lapic && pin != 2 ? ioapic_edge_vector(s->p.ioapic, pin == 0 ? 2 : pin) : -1;
+    if (vector >= 0)
+        return lapic_requested(s->p.lapic, vector);
+    /* A request at the PIC counts only when somebody listens to its INTR. */
+    return pic_busy(s->p.pic, pin) && (!s->p.lapic || lapic_hears_pic(s->p.lapic));
+}
+
 static void intr_nmi_set(void *ctl, unsigned pin, unsigned src, bool level)
 {
     struct intr *s = ctl;
@@ -141,7 +151,7 @@ static int intr_init(struct dev *dev, const void *params, struct err *e)
     s->p = *(const struct intr_params *)params;
     if (!s->p.pic)
         return err_set(e, ERR_CONFIG, 0, "The interrupt glue needs a PIC.");
-    s->isa = (struct irq_sink){.set = intr_isa_set, .ctl = s};
+    s->isa = (struct irq_sink){.set = intr_isa_set, .ctl = s, .busy = intr_isa_busy};
     s->nmi = (struct irq_sink){.set = intr_nmi_set, .ctl = s};
     s->from_pic = (struct irq_sink){.set = intr_pic_set, .ctl = s};
     s->pic_in = pic_sink(s->p.pic);
@@ -165,8 +175,12 @@ static int intr_init(struct dev *dev, const void *params, struct err *e)
     return 0;
 }
 
+static const struct state_field intr_fields[] = {SF(struct intr, pic_level, SF_BOOL), {0}};
+static const struct state_desc intr_state = {.name = "intr", .version = 1, .min_version = 1, .fields = intr_fields};
+
 const struct dev_class intr_class = {
     .name = "intr",
     .size = sizeof(struct intr),
     .init = intr_init,
+    .state = &intr_state,
 };

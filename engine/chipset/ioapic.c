@@ -109,6 +109,14 @@ void ioapic_eoi(void *ioapic, uint8_t vector)
     }
 }
 
+int ioapic_edge_vector(struct dev *dev, unsigned pin)
+{
+    struct ioapic *s = (struct ioapic *)dev;
+    uint64_t e = pin < N_PINS ? s->rte[pin] : RTE_MASK;
+    unsigned mode = RTE_DELMOD(e);
+    return (e & (RTE_MASK | RTE_LEVEL)) || (mode != DM_FIXED && mode != DM_LOWEST) ? -1 : RTE_VECTOR(e);
+}
+
 static uint32_t ioapic_reg_read(struct ioapic *s)
 {
     unsigned r = s->regsel;

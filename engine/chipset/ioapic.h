@@ -13,6 +13,8 @@ struct ioapic_params {
     uint8_t version; /* 11h (82093AA) or 20h (with the EOI register at 40h) */
 };
 const struct irq_sink *ioapic_sink(struct dev *ioapic); /* pins 0..23 */
+/* Vector of an unmasked edge-triggered pin in fixed or lowest-priority mode, or -1. [dev] */
+int ioapic_edge_vector(struct dev *ioapic, unsigned pin);
 void ioapic_eoi(void *ioapic, uint8_t vector);          /* [dev] EOI message of a local APIC */
 
 #endif

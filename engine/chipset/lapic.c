@@ -766,6 +766,24 @@ int lapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t val)
 
 /* ---- device ---- */
 
+bool lapic_hears_pic(struct dev *dev)
+{
+    struct lapic_dev *d = (struct lapic_dev *)dev;
+    for (unsigned i = 0; i < d->n; i++)
+        if (lapic_takes_extint(&d->l[i]))
+            return true;
+    return false;
+}
+
+bool lapic_requested(struct dev *dev, uint8_t vector)
+{
+    struct lapic_dev *d = (struct lapic_dev *)dev;
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->l[i].irr[vector / 32] >> (vector & 31) & 1)
+            return true;
+    return false;
+}
+
 void lapic_on_eoi(struct dev *dev, void (*fn)(void *u, uint8_t vector), void *u)
 {
     struct lapic_dev *d = (struct lapic_dev *)dev;

@@ -229,5 +229,9 @@ void lapic_timer_loaded(struct lapic *l)
     l->dcr &= 0xb;
     if (l->count_end < 0)
         l->count_end = 0;
-    lapic_fire(l);
+    /* Only armed: what has expired is raised when the machine runs. */
+    int64_t due = lapic_timer_due(l);
+    l->armed_due = due;
+    if (due)
+        vtimer_arm(&l->vtimer, due);
 }

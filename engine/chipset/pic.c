@@ -293,6 +293,18 @@ const struct irq_sink *pic_sink(struct dev *dev)
     return &((struct pic *)dev)->sink;
 }
 
+bool pic_busy(struct dev *dev, unsigned pin)
+{
+    struct pic *p = (struct pic *)dev;
+    if (pin > 15)
+        return false;
+    const struct i8259 *c = &p->chip[pin >> 3];
+    unsigned bit = pin & 7;
+    if (!((c->irr & ~c->imr & ~c->elcr) >> bit & 1))
+        return false;
+    return pin < 8 || !(p->chip[0].imr >> CASCADE & 1);
+}
+
 void pic_connect(struct dev *dev, const struct irq_line *intr)
 {
     ((struct pic *)dev)->out = *intr;
@@ -346,9 +358,7 @@ static int pic_post_load(void *dev, unsigned version, struct err *e)
         for (unsigned n = 0; n < 8; n++)
             c->lines |= (p->wired[i * 8 + n] != 0) << n;
     }
-    p->intr = false;
-    irq_set(&p->out, false);
-    pic_update(p);
+    /* The other end of INT saves its level itself: nothing is driven while loading. */
     return 0;
 }
 
@@ -375,6 +385,7 @@ static const struct state_desc i8259_state = {.name = "i8259", .version = 1, .mi
 static const struct state_field pic_fields[] = {
     {.name = "chip", .off = offsetof(struct pic, chip), .count = 2, .stride = sizeof(struct i8259), .kind = SF_STRUCT, .sub = &i8259_state},
     SF_ARR(struct pic, wired, SF_U32),
+    SF(struct pic, intr, SF_BOOL),
     {0},
 };
 static const struct state_desc pic_state = {

@@ -14,6 +14,8 @@ const struct irq_sink *pic_sink(struct dev *pic);
 void pic_connect(struct dev *pic, const struct irq_line *intr);
 /* Both INTA pulses: the vector (a spurious IR7 when nothing is requested any more). [dev] */
 uint8_t pic_inta(struct dev *pic);
+/* An edge on this pin is latched, not masked, and not acknowledged yet. [dev] */
+bool pic_busy(struct dev *pic, unsigned pin);
 bool pic_intr(struct dev *pic); /* level of INTR [dev] */
 
 #endif

@@ -22,6 +22,7 @@ enum { P61_GATE2 = 0x01, P61_SPKR = 0x02, P61_WRITABLE = 0x0f, P61_REFRESH = 0x1
 #define REFRESH_NS 15085  /* counter 1's usual period: 18 ticks */
 #define MIN_TIMER_NS 50000 /* no guest makes the host wake more often than this for one timer */
 #define NEVER UINT64_MAX
+#define TICK_BASE 0x100000u /* the tick at power-on: a count may have been loaded "before" */
 #define TICK_MAX ((uint64_t)1 << 47) /* limit of saved ticks: 3 years */
 
 struct i8254_counter {
@@ -54,12 +55,12 @@ struct pit {
 
 static uint64_t pit_tick(struct pit *p)
 {
-    return (uint64_t)clock_now(p->dev.vm) * 105 / 88000;
+    return (uint64_t)clock_now(p->dev.vm) * 105 / 88000 + TICK_BASE;
 }
 
 static int64_t pit_tick_ns(uint64_t tick)
 {
-    return (int64_t)((tick * 88000 + 104) / 105);
+    return (int64_t)(((tick - TICK_BASE) * 88000 + 104) / 105);
 }
 
 static unsigned pit_mode(const struct i8254_counter *c)
@@ -206,32 +207,28 @@ static void pit_fire(void *dev)
 {
     struct pit *p = dev;
     struct i8254_counter *c = &p->c[0];
-    uint64_t t = pit_tick(p);
-    int64_t now = clock_now(p->dev.vm);
-    pit_irq(p, false);
-    pit_irq(p, true);
-    if (p->edge > t) {
-        if (p->owed)
-            p->owed--;
-    } else {
-        bool periodic = !c->pending && (pit_mode(c) == 2 || pit_mode(c) == 3);
-        int64_t period = c->n * 838;
-        if (periodic && period >= MIN_TIMER_NS) {
-            /* Late by whole periods: those ticks are given soon, none is lost; more than a second of them is not made up for. */
-            uint64_t late = (t - p->edge) / c->n, limit = 1193182 / c->n + 1;
-            p->owed += late;
-            if (p->owed > limit)
-                p->owed = limit;
-        }
+    uint64_t t = pit_tick(p), ticks = p->owed;
+    int64_t now = clock_now(p->dev.vm), period = c->n * 838;
+    bool periodic = !c->pending && (pit_mode(c) == 2 || pit_mode(c) == 3) && period >= MIN_TIMER_NS;
+    if (p->edge <= t) {
+        ticks += 1 + (periodic ? (t - p->edge) / c->n : 0);
         pit_sync(c, t);
         p->edge = pit_next_edge(c, t);
     }
-    int64_t due = p->edge == NEVER ? INT64_MAX : pit_tick_ns(p->edge);
-    if (p->owed) {
-        int64_t soon = now + c->n * 838 / 4;
-        if (soon < due)
-            due = soon;
+    /*
+     * Guests keep time by this tick. When the last one waits for the CPU still, or several periods have passed at once, the rest is given soon
+     * instead of getting lost; more than a second of it is not made up for.
+     */
+    if (ticks && !(periodic && irq_busy(&p->p.irq0))) {
+        pit_irq(p, false);
+        pit_irq(p, true);
+        ticks--;
     }
+    uint64_t limit = periodic ? 1193182 / c->n + 1 : 0;
+    p->owed = ticks < limit ? ticks : limit;
+    int64_t due = p->edge == NEVER ? INT64_MAX : pit_tick_ns(p->edge);
+    if (p->owed && now + period / 4 < due)
+        due = now + period / 4;
     if (due == INT64_MAX)
         return;
     if (due < now + MIN_TIMER_NS && pit_mode(c) >= 2)
@@ -529,8 +526,7 @@ static int pit_post_load(void *dev, unsigned version, struct err *e)
         if (c->n == 0 || (c->pending && c->next_n == 0))
             return err_set(e, ERR_CORRUPT, 0, "The saved state of the timer has a count of zero.");
     }
-    irq_set(&p->p.irq0, p->irq);
-    if (p->edge > TICK_MAX)
+    if (p->edge < TICK_BASE || p->edge > TICK_MAX)
         p->edge = NEVER;
     else
         vtimer_arm(&p->timer, pit_tick_ns(p->edge));

@@ -486,7 +486,6 @@ static int rtc_post_load(void *dev, unsigned version, struct err *e)
     s->alarm_at = 0;
     if (s->p.nvram)
         memcpy(s->p.nvram, s->ram, sizeof s->ram);
-    irq_set(&s->p.irq8, s->irq);
     rtc_arm(s);
     return 0;
 }

@@ -16,6 +16,8 @@ void irq_pulse(const struct irq_line *l)
     irq_set(l, false);
 }
 
+bool irq_busy(const struct irq_line *l) { return l->sink && l->sink->busy && l->sink->busy(l->sink->ctl, l->pin); }
+
 void irq_msi(struct vm *vm, uint64_t addr, uint32_t data)
 {
     if (vm->intr.msi)

@@ -11,6 +11,8 @@
 struct irq_sink {
     void (*set)(void *ctl, unsigned pin, unsigned src, bool level);
     void *ctl;
+    /* Optional: an edge of this pin was accepted and still waits for the CPU, so that another one would be lost. [dev] */
+    bool (*busy)(void *ctl, unsigned pin);
 };
 struct irq_line {
     const struct irq_sink *sink; /* NULL: not connected, calls do nothing */
@@ -18,6 +20,7 @@ struct irq_line {
 };
 void irq_set(const struct irq_line *l, bool level); /* [dev] idempotent */
 void irq_pulse(const struct irq_line *l);           /* [dev] edge devices only */
+bool irq_busy(const struct irq_line *l);            /* [dev] periodic sources ask, and give their tick later */
 void irq_msi(struct vm *vm, uint64_t addr, uint32_t data); /* [dev] */
 
 /*

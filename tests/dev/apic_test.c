@@ -7,6 +7,7 @@
 #include "chipset/ioapic.h"
 #include "chipset/lapic.h"
 #include "chipset/pic.h"
+#include "chipset/pit.h"
 
 #define N 4
 #define HZ 100000000ull /* bus: 10 ns */
@@ -30,6 +31,8 @@ static void make(void)
     ioapic = dev_create(vm, &ioapic_class, "ioapic", &ip, &e);
     struct intr_params p = {.pic = pic, .ioapic = ioapic, .lapic = lapic};
     intr = dev_create(vm, &intr_class, "intr", &p, &e);
+    struct pit_params pp = {.irq0 = {.sink = intr_isa_sink(intr)}};
+    dev_create(vm, &pit_class, "pit", &pp, &e);
 }
 
 static uint32_t rd(unsigned v, unsigned reg)
@@ -558,6 +561,49 @@ static void test_pic(void)
     s->set(s->ctl, 0, 0, false);
 }
 
+/* Ticks of the PIT that the guest does not take in time are not lost. */
+static void test_late_ticks(void)
+{
+    restart();
+    pic_init();
+    struct irq_line irq0 = {.sink = intr_isa_sink(intr)};
+    ok(!irq_busy(&irq0), "IRQ0 is not busy");
+    wr(0, LINT0, 0x700);
+    line(0, true);
+    line(0, false);
+    ok(irq_busy(&irq0), "its edge waits at the PIC");
+    wr(0, LINT0, 0x10700);
+    ok(!irq_busy(&irq0), "which does not count while nobody hears the PIC");
+    wr(0, LINT0, 0x700);
+    take(0);
+    ok(!irq_busy(&irq0), "taken");
+    fakevm_out(vm, 0x20, 1, 0x20);
+    rte(2, 0x42);
+    line(0, true);
+    line(0, false);
+    ok(irq_busy(&irq0), "its edge waits in IRR");
+    fakevm_out(vm, 0x21, 1, 0xff);
+    is_u64(take(0), 0x42, "IOAPIC pin 2");
+    ok(!irq_busy(&irq0), "taken");
+    wr(0, EOI, 0);
+    /* 1 kHz for 100 ms with a deaf guest, then it catches up. */
+    fakevm_out(vm, 0x43, 1, 0x34);
+    fakevm_out(vm, 0x40, 1, 1193 & 255);
+    fakevm_out(vm, 0x40, 1, 1193 >> 8);
+    fakevm_advance(vm, 100000000);
+    unsigned n = 0;
+    for (int i = 0; i < 1000; i++) {
+        if (take(0) == 0x42) {
+            n++;
+            wr(0, EOI, 0);
+        }
+        fakevm_advance(vm, 50000);
+    }
+    ok(n >= 149 && n <= 151, "150 ms give 150 ticks (%u)", n);
+    fakevm_out(vm, 0x43, 1, 0x30);
+    rte(2, 0x10000);
+}
+
 static void test_state(void)
 {
     struct err e = {0};
@@ -603,6 +649,7 @@ int main(void)
     test_x2apic();
     test_ioapic();
     test_pic();
+    test_late_ticks();
     test_state();
     fakevm_free(vm);
     return TAP_DONE();

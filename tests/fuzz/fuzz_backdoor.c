@@ -46,7 +46,8 @@ static void extra(struct fuzz *f, unsigned what)
     } else if (what == 2) {
         struct input_event ev[3];
         for (int i = 0; i < 3; i++)
-            ev[i] = (struct input_event){.type = fuzz_bytes(f, 1) % 5, .code = fuzz_bytes(f, 1), .x = (int32_t)fuzz_bytes(f, 4), .y = (int32_t)fuzz_bytes(f, 4) / 4};
+            ev[i] = (struct input_event){.type = fuzz_bytes(f, 1) % 5, .code = fuzz_bytes(f, 1), .x = (int32_t)fuzz_bytes(f, 4),
+                                         .y = (int32_t)fuzz_bytes(f, 3)};
         sink->event(sink_dev, ev, n % 4);
     } else {
         char buf[64];
