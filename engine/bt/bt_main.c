@@ -442,4 +442,6 @@ const struct cpu_backend bt_backend = {
     .get = get,
     .set = set,
     .crash_report = crash_report,
+    .cpu_state = &cpu_state_desc,
+    .cpu_state_size = sizeof(struct cpu_state),
 };

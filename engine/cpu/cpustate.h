@@ -63,4 +63,8 @@ struct cpu_state {
     uint8_t xsave[XSAVE_AREA_MAX] __attribute__((aligned(64)));
 };
 
+/* The section in saved state (cpustate.c): a field added above needs its line there. */
+struct state_desc;
+extern const struct state_desc cpu_state_desc;
+
 #endif
