@@ -29,7 +29,23 @@ struct pci_dev {
     bool bus_master;
     bool intx_level;
     void (*changed)(struct pci_dev *p, unsigned off, unsigned size);
+    /* pci.c's own: config space at the end of the device's init, what is driven now, MSI capability offset (0: none). */
+    uint8_t reset_cfg[256];
+    bool reset_cfg_valid, intx_driven;
+    uint8_t msi_off;
+    uint8_t pirq;
 };
+
+/*
+ * The bus itself: configuration mechanism 1 at CF8h/CFCh and the reset control register CF9h. A cast of
+ * dev_create(vm, &pci_bus_class, "pci0", NULL) gives the bus for the params of the functions on it.
+ */
+extern const struct dev_class pci_bus_class;
+/* Pins 0-3 of the sink are PIRQA#-PIRQD#; one function takes it (the ISA bridge). INTx of slot s, pin p goes to PIRQ (s + p - 2) & 3. */
+void pci_bus_set_pirq(struct pci_bus *bus, const struct irq_sink *sink); /* [main] building */
+/* The function at devfn, or NULL. For tests and for the machine's report. */
+struct pci_dev *pci_bus_find(struct pci_bus *bus, uint8_t devfn);
+#define PCI_DEVFN(dev, fn) ((uint8_t)((dev) << 3 | (fn)))
 
 /* From a device's init, before any BAR: fills ids, links the function to the bus. pin: 0 none, 1 = INTA ... [main] */
 int pci_register(struct pci_dev *p, struct pci_bus *bus, uint8_t devfn, const struct pci_id *id, uint8_t pin, struct err *e);
