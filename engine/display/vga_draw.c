@@ -70,9 +70,9 @@ uint32_t vga_address(const struct svga_dev *d, uint32_t counter, uint32_t row)
     if (v->seq[4] & 8 && v->gr[5] & 0x40)
         ; /* chain-4 storage is linear here (invariant 1), so the doubleword counter is a dword index already */
     else if (v->crtc[0x14] & 0x40)
-        a = (a << 2 | a >> 12 & 3) & 0xffff;
+        a = (a << 2 | (a >> 12 & 3)) & 0xffff;
     else if (!(v->crtc[0x17] & 0x40))
-        a = (a << 1 | (a >> (v->crtc[0x17] & 0x20 ? 15 : 13) & 1)) & 0xffff;
+        a = (a << 1 | ((a >> (v->crtc[0x17] & 0x20 ? 15 : 13)) & 1)) & 0xffff;
     /* Mode Control bits 0 and 1 clear: the row scan counter drives address lines 13 and 14 (CGA and Hercules layouts). */
     if (!(v->crtc[0x17] & 1))
         a = (a & ~0x2000u) | (row & 1) << 13;
