@@ -5,7 +5,7 @@
  * The owner programs it thousands of times a second, so the usual case takes no lock: count_end and tsc_deadline hold when it expires, and
  * the vtimer may be armed earlier than that (never later); when it fires too early it is armed again. Order that makes it safe: the owner
  * stores the new expiry, then reads armed_due; lapic_fire clears armed_due, then reads the expiry; so at least one of them sees the other's
- * store and arms. arm_lock makes "read the expiry, arm, store armed_due" one step.
+ * store and arms. arm_lock makes "read the expiry, store armed_due, arm" one step.
  * Expiry is claimed by compare-and-swap on count_end or tsc_deadline, so the owner and the chipset thread cannot both raise it.
  */
 #include "chipset/lapic_private.h"
@@ -109,8 +109,8 @@ static void lapic_timer_changed(struct lapic *l)
     due = lapic_timer_due(l);
     armed = l->armed_due;
     if (due && (!armed || armed > due)) {
+        l->armed_due = due; /* first: once armed it may fire, and lapic_fire clears this */
         vtimer_arm(&l->vtimer, due);
-        l->armed_due = due;
     }
     lock_drop(&l->arm_lock);
 }
