@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A virtual machine for unit tests of devices: RAM, buses, clock and interrupts are real, but there are no threads, no guest code and no host
- * time. Time stands still until fakevm_advance; posted work and timers run inside it, deterministically. The TSC is clock_now in ns.
+ * A virtual machine for unit tests of devices: RAM, buses, clock and interrupts are real, but there are no threads, no
+ * guest code and no host time. Time stands still until fakevm_advance; posted work and timers run inside it,
+ * deterministically. The TSC is clock_now in ns.
  *
  *     struct vm *vm = fakevm_new(16, 1);                    16 MiB of RAM at 0, one vCPU
  *     struct dev *d = dev_create(vm, &pit_class, "pit", &(struct pit_params){...}, &e);
@@ -21,7 +22,7 @@
 
 struct vm *fakevm_new(unsigned ram_mib, unsigned n_vcpus);
 void fakevm_free(struct vm *vm);
-void fakevm_reset(struct vm *vm); /* cold: both phases; call it after the devices are made */
+void fakevm_reset(struct vm *vm);   /* cold: both phases; call it after the devices are made */
 uint8_t *fakevm_ram(struct vm *vm); /* host address of guest-physical 0 */
 struct memblk *fakevm_ram_blk(struct vm *vm);
 
@@ -39,11 +40,12 @@ uint64_t fakevm_mmio_read_v(struct vm *vm, unsigned vcpu, gpa_t a, unsigned size
 void fakevm_mmio_write_v(struct vm *vm, unsigned vcpu, gpa_t a, unsigned size, uint64_t val);
 
 /* What happened. */
-unsigned fakevm_wishes(struct vm *vm, enum vm_wish w);            /* how often the guest asked for it */
-bool fakevm_failed(struct vm *vm);                                /* vm_fail was called */
-uint32_t fakevm_requests(struct vm *vm, unsigned vcpu);           /* pending VR_* bits, and clears them */
-unsigned fakevm_msis(struct vm *vm, uint64_t *addr, uint32_t *data); /* count and the last one, while no device has called intr_set_ctl */
-unsigned fakevm_code_writes(struct vm *vm, gpa_t *a, uint64_t *n);   /* calls of code_written and the last one */
+unsigned fakevm_wishes(struct vm *vm, enum vm_wish w);  /* how often the guest asked for it */
+bool fakevm_failed(struct vm *vm);                      /* vm_fail was called */
+uint32_t fakevm_requests(struct vm *vm, unsigned vcpu); /* pending VR_* bits, and clears them */
+/* count and the last one, while no device has called intr_set_ctl */
+unsigned fakevm_msis(struct vm *vm, uint64_t *addr, uint32_t *data);
+unsigned fakevm_code_writes(struct vm *vm, gpa_t *a, uint64_t *n); /* calls of code_written and the last one */
 
 /* An interrupt controller that only remembers: OR of the sources of each pin, and its edges. */
 enum { FAKEVM_PINS = 256 };
@@ -58,8 +60,8 @@ bool fakevm_irqs_level(const struct fakevm_irqs *q, unsigned pin);
 unsigned fakevm_irqs_rises(struct fakevm_irqs *q, unsigned pin); /* since the last call */
 
 /*
- * Saves from and loads into to, a vm made by the same steps (and not reset yet); then saves to again. Returns 0 when both saved states are
- * the same bytes, else -1 with a reason.
+ * Saves from and loads into to, a vm made by the same steps (and not reset yet); then saves to again. Returns 0 when
+ * both saved states are the same bytes, else -1 with a reason.
  */
 int fakevm_migrate(struct vm *from, struct vm *to, struct err *e);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ASSERT stays in release builds; DASSERT only in --enable-debug builds. For internal errors only: never for guest input. */
+/* ASSERT stays in release builds; DASSERT only in --enable-debug builds. For internal errors only: never for guest
+ * input. */
 #ifndef LODGE_BASE_ASSERT_H
 #define LODGE_BASE_ASSERT_H
 

@@ -18,7 +18,8 @@ static inline bool bitmap_test(const unsigned long *m, size_t bit)
 static inline void bitmap_set(unsigned long *m, size_t bit) { m[bit / BITMAP_LONG_BITS] |= bitmap_mask(bit); }
 static inline void bitmap_clear(unsigned long *m, size_t bit) { m[bit / BITMAP_LONG_BITS] &= ~bitmap_mask(bit); }
 
-/* Sets a bit that others may set or fetch at the same time; reads first, since most writes hit a page that is dirty already. */
+/* Sets a bit that others may set or fetch at the same time; reads first, since most writes hit a page that is dirty
+ * already. */
 static inline void bitmap_set_atomic(unsigned long *m, size_t bit)
 {
     if (!bitmap_test(m, bit))

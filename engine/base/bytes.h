@@ -5,14 +5,14 @@
 
 #include <stdint.h>
 
-#define LODGE_BYTES_DEF(bits)                                                                         \
-    static inline uint##bits##_t ld_le##bits(const void *p)                                           \
-    {                                                                                                 \
-        uint##bits##_t v;                                                                             \
-        __builtin_memcpy(&v, p, sizeof v);                                                            \
-        return v;                                                                                     \
-    }                                                                                                 \
-    static inline void st_le##bits(void *p, uint##bits##_t v) { __builtin_memcpy(p, &v, sizeof v); } \
+#define LODGE_BYTES_DEF(bits)                                                                                 \
+    static inline uint##bits##_t ld_le##bits(const void *p)                                                   \
+    {                                                                                                         \
+        uint##bits##_t v;                                                                                     \
+        __builtin_memcpy(&v, p, sizeof v);                                                                    \
+        return v;                                                                                             \
+    }                                                                                                         \
+    static inline void st_le##bits(void *p, uint##bits##_t v) { __builtin_memcpy(p, &v, sizeof v); }          \
     static inline uint##bits##_t ld_be##bits(const void *p) { return __builtin_bswap##bits(ld_le##bits(p)); } \
     static inline void st_be##bits(void *p, uint##bits##_t v) { st_le##bits(p, __builtin_bswap##bits(v)); }
 LODGE_BYTES_DEF(16)

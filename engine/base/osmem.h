@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory from the host: anonymous pages, address space without pages, memfds, and code memory that is never writable and executable at once. */
+/* Memory from the host: anonymous pages, address space without pages, memfds, and code memory that is never writable
+ * and executable at once. */
 #ifndef LODGE_BASE_OSMEM_H
 #define LODGE_BASE_OSMEM_H
 
@@ -8,8 +9,9 @@
 #include "base/err.h"
 
 /* Sizes are rounded up to whole pages; memory is zero. All [any]. */
-void *osmem_alloc(size_t n, struct err *e);   /* readable and writable, no swap reserved; pages appear when touched; NULL on failure */
-void *osmem_reserve(size_t n, struct err *e); /* address space only (PROT_NONE) */
+/* readable and writable, no swap reserved; pages appear when touched; NULL on failure */
+void *osmem_alloc(size_t n, struct err *e);
+void *osmem_reserve(size_t n, struct err *e);       /* address space only (PROT_NONE) */
 int osmem_commit(void *p, size_t n, struct err *e); /* makes part of a reservation readable and writable */
 void osmem_decommit(void *p, size_t n);             /* gives the pages back, keeps the addresses */
 void osmem_free(void *p, size_t n);                 /* for all of the above, and mappings; p may be NULL */

@@ -20,20 +20,22 @@ int64_t clock_wall(struct vm *vm); /* [any] guest wall clock, ns since 1970 UTC 
 void clock_set_wall_offset(struct vm *vm, int64_t offset); /* [any] clock_wall() = offset + clock_now() */
 
 /*
- * fire() runs on the chipset thread with the chipset lock held, the timer no longer armed; it may arm it again. Arm and cancel may also be
- * called without the chipset lock (a lapic on its vCPU's thread): then a fire() for the deadline just replaced may still be under way, and
- * the caller's fire() must check the time itself. Both are cheap: the chipset thread is not woken, and the host's timer is touched only
- * when the earliest deadline of all moves earlier.
+ * fire() runs on the chipset thread with the chipset lock held, the timer no longer armed; it may arm it again. Arm and
+ * cancel may also be called without the chipset lock (a lapic on its vCPU's thread): then a fire() for the deadline
+ * just replaced may still be under way, and the caller's fire() must check the time itself. Both are cheap: the chipset
+ * thread is not woken, and the host's timer is touched only when the earliest deadline of all moves earlier.
  */
 void vtimer_init(struct vtimer *t, struct vm *vm, void (*fire)(void *), void *dev); /* [main] before any other use */
-void vtimer_arm(struct vtimer *t, int64_t due); /* [any] absolute (past: fires at once); survives pause; replaces an earlier deadline */
-void vtimer_cancel(struct vtimer *t);           /* [any] with the chipset lock held, fire() will not run after return */
+/* [any] absolute (past: fires at once); survives pause; replaces an earlier deadline */
+void vtimer_arm(struct vtimer *t, int64_t due);
+void vtimer_cancel(struct vtimer *t); /* [any] with the chipset lock held, fire() will not run after return */
 static inline bool vtimer_armed(const struct vtimer *t) { return __atomic_load_n(&t->due, __ATOMIC_RELAXED) >= 0; }
 
 /*
- * Guest TSC = host TSC + clock_tsc_offset, the same on all vCPUs, running at clock_tsc_khz (measured against CLOCK_MONOTONIC when the
- * vm is made). The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the clock_now() at which the TSC has that value;
- * it counts from the present, so that the two clocks' drift never adds up: use it for deadlines.
+ * Guest TSC = host TSC + clock_tsc_offset, the same on all vCPUs, running at clock_tsc_khz (measured against
+ * CLOCK_MONOTONIC when the vm is made). The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the
+ * clock_now() at which the TSC has that value; it counts from the present, so that the two clocks' drift never adds up:
+ * use it for deadlines.
  */
 uint64_t clock_tsc(struct vm *vm);
 uint64_t clock_tsc_khz(struct vm *vm);

@@ -14,10 +14,14 @@ enum reset_kind { RESET_COLD, RESET_WARM, RESET_BUS };
 struct dev_class {
     const char *name;
     size_t size;
-    int (*init)(struct dev *d, const void *params, struct err *e); /* claim ports/regions, allocate; no guest-visible effect */
-    void (*reset)(struct dev *d, enum reset_kind k);               /* phase 1: own state only; no lines, no memory, no other device */
-    void (*reset_done)(struct dev *d);                             /* phase 2: may drive lines; runs when all are in reset */
-    void (*quiesce)(struct dev *d); /* [main] no lock; before save/reset/destroy: no request in flight when it returns (chipset_drain) */
+    /* claim ports/regions, allocate; no guest-visible effect */
+    int (*init)(struct dev *d, const void *params, struct err *e);
+    /* phase 1: own state only; no lines, no memory, no other device */
+    void (*reset)(struct dev *d, enum reset_kind k);
+    /* phase 2: may drive lines; runs when all are in reset */
+    void (*reset_done)(struct dev *d);
+    /* [main] no lock; before save/reset/destroy: no request in flight when it returns (chipset_drain) */
+    void (*quiesce)(struct dev *d);
     void (*destroy)(struct dev *d);
     const struct state_desc *state; /* NULL only if there is no guest-visible state */
 };

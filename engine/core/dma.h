@@ -25,7 +25,8 @@ uint64_t dma_len(const struct dma_seg *s, int n); /* bytes in the list */
 /* Copies len bytes starting off bytes into the list. Returns how many bytes the list had room for. [any] */
 size_t dma_to_guest(struct vm *vm, const struct dma_seg *s, int n, uint64_t off, const void *buf, size_t len);
 size_t dma_from_guest(struct vm *vm, const struct dma_seg *s, int n, uint64_t off, void *buf, size_t len);
-/* Pins the whole list; number of iovecs, or -1 when some of it is not RAM or max is too small: then go through a buffer. [any] */
+/* Pins the whole list; number of iovecs, or -1 when some of it is not RAM or max is too small: then go through a
+ * buffer. [any] */
 int dma_pin(struct vm *vm, const struct dma_seg *s, int n, bool wr, struct iovec *iov, int max);
 
 /* Copies between a buffer and an iovec list, from byte off of the list on; returns the number of bytes copied. */

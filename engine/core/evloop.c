@@ -246,6 +246,7 @@ static void *chipset_thread(void *arg)
 {
     struct vm *vm = arg;
     struct evloop *l = &vm->loop;
+    thread_wants_low_latency(); /* timers and completions compete with busy vCPUs */
     if (vm->params.thread_started)
         vm->params.thread_started(vm->params.thread_started_u, "chipset");
     bool more = false;

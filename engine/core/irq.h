@@ -11,26 +11,28 @@
 struct irq_sink {
     void (*set)(void *ctl, unsigned pin, unsigned src, bool level);
     void *ctl;
-    /* Optional: an edge of this pin was accepted and still waits for the CPU, so that another one would be lost. [dev] */
+    /* Optional: an edge of this pin was accepted and still waits for the CPU: another one would be lost. [dev] */
     bool (*busy)(void *ctl, unsigned pin);
 };
 struct irq_line {
     const struct irq_sink *sink; /* NULL: not connected, calls do nothing */
     uint16_t pin, src;           /* src: bit (0..31) in the sink's OR word, so that sharing works */
 };
-void irq_set(const struct irq_line *l, bool level); /* [dev] idempotent */
-void irq_pulse(const struct irq_line *l);           /* [dev] edge devices only */
-bool irq_busy(const struct irq_line *l);            /* [dev] periodic sources ask, and give their tick later */
+void irq_set(const struct irq_line *l, bool level);        /* [dev] idempotent */
+void irq_pulse(const struct irq_line *l);                  /* [dev] edge devices only */
+bool irq_busy(const struct irq_line *l);                   /* [dev] periodic sources ask, and give their tick later */
 void irq_msi(struct vm *vm, uint64_t addr, uint32_t data); /* [dev] */
 
 /*
- * The interrupt controllers as the CPU back ends see them: registered once by the chipset (pic + lapic); core knows no chip.
- * A back end whose lapic is in the host kernel (CPUCAP_OWN_LAPIC) uses only msi.
+ * The interrupt controllers as the CPU back ends see them: registered once by the chipset (pic + lapic); core knows no
+ * chip. A back end whose lapic is in the host kernel (CPUCAP_OWN_LAPIC) uses only msi.
  */
 struct intr_ctl {
-    int (*take)(void *ctl, struct vcpu *v);     /* [vcpu] vector to deliver now (does INTA), or -1 */
-    bool (*pending)(void *ctl, struct vcpu *v); /* [vcpu] cheap, no side effect: would take() give a vector (ignoring RFLAGS.IF)? */
-    int (*msr_read)(void *ctl, struct vcpu *v, uint32_t msr, uint64_t *val); /* [vcpu] APIC_BASE, 800h-8FFh, TSC_DEADLINE; -1 = #GP */
+    int (*take)(void *ctl, struct vcpu *v); /* [vcpu] vector to deliver now (does INTA), or -1 */
+    /* [vcpu] cheap, no side effect: would take() give a vector (ignoring RFLAGS.IF)? */
+    bool (*pending)(void *ctl, struct vcpu *v);
+    /* [vcpu] APIC_BASE, 800h-8FFh, TSC_DEADLINE; -1 = #GP */
+    int (*msr_read)(void *ctl, struct vcpu *v, uint32_t msr, uint64_t *val);
     int (*msr_write)(void *ctl, struct vcpu *v, uint32_t msr, uint64_t val);
     uint8_t (*tpr_get)(void *ctl, struct vcpu *v); /* [vcpu] CR8: task priority bits 7:4 as 0..15 */
     void (*tpr_set)(void *ctl, struct vcpu *v, uint8_t cr8);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Guest-physical memory: regions with priorities; commit builds an immutable flat view that readers use without a lock. */
+/* Guest-physical memory: regions with priorities; commit builds an immutable flat view, read without a lock. */
 #ifndef LODGE_CORE_MEMMAP_H
 #define LODGE_CORE_MEMMAP_H
 
@@ -36,7 +36,8 @@ struct memregion {
 struct memrange {
     gpa_t base;
     uint64_t size; /* RAM too may begin and end inside a page, where a small MMIO region lies over it */
-    const struct memregion *mr; /* a copy frozen at the commit: compare ranges with memrange_same, not by this pointer */
+    /* a copy frozen at the commit: compare ranges with memrange_same, not by this pointer */
+    const struct memregion *mr;
     uint64_t mr_off; /* base - mr->base at the time of the commit */
 };
 struct memview {
@@ -48,12 +49,13 @@ struct memview {
 void memmap_begin(struct vm *vm); /* [dev] nests; BAR moves and PAM writes go in one commit */
 void memmap_add(struct vm *vm, struct memregion *mr);
 void memmap_remove(struct vm *vm, struct memregion *mr);
-/* Between begin and commit a region's base, kind, enabled and prio may be changed in place. The commit tells the CPU back end
- * the difference; the old view is freed after every vCPU has passed a safe point. */
+/* Between begin and commit a region's base, kind, enabled and prio may be changed in place. The commit tells the CPU
+ * back end the difference; the old view is freed after every vCPU has passed a safe point. */
 int memmap_commit(struct vm *vm, struct err *e);
 
-/* The current view. Stays valid: with the chipset lock held, until it is dropped or the next commit; on a vCPU's thread, until its next safe
- * point. Other threads use gmem_*. view_changed gets the normal view, also when only the SMM view is another. */
+/* The current view. Stays valid: with the chipset lock held, until it is dropped or the next commit; on a vCPU's
+ * thread, until its next safe point. Other threads use gmem_*. view_changed gets the normal view, also when only the
+ * SMM view is another. */
 const struct memview *memmap_view(struct vm *vm, bool smm);
 const struct memrange *memview_find(const struct memview *v, gpa_t a); /* [any] NULL: unclaimed */
 /* Do two ranges give the guest the same thing at the same address? Sizes are not compared. */
@@ -63,8 +65,9 @@ static inline uint8_t *memrange_host(const struct memrange *r) /* host address o
     return r->mr->blk ? r->mr->blk->host + r->mr->blk_off + r->mr_off : NULL;
 }
 
-/* Bounds-checked copies: the only way to read a guest descriptor. Return 0, or -1 when any byte is not RAM/ROM (reads then
- * give all ones, writes are dropped, for that part). gmem_write marks dirty and invalidates translated code. [any] */
+/* Bounds-checked copies: the only way to read a guest descriptor. Return 0, or -1 when any byte is not RAM/ROM (reads
+ * then give all ones, writes are dropped, for that part). gmem_write marks dirty and invalidates translated code. [any]
+ */
 int gmem_read(struct vm *vm, gpa_t a, void *buf, size_t n);
 int gmem_write(struct vm *vm, gpa_t a, const void *buf, size_t n);
 /* Bulk data only. Returns the number of iovecs, or -1 (not RAM, too many). Pairs with gmem_unpin. [any] */

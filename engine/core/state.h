@@ -26,9 +26,10 @@ struct state_desc {
     void (*pre_save)(void *dev);
     int (*post_load)(void *dev, unsigned version, struct err *e); /* re-drives lines and timers */
 };
-/* SF_VTIMER: the field is a struct vtimer; its absolute deadline is saved and armed again. SF_STRUCT: sub's own version stands before each
- * element, and its pre_save and post_load run for each. SF_BOOL: a C bool, only 0 or 1. */
-/* Section = name, version, length, then (field name, kind, count, little-endian data). Unknown field: error. Missing: reset value. */
+/* SF_VTIMER: the field is a struct vtimer; its absolute deadline is saved and armed again. SF_STRUCT: sub's own version
+ * stands before each element, and its pre_save and post_load run for each. SF_BOOL: a C bool, only 0 or 1. */
+/* Section = name, version, length, then (field name, kind, count, little-endian data). Unknown field: error. Missing:
+ * reset value. */
 int state_save(struct snap_writer *w, const char *section, const struct state_desc *d, const void *dev, struct err *e);
 int state_load(struct snap_reader *r, const char *section, const struct state_desc *d, void *dev, struct err *e);
 
@@ -36,24 +37,30 @@ int state_load(struct snap_reader *r, const char *section, const struct state_de
 struct snap_writer *snap_writer_new(void);
 const void *snap_writer_data(const struct snap_writer *w, size_t *len);
 void snap_writer_free(struct snap_writer *w);
-struct snap_reader *snap_reader_new(const void *data, size_t len, struct err *e); /* does not copy: data must outlive it */
+/* does not copy: data must outlive it */
+struct snap_reader *snap_reader_new(const void *data, size_t len, struct err *e);
 void snap_reader_free(struct snap_reader *r);
 const char *snap_reader_unread(const struct snap_reader *r); /* a section that no state_load has asked for, or NULL */
 
-#define SF(type, field, k) {.name = #field, .off = offsetof(type, field), .count = 1, .stride = sizeof(((type *)0)->field), .kind = k}
+/* clang-format off */
+#define SF(type, field, k) \
+    {.name = #field, .off = offsetof(type, field), .count = 1, .stride = sizeof(((type *)0)->field), .kind = k}
 #define SF_MAX(type, field, k, m) \
-    {.name = #field, .off = offsetof(type, field), .count = 1, .stride = sizeof(((type *)0)->field), .kind = k, .max = m}
+    {.name = #field, .off = offsetof(type, field), .count = 1,                            \
+     .stride = sizeof(((type *)0)->field), .kind = k, .max = m}
 #define SF_ARR(type, field, k)                                                            \
     {.name = #field, .off = offsetof(type, field),                                        \
      .count = sizeof(((type *)0)->field) / sizeof(((type *)0)->field[0]),                 \
      .stride = sizeof(((type *)0)->field[0]), .kind = k}
-#define SF_SUB(type, field, desc)                                                                                                       \
-    {.name = #field, .off = offsetof(type, field), .count = 1, .stride = sizeof(((type *)0)->field), .kind = SF_STRUCT, .sub = desc}
+#define SF_SUB(type, field, desc)                                                         \
+    {.name = #field, .off = offsetof(type, field), .count = 1,                            \
+     .stride = sizeof(((type *)0)->field), .kind = SF_STRUCT, .sub = desc}
 #define SF_SUBS(type, field, desc)                                                        \
     {.name = #field, .off = offsetof(type, field),                                        \
      .count = sizeof(((type *)0)->field) / sizeof(((type *)0)->field[0]),                 \
      .stride = sizeof(((type *)0)->field[0]), .kind = SF_STRUCT, .sub = desc}
 #define SF_BUF(type, field) \
     {.name = #field, .off = offsetof(type, field), .count = sizeof(((type *)0)->field), .stride = 1, .kind = SF_BYTES}
+/* clang-format on */
 
 #endif

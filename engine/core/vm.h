@@ -10,11 +10,15 @@
 #include "core/vcpu.h"
 
 /*
- *             vm_load                    vm_run
- *   BUILDING ---------> PAUSED <------------------------> RUNNING      vm_reset: any state but FAILED, and stays in it
- *       |                          vm_pause                  |         vm_wish, while RUNNING: vCPUs stop and the vm is HALTED until main
- *       +---------------- vm_run (cold reset first) -------->+         answers with vm_reset, vm_run (go on) or vm_pause
- *                                                                      vm_fail: any state -> FAILED; only vm_destroy leaves it
+ *                 vm_load              vm_run
+ *     BUILDING ------------> PAUSED <---------> RUNNING ----+
+ *         |                     ^   vm_pause     ^  |       | vm_wish, VX_DEBUG: the vCPUs stop until main
+ *         +-- vm_run (cold reset first) ---------+  |       | answers with vm_run (go on), vm_reset or vm_pause
+ *                               |                |  |       v
+ *                               +----------------+--+--- HALTED
+ *
+ * vm_reset stays in BUILDING, PAUSED or RUNNING, and leaves HALTED for RUNNING. vm_fail goes from anywhere to FAILED,
+ * which only vm_destroy ends.
  */
 enum vm_state { VM_BUILDING, VM_PAUSED, VM_RUNNING, VM_HALTED, VM_FAILED };
 enum vm_wish { WISH_RESET, WISH_OFF, WISH_SUSPEND };
@@ -29,33 +33,38 @@ struct vm_events {
 
 /* CPU features as vmx decides them; both back ends follow. */
 struct vm_cpu_params {
-    bool hide_longmode;         /* monitor_control.disable_longmode */
-    unsigned cores_per_socket;  /* cpuid.coresPerSocket, >= 1 */
-    bool hypervisor_leaves;     /* VMware CPUID leaves 40000000h.. */
+    bool hide_longmode;        /* monitor_control.disable_longmode */
+    unsigned cores_per_socket; /* cpuid.coresPerSocket, >= 1 */
+    bool hypervisor_leaves;    /* VMware CPUID leaves 40000000h.. */
 };
 
 struct vm_params {
-    unsigned n_vcpus; /* 1..32 (bt: 1..8) */
-    uint64_t ram;     /* bytes */
+    unsigned n_vcpus;    /* 1..32 (bt: 1..8) */
+    uint64_t ram;        /* bytes */
     int64_t wall_offset; /* ns: guest wall clock at power on, since 1970 UTC */
     struct vm_cpu_params cpu;
-    void (*thread_started)(void *u, const char *kind); /* on each new thread ("chipset", "vcpu") before its work: sandbox; may be NULL */
+    /* on each new thread ("chipset", "vcpu") before its work: sandbox; may be NULL */
+    void (*thread_started)(void *u, const char *kind);
     void *thread_started_u;
-    bool passive; /* tests: no threads; guest time stands still and is moved by vm_advance(); the TSC counts nanoseconds */
+    /* tests: no threads; guest time stands still and is moved by vm_advance(); the TSC counts nanoseconds */
+    bool passive;
 };
 
-struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, const struct vm_events *ev, void *u, struct err *e);
+struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, const struct vm_events *ev, void *u,
+                     struct err *e);
 const struct vm_params *vm_get_params(struct vm *vm);
-int vm_run(struct vm *vm, struct err *e); /* threads start at the first call */
-int vm_pause(struct vm *vm, struct err *e); /* park, stop clock, quiesce */
+int vm_run(struct vm *vm, struct err *e);                      /* threads start at the first call */
+int vm_pause(struct vm *vm, struct err *e);                    /* park, stop clock, quiesce */
 int vm_reset(struct vm *vm, enum reset_kind k, struct err *e); /* both device phases, then vCPUs; running or paused */
 int vm_save(struct vm *vm, struct snap_writer *w, struct err *e); /* paused only; does not change the vm */
 int vm_load(struct vm *vm, struct snap_reader *r, struct err *e); /* freshly built only; on failure only destroy */
 void vm_destroy(struct vm *vm);
 enum vm_state vm_get_state(struct vm *vm);
-/* kbc, port CF9h, ACPI, triple fault: main decides and acts, never the device. All vCPUs stop at their next safe point. [any] */
+/* kbc, port CF9h, ACPI, triple fault: main decides and acts, never the device. All vCPUs stop at their next safe point.
+ * [any] */
 void vm_wish(struct vm *vm, enum vm_wish w);
-void vm_fail(struct vm *vm, const struct err *cause); /* [any] an internal error: stops the vCPUs, state FAILED, events.failed */
+/* [any] an internal error: stops the vCPUs, state FAILED, events.failed */
+void vm_fail(struct vm *vm, const struct err *cause);
 /* Passive vms: moves guest time on by ns, firing due timers and posted work in order, each at its own time. [main] */
 void vm_advance(struct vm *vm, int64_t ns);
 struct vm_stats {
@@ -64,18 +73,21 @@ struct vm_stats {
 };
 void vm_get_stats(struct vm *vm, struct vm_stats *out); /* [any] */
 
-/* The chipset lock, and work on the chipset thread. vCPUs let other threads go first, so that guests that hammer ports cannot starve them. */
+/* The chipset lock, and work on the chipset thread. vCPUs let other threads go first, so that guests that hammer ports
+ * cannot starve them. */
 void chipset_lock(struct vm *vm);
 void chipset_unlock(struct vm *vm);
-/* Runs fn(arg) on the chipset thread with the chipset lock held, soon, in the order posted; completions use it. While the vm is paused posted
- * work goes on (timers and watched descriptors do not). [any] */
+/* Runs fn(arg) on the chipset thread with the chipset lock held, soon, in the order posted; completions use it. While
+ * the vm is paused posted work goes on (timers and watched descriptors do not). [any] */
 void chipset_post(struct vm *vm, void (*fn)(void *arg), void *arg);
-/* fn runs on the chipset thread, lock held, whenever fd is readable (EPOLLIN) and/or writable as events says. [main] or [dev] */
-int chipset_watch_fd(struct vm *vm, int fd, uint32_t epoll_events, void (*fn)(void *arg, uint32_t events), void *arg, struct err *e);
+/* fn runs on the chipset thread, lock held, whenever fd is readable (EPOLLIN) and/or writable as events says. [main] or
+ * [dev] */
+int chipset_watch_fd(struct vm *vm, int fd, uint32_t epoll_events, void (*fn)(void *arg, uint32_t events), void *arg,
+                     struct err *e);
 void chipset_unwatch_fd(struct vm *vm, int fd); /* called with the chipset lock held, fn does not run after return */
 /*
- * Waits until idle(arg), called with the chipset lock held, is true, while completions go on (runs them itself when there is no chipset thread
- * yet). For a device's quiesce and for drains. Without the chipset lock. [main]
+ * Waits until idle(arg), called with the chipset lock held, is true, while completions go on (runs them itself when
+ * there is no chipset thread yet). For a device's quiesce and for drains. Without the chipset lock. [main]
  */
 void chipset_drain(struct vm *vm, bool (*idle)(void *arg), void *arg);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* struct vm, for the files of engine/core only: each part's state in a struct of its own, filled by the file it is named after. */
+/* struct vm, for the files of engine/core only: each part's state in a struct of its own, filled by the file it is
+ * named after. */
 #ifndef LODGE_CORE_VM_PRIVATE_H
 #define LODGE_CORE_VM_PRIVATE_H
 
@@ -11,8 +12,8 @@
 
 enum { VM_MAX_VCPUS = 32, VM_MAX_MEMBLKS = 64 };
 
-/* clock.c. frozen < 0: running, guest ns = CLOCK_MONOTONIC - base; otherwise guest time stands at frozen. Both change under the chipset lock
- * with the vCPUs parked; readers need no lock (base is written before frozen). */
+/* clock.c. frozen < 0: running, guest ns = CLOCK_MONOTONIC - base; otherwise guest time stands at frozen. Both change
+ * under the chipset lock with the vCPUs parked; readers need no lock (base is written before frozen). */
 struct clock_state {
     _Atomic int64_t base, frozen;
     _Atomic int64_t wall_offset;
@@ -20,11 +21,11 @@ struct clock_state {
     _Atomic uint64_t tsc_frozen; /* guest TSC while not running */
     uint64_t tsc_khz;
     bool manual;
-    struct lock lock; /* RANK_TIMER: the heap, and host_armed */
+    struct lock lock;     /* RANK_TIMER: the heap, and host_armed */
     struct vtimer **heap; /* binary heap by due; heap_pos is 1-based, 0 = not in it */
     unsigned n, cap, inited;
-    int64_t host_armed;  /* guest ns the host timer is set to; INT64_MAX: none */
-    bool in_batch;       /* the chipset thread fires timers now and sets the host timer afterwards */
+    int64_t host_armed; /* guest ns the host timer is set to; INT64_MAX: none */
+    bool in_batch;      /* the chipset thread fires timers now and sets the host timer afterwards */
 };
 
 /* evloop.c */
@@ -38,7 +39,7 @@ struct evloop {
     _Atomic(struct post *) posts; /* newest first */
     struct lock lock;             /* RANK_EVLOOP: watches, fds_on, progress */
     struct fd_watch *watches, *dead;
-    pthread_cond_t progress;      /* signalled after each round, for chipset_drain */
+    pthread_cond_t progress; /* signalled after each round, for chipset_drain */
     uint64_t round;
     bool draining;
 };
@@ -51,7 +52,7 @@ struct memmap_state {
     unsigned n, cap, depth;
     bool oom;
     uint64_t generation;
-    _Atomic(struct view_impl *) view[2]; /* normal, SMM */
+    _Atomic(struct view_impl *) view[2];           /* normal, SMM */
     _Atomic(struct memblk *) blks[VM_MAX_MEMBLKS]; /* every block ever mapped; never shrinks */
     _Atomic unsigned n_blks;
     /* Grace periods: qs counts what was retired; epoch and readers serve threads that are no vCPU. */
@@ -73,8 +74,8 @@ struct vcpu_thread {
     struct vcpu *v;
     pthread_t tid, join;    /* tid is set by the thread, join by its maker */
     bool started, dead_end; /* dead_end: shut down, and reported already */
-    _Atomic uint32_t mode;   /* futex word */
-    _Atomic uint64_t seen;   /* memmap.qs at the last safe point */
+    _Atomic uint32_t mode;  /* futex word */
+    _Atomic uint64_t seen;  /* memmap.qs at the last safe point */
     _Atomic uint64_t runs, halts, kicks;
 };
 
@@ -132,7 +133,7 @@ void evloop_stop(struct vm *vm); /* ends the thread */
 void evloop_fini(struct vm *vm);
 void evloop_set_fds(struct vm *vm, bool on); /* waits until no handler of a watched descriptor runs. [main], no lock */
 void evloop_set_timer(struct vm *vm, int64_t guest_due); /* INT64_MAX: none. Timer lock held */
-bool evloop_run_posts(struct vm *vm); /* chipset lock held; false: there were none */
+bool evloop_run_posts(struct vm *vm);                    /* chipset lock held; false: there were none */
 
 /* memmap.c */
 int memmap_init(struct vm *vm, struct err *e);

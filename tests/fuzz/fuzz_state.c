@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saved state as an attacker would write it: loaded into a struct with every kind of field and into the processor's state. What loads must keep
- * the limits of its table, and saving it again must give something that loads.
+ * Saved state as an attacker would write it: loaded into a struct with every kind of field and into the processor's
+ * state. What loads must keep the limits of its table, and saving it again must give something that loads.
  */
 #include <stdlib.h>
 #include <string.h>
