@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Control, debug and flag registers: SDM vol. 3 chapter 2 and 4.10 (what invalidates translations), vol. 2 MOV CR/DR, LMSW, CLI, POPF ... */
+/* Control, debug and flag registers: SDM vol. 3 chapter 2 and 4.10 (what invalidates translations), vol. 2 MOV CR/DR,
+ * LMSW, CLI, POPF ... */
 #include "cpu/nolibc.h"
 
 #include "cpu/cpuint.h"
@@ -51,7 +52,8 @@ static int set_cr0(struct cpu *c, uint64_t val)
             return gp0(c);
         efer &= ~(uint64_t)EFER_LMA;
     }
-    if ((val & CR0_PG) && (s->cr4 & CR4_PAE) && !(efer & EFER_LMA) && ((val ^ old) & (CR0_PG | CR0_CD | CR0_NW)) && cpu_load_pdptes(c, s->cr3))
+    if ((val & CR0_PG) && (s->cr4 & CR4_PAE) && !(efer & EFER_LMA) && ((val ^ old) & (CR0_PG | CR0_CD | CR0_NW)) &&
+        cpu_load_pdptes(c, s->cr3))
         return -1;
     s->cr0 = val;
     s->efer = efer;
@@ -96,7 +98,8 @@ static int set_cr4(struct cpu *c, uint64_t val)
         return gp0(c);
     if ((ch & CR4_PCIDE) && (val & CR4_PCIDE) && (!cpu_in_lm(c) || (s->cr3 & 0xfff)))
         return gp0(c);
-    if ((val & CR4_PAE) && (s->cr0 & CR0_PG) && !cpu_in_lm(c) && (ch & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) && cpu_load_pdptes(c, s->cr3))
+    if ((val & CR4_PAE) && (s->cr0 & CR0_PG) && !cpu_in_lm(c) && (ch & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
+        cpu_load_pdptes(c, s->cr3))
         return -1;
     s->cr4 = val;
     if (ch & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57))
@@ -196,9 +199,7 @@ int cpu_invpcid(struct cpu *c, uint64_t type, const uint64_t desc[2])
         break;
     case 1: c->ops->flush_pcid(c, pcid, false); break;
     case 2: c->ops->flush_tlb(c, true); break;
-    default: /* all PCIDs, globals may stay */
-        c->ops->flush_pcid(c, 0, true);
-        break;
+    default: /* all PCIDs, globals may stay */ c->ops->flush_pcid(c, 0, true); break;
     }
     return 0;
 }
@@ -272,7 +273,8 @@ int cpu_xsetbv(struct cpu *c, uint32_t idx, uint64_t val)
     return 0;
 }
 
-/* Bits of XCR0 whose component is not in its initial state, from the saved image (XINUSE as far as software can tell). */
+/* Bits of XCR0 whose component is not in its initial state, from the saved image (XINUSE as far as software can tell).
+ */
 int cpu_xgetbv(struct cpu *c, uint32_t idx, uint64_t *val)
 {
     if (!c->feat->xsave || !(c->s.cr4 & CR4_OSXSAVE))
@@ -281,7 +283,8 @@ int cpu_xgetbv(struct cpu *c, uint32_t idx, uint64_t *val)
         *val = c->s.xcr0;
         return 0;
     }
-    if (idx == 1 && c->feat->xsavec) { /* XCR0 and XINUSE: the host's, for the guest's state is live in the host's registers */
+    if (idx == 1 &&
+        c->feat->xsavec) { /* XCR0 and XINUSE: the host's, for the guest's state is live in the host's registers */
         uint32_t lo, hi;
         __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(1));
         *val = c->s.xcr0 & ((uint64_t)hi << 32 | lo);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CPUID as the guest sees it: the host's leaves through masks. Unprivileged instructions run on the host's own silicon, so what the host has is
- * offered; system features are offered when engine/cpu implements them, whatever the host has. Topology and the state-dependent bits (OSXSAVE,
- * APIC, the size of the XSAVE area) are filled in when CPUID executes.
+ * CPUID as the guest sees it: the host's leaves through masks. Unprivileged instructions run on the host's own silicon,
+ * so what the host has is offered; system features are offered when engine/cpu implements them, whatever the host has.
+ * Topology and the state-dependent bits (OSXSAVE, APIC, the size of the XSAVE area) are filled in when CPUID executes.
  */
 #include "cpu/nolibc.h"
 
@@ -14,16 +14,19 @@
 /* ---- what passes from the host, and what is always there ---- */
 
 /* Leaf 1 ECX: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND */
-#define L1C_HOST (B(0) | B(1) | B(9) | B(12) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) | B(29) | B(30))
+#define L1C_HOST \
+    (B(0) | B(1) | B(9) | B(12) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) | B(29) | B(30))
 #define L1C_ALWAYS (B(17) | B(21) | B(24)) /* PCID, x2APIC, TSC-deadline */
 /* Leaf 1 EDX: FPU CMOV CLFSH MMX FXSR SSE SSE2 SS */
 #define L1D_HOST (B(0) | B(15) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27))
 /* VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA PAT PSE36 */
-#define L1D_ALWAYS (B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(16) | B(17))
-/* Leaf 7 EBX: FSGSBASE BMI1 AVX2 FDP_EXCPTN_ONLY BMI2 ERMS FPCSDS AVX512F DQ RDSEED ADX IFMA CLFLUSHOPT CLWB PF ER CD SHA BW VL */
-#define L7B_HOST                                                                                                                              \
-    (B(0) | B(3) | B(5) | B(6) | B(8) | B(9) | B(13) | B(16) | B(17) | B(18) | B(19) | B(21) | B(23) | B(24) | B(26) | B(27) | B(28) |          \
-     B(29) | B(30) | B(31))
+#define L1D_ALWAYS \
+    (B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(16) | B(17))
+/* Leaf 7 EBX: FSGSBASE BMI1 AVX2 FDP_EXCPTN_ONLY BMI2 ERMS FPCSDS AVX512F DQ RDSEED ADX IFMA CLFLUSHOPT CLWB PF ER CD
+ * SHA BW VL */
+#define L7B_HOST                                                                                                       \
+    (B(0) | B(3) | B(5) | B(6) | B(8) | B(9) | B(13) | B(16) | B(17) | B(18) | B(19) | B(21) | B(23) | B(24) | B(26) | \
+     B(27) | B(28) | B(29) | B(30) | B(31))
 #define L7B_ALWAYS (B(1) | B(7) | B(10) | B(20)) /* TSC_ADJUST SMEP INVPCID SMAP */
 /* Leaf 7 ECX: PREFETCHWT1 VBMI VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B */
 #define L7C_HOST (B(0) | B(1) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(25) | B(27) | B(28))
@@ -64,10 +67,12 @@ static uint64_t host_xcr0(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-static void add(struct cpu_features *f, uint32_t leaf, uint32_t sub, bool has_sub, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+static void add(struct cpu_features *f, uint32_t leaf, uint32_t sub, bool has_sub, uint32_t a, uint32_t b, uint32_t c,
+                uint32_t d)
 {
     if (f->n < sizeof f->leaf / sizeof f->leaf[0])
-        f->leaf[f->n++] = (struct cpuid_leaf){.leaf = leaf, .subleaf = sub, .eax = a, .ebx = b, .ecx = c, .edx = d, .has_subleaf = has_sub};
+        f->leaf[f->n++] = (struct cpuid_leaf){
+            .leaf = leaf, .subleaf = sub, .eax = a, .ebx = b, .ecx = c, .edx = d, .has_subleaf = has_sub};
 }
 
 static unsigned log2_up(unsigned n)
@@ -112,7 +117,8 @@ static void leaf_xsave(struct cpu_features *f)
         if (r.b + r.a > f->xsave_size_max)
             f->xsave_size_max = r.b + r.a;
     }
-    add(f, 0xd, 0, true, (uint32_t)f->xcr0_valid, f->xsave_size_max, f->xsave_size_max, (uint32_t)(f->xcr0_valid >> 32));
+    add(f, 0xd, 0, true, (uint32_t)f->xcr0_valid, f->xsave_size_max, f->xsave_size_max,
+        (uint32_t)(f->xcr0_valid >> 32));
     add(f, 0xd, 1, true, s1.a & 7, 0, 0, 0); /* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES, so no supervisor components */
     f->xsaveopt = s1.a & 1;
     f->xsavec = (s1.a & 2) && (s1.a & 4);
@@ -160,7 +166,8 @@ static void basic_leaves(struct cpu_features *f, unsigned cores, uint64_t tsc_kh
     uint32_t c = (h1.c & L1C_HOST) | L1C_ALWAYS | (f->hypervisor ? B(31) : 0);
     if (!f->pcid)
         c &= ~B(17);
-    add(f, 1, 0, false, h1.a, (h1.b & 0xff00) | (1u << log2_up(cores)) << 16, c, (h1.d & L1D_HOST) | L1D_ALWAYS | (cores > 1 ? B(28) : 0));
+    add(f, 1, 0, false, h1.a, (h1.b & 0xff00) | (f->amd ? cores : 1u << log2_up(cores)) << 16, c,
+        (h1.d & L1D_HOST) | L1D_ALWAYS | (cores > 1 ? B(28) : 0));
     if (!f->amd) {
         struct regs h2 = host(2, 0);
         add(f, 2, 0, false, h2.a, h2.b, h2.c, h2.d);
@@ -214,8 +221,10 @@ static void extended_leaves(struct cpu_features *f, unsigned cores)
         add(f, l, 0, false, r.a, r.b, r.c, r.d);
     }
     add(f, 0x80000007u, 0, false, 0, 0, 0, B(8)); /* invariant TSC */
-    /* 80000008h EBX: CLZERO, XSAVEERPTR of the host; IBPB IBRS STIBP, IBRS always on, STIBP always on, IBRS preferred, SSB_NO, BTC_NO */
-    uint32_t b8 = f->amd ? (h8.b & (B(0) | B(2))) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(19) | B(26) | B(29) : 0;
+    /* 80000008h EBX: CLZERO, XSAVEERPTR of the host; IBPB IBRS STIBP, IBRS always on, STIBP always on, IBRS preferred,
+     * SSB_NO, BTC_NO */
+    uint32_t b8 =
+        f->amd ? (h8.b & (B(0) | B(2))) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(19) | B(26) | B(29) : 0;
     uint32_t c8 = f->amd ? (cores - 1) | log2_up(cores) << 12 : 0;
     add(f, 0x80000008u, 0, false, f->phys_bits | (f->longmode ? 48u : 32u) << 8, b8, c8, 0);
     if (f->amd) {
@@ -253,9 +262,11 @@ int cpu_features_init(struct cpu_features *f, const struct vm_cpu_params *p, uns
         add(f, 0x40000000u, 0, false, 0x40000010u, 0x61774d56, 0x4d566572, 0x65726177); /* "VMwareVMware" */
         add(f, 0x40000010u, 0, false, (uint32_t)tsc_khz, CPU_APIC_BUS_KHZ, 0, 0);
     }
-    f->cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP |
-                   CR4_SMEP | CR4_SMAP | (f->pcid ? CR4_PCIDE : 0) | (f->fsgsbase ? CR4_FSGSBASE : 0) | (f->xsave ? CR4_OSXSAVE : 0);
-    f->efer_valid = EFER_SCE | EFER_NXE | (f->longmode ? EFER_LME | EFER_LMA : 0) | (f->amd ? 1u << 21 : 0); /* automatic IBRS */
+    f->cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+                   CR4_OSXMMEXCPT | CR4_UMIP | CR4_SMEP | CR4_SMAP | (f->pcid ? CR4_PCIDE : 0) |
+                   (f->fsgsbase ? CR4_FSGSBASE : 0) | (f->xsave ? CR4_OSXSAVE : 0);
+    f->efer_valid =
+        EFER_SCE | EFER_NXE | (f->longmode ? EFER_LME | EFER_LMA : 0) | (f->amd ? 1u << 21 : 0); /* automatic IBRS */
     if (!f->longmode && !f->amd)
         f->efer_valid &= ~(uint64_t)EFER_SCE;
     f->xss_valid = 0;
@@ -315,7 +326,8 @@ void cpu_cpuid(struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t out[4])
     out[0] = out[1] = out[2] = out[3] = 0;
     if (!f->amd && (c->s.misc_enable & 1 << 22) && max_basic > 3)
         max_basic = 3; /* SDM: "Limit CPUID Maxval" */
-    bool known = leaf <= max_basic || (leaf >= 0x80000000u && leaf <= f->max_ext) || (f->hypervisor && leaf >= 0x40000000u && leaf <= 0x400000ffu);
+    bool known = leaf <= max_basic || (leaf >= 0x80000000u && leaf <= f->max_ext) ||
+                 (f->hypervisor && leaf >= 0x40000000u && leaf <= 0x400000ffu);
     if (!known) {
         if (f->amd)
             return;

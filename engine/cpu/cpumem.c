@@ -212,8 +212,8 @@ int cpu_seg_check(struct cpu *c, unsigned seg, uint64_t off, unsigned size, unsi
     return 0;
 }
 
-int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64_t *sp, unsigned width, const uint64_t *v, unsigned n,
-                unsigned acc, uint32_t sserr)
+int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64_t *sp, unsigned width,
+                    const uint64_t *v, unsigned n, unsigned acc, uint32_t sserr)
 {
     uint8_t buf[48 * 8]; /* a call gate may copy 31 parameters */
     unsigned total = width * n;

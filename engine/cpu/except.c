@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupts, exceptions and IRET: SDM vol. 3 chapter 6, vol. 2 INT n and IRET; virtual-8086 mode and its extensions: vol. 3 chapter 21.
- * The three ways in (long mode, protected mode, real mode) each check everything before they change anything.
+ * Interrupts, exceptions and IRET: SDM vol. 3 chapter 6, vol. 2 INT n and IRET; virtual-8086 mode and its extensions:
+ * vol. 3 chapter 21. The three ways in (long mode, protected mode, real mode) each check everything before they change
+ * anything.
  */
 #include "cpu/nolibc.h"
 
@@ -219,12 +220,13 @@ static int int_vme(struct cpu *c, uint8_t vector)
     s->gpr[R_RSP] = sp;
     cpu_seg_set_vm86(&s->seg[S_CS], (uint16_t)(ivt >> 16));
     s->rip = (uint16_t)ivt;
-    s->rflags &= ~(uint64_t)(FL_TF | FL_RF | FL_NT | (virt ? FL_VIF : FL_IF));
+    s->rflags &= ~(uint64_t)(FL_TF | FL_RF | (virt ? FL_VIF : FL_IF));
     mode_changed(c);
     return 0;
 }
 
-/* The interrupt redirection bit map: 32 bytes below the I/O bit map of a 32-bit TSS. 1: bit clear, the task handles it; 0: not; -1: fault. */
+/* The interrupt redirection bit map: 32 bytes below the I/O bit map of a 32-bit TSS. 1: bit clear, the task handles it;
+ * 0: not; -1: fault. */
 static int vme_redirects(struct cpu *c, uint8_t vector)
 {
     uint16_t map;
@@ -243,7 +245,8 @@ static int vme_redirects(struct cpu *c, uint8_t vector)
     return !(b >> (vector & 7) & 1);
 }
 
-int cpu_interrupt_flags(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool has_code, uint32_t code, uint64_t flags)
+int cpu_interrupt_flags(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool has_code, uint32_t code,
+                        uint64_t flags)
 {
     if (likely(c->s.efer & EFER_LMA))
         return int_long(c, vector, kind, has_code, code, flags);
@@ -270,7 +273,11 @@ enum { CLASS_BENIGN, CLASS_CONTRIB, CLASS_PF, CLASS_DF };
 static unsigned fault_class(uint8_t v)
 {
     switch (v) {
-    case X_DE: case X_TS: case X_NP: case X_SS: case X_GP: return CLASS_CONTRIB;
+    case X_DE:
+    case X_TS:
+    case X_NP:
+    case X_SS:
+    case X_GP: return CLASS_CONTRIB;
     case X_PF: return CLASS_PF;
     case X_DF: return CLASS_DF;
     default: return CLASS_BENIGN;
@@ -283,8 +290,8 @@ static void note_fault(struct cpu *c, const struct cpu_fault *f)
     if (f->vector == X_PF) {
         c->s.cr2 = f->cr2;
     } else if (f->vector == X_DB) {
-        /* SDM 17.2.3: a debug exception may clear B0-B3 that do not apply; the other bits are never cleared by the processor.
-         * Entering the handler clears DR7.GD and DEBUGCTL.LBR and BTF (17.2.4, 17.4.1). */
+        /* SDM 17.2.3: a debug exception may clear B0-B3 that do not apply; the other bits are never cleared by the
+         * processor. Entering the handler clears DR7.GD and DEBUGCTL.LBR and BTF (17.2.4, 17.4.1). */
         c->s.dr6 = (c->s.dr6 & ~15ull) | f->dr6_bits;
         if ((c->s.dr7 & 1 << 13) || (c->s.debugctl & 3)) {
             c->s.dr7 &= ~(1ull << 13);
@@ -294,12 +301,17 @@ static void note_fault(struct cpu *c, const struct cpu_fault *f)
     }
 }
 
-/* SDM 17.3.1.1: RF in the pushed image is 1 for fault-class exceptions, except debug exceptions other than general detect. */
+/* SDM 17.3.1.1: RF in the pushed image is 1 for fault-class exceptions, except debug exceptions other than general
+ * detect. */
 static bool pushes_rf(const struct cpu_fault *f)
 {
     switch (f->vector) {
     case X_DB: return f->dr6_bits & 1 << 13;
-    case X_NMI: case X_BP: case X_OF: case X_DF: case X_MC: return false;
+    case X_NMI:
+    case X_BP:
+    case X_OF:
+    case X_DF:
+    case X_MC: return false;
     default: return true;
     }
 }
@@ -315,7 +327,8 @@ static int deliver(struct cpu *c, struct cpu_fault f)
         unsigned first = fault_class(f.vector), second = fault_class(c->fault.vector);
         if (first == CLASS_DF && second != CLASS_BENIGN)
             return -1;
-        if ((first == CLASS_CONTRIB && second == CLASS_CONTRIB) || (first == CLASS_PF && (second == CLASS_PF || second == CLASS_CONTRIB))) {
+        if ((first == CLASS_CONTRIB && second == CLASS_CONTRIB) ||
+            (first == CLASS_PF && (second == CLASS_PF || second == CLASS_CONTRIB))) {
             note_fault(c, &c->fault);
             f = (struct cpu_fault){.vector = X_DF, .has_code = true};
         } else {
@@ -411,6 +424,17 @@ static int iret_vm86(struct cpu *c, unsigned opsize)
     return 0;
 }
 
+/* SDM 21.3.2: with virtual interrupts, VIF and VIP both set at the start of an instruction are a #GP of that
+ * instruction; only a control transfer that loads both can lead there (POPF, STI and IRET inside the task refuse). */
+int cpu_check_vip(struct cpu *c)
+{
+    uint64_t f = c->s.rflags;
+    if (unlikely((f & (FL_VIF | FL_VIP)) == (FL_VIF | FL_VIP)) && c->cpl == 3 && iopl(c) < 3 &&
+        (c->s.cr4 & ((f & FL_VM) ? CR4_VME : CR4_PVI)))
+        return cpu_raise_code(c, X_GP, 0);
+    return 0;
+}
+
 /* CPL 0, 32-bit IRET whose flags image has VM set: nine doublewords (SDM RETURN-TO-VIRTUAL-8086-MODE). */
 static int iret_to_vm86(struct cpu *c, const uint64_t *v)
 {
@@ -421,7 +445,9 @@ static int iret_to_vm86(struct cpu *c, const uint64_t *v)
     if ((uint32_t)v[0] > 0xffff)
         return cpu_raise_code(c, X_GP, 0);
     s->rip = (uint32_t)v[0];
-    s->rflags = (v[2] & (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
+    s->rflags = (v[2] & (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP |
+                         FL_ID)) |
+                2;
     cpu_seg_set_vm86(&s->seg[S_CS], (uint16_t)v[1]);
     s->gpr[R_RSP] = (uint32_t)o[0];
     cpu_seg_set_vm86(&s->seg[S_SS], (uint16_t)o[1]);
@@ -432,7 +458,7 @@ static int iret_to_vm86(struct cpu *c, const uint64_t *v)
     c->cpl = 3;
     s->nmi_blocked = 0;
     mode_changed(c);
-    return 0;
+    return cpu_check_vip(c);
 }
 
 int cpu_iret(struct cpu *c, unsigned opsize)
@@ -488,5 +514,5 @@ int cpu_iret(struct cpu *c, unsigned opsize)
         cpu_ret_drop_segs(c);
     s->nmi_blocked = 0;
     mode_changed(c);
-    return 0;
+    return cpu_check_vip(c);
 }

@@ -1,21 +1,63 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Model-specific registers (SDM vol. 4, APM vol. 2 appendix A and AMD's PPR): those that operating systems touch. Everything else is #GP and a
- * line in the log. The vendor follows the host, so each register exists for its vendor only.
+ * Model-specific registers (SDM vol. 4, APM vol. 2 appendix A and AMD's PPR): those that operating systems touch.
+ * Everything else is #GP and a line in the log. The vendor follows the host, so each register exists for its vendor
+ * only.
  */
 #include "cpu/nolibc.h"
 
 #include "cpu/cpuint.h"
 
 enum {
-    MSR_P5_MC_ADDR = 0, MSR_P5_MC_TYPE = 1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b, MSR_EBL_CR_POWERON = 0x2a, MSR_SMI_COUNT = 0x34,
-    MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_BIOS_UPDT_TRIG = 0x79, MSR_BIOS_SIGN_ID = 0x8b,
-    MSR_FSB_FREQ = 0xcd, MSR_PLATFORM_INFO = 0xce, MSR_PKG_CST = 0xe2, MSR_PMG_IO_CAPTURE = 0xe4, MSR_MTRRCAP = 0xfe, MSR_ARCH_CAP = 0x10a,
-    MSR_BBL_CR_CTL3 = 0x11e, MSR_MISC_FEATURES = 0x140, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
-    MSR_MCG_STATUS = 0x17a, MSR_MCG_CTL = 0x17b, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL = 0x199, MSR_CLOCK_MOD = 0x19a, MSR_THERM_INT = 0x19b,
-    MSR_THERM_STATUS = 0x19c, MSR_MISC_ENABLE = 0x1a0, MSR_TEMPERATURE_TARGET = 0x1a2, MSR_TURBO_RATIO = 0x1ad, MSR_DEBUGCTL = 0x1d9, MSR_LBR_FROM = 0x1db,
-    MSR_LER_TO = 0x1de, MSR_MTRR_PHYS0 = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258, MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277,
-    MSR_MTRR_DEF = 0x2ff, MSR_MC0_CTL = 0x400, MSR_RAPL_UNIT = 0x606, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800
+    MSR_P5_MC_ADDR = 0,
+    MSR_P5_MC_TYPE = 1,
+    MSR_TSC = 0x10,
+    MSR_PLATFORM_ID = 0x17,
+    MSR_APIC_BASE = 0x1b,
+    MSR_EBL_CR_POWERON = 0x2a,
+    MSR_SMI_COUNT = 0x34,
+    MSR_CORE_THREAD_COUNT = 0x35,
+    MSR_FEATURE_CONTROL = 0x3a,
+    MSR_TSC_ADJUST = 0x3b,
+    MSR_SPEC_CTRL = 0x48,
+    MSR_PRED_CMD = 0x49,
+    MSR_BIOS_UPDT_TRIG = 0x79,
+    MSR_BIOS_SIGN_ID = 0x8b,
+    MSR_FSB_FREQ = 0xcd,
+    MSR_PLATFORM_INFO = 0xce,
+    MSR_PKG_CST = 0xe2,
+    MSR_PMG_IO_CAPTURE = 0xe4,
+    MSR_MTRRCAP = 0xfe,
+    MSR_ARCH_CAP = 0x10a,
+    MSR_BBL_CR_CTL3 = 0x11e,
+    MSR_MISC_FEATURES = 0x140,
+    MSR_SYSENTER_CS = 0x174,
+    MSR_SYSENTER_ESP = 0x175,
+    MSR_SYSENTER_EIP = 0x176,
+    MSR_MCG_CAP = 0x179,
+    MSR_MCG_STATUS = 0x17a,
+    MSR_MCG_CTL = 0x17b,
+    MSR_PERF_STATUS = 0x198,
+    MSR_PERF_CTL = 0x199,
+    MSR_CLOCK_MOD = 0x19a,
+    MSR_THERM_INT = 0x19b,
+    MSR_THERM_STATUS = 0x19c,
+    MSR_MISC_ENABLE = 0x1a0,
+    MSR_TEMPERATURE_TARGET = 0x1a2,
+    MSR_TURBO_RATIO = 0x1ad,
+    MSR_DEBUGCTL = 0x1d9,
+    MSR_LBR_FROM = 0x1db,
+    MSR_LER_TO = 0x1de,
+    MSR_MTRR_PHYS0 = 0x200,
+    MSR_MTRR_FIX64K = 0x250,
+    MSR_MTRR_FIX16K = 0x258,
+    MSR_MTRR_FIX4K = 0x268,
+    MSR_PAT = 0x277,
+    MSR_MTRR_DEF = 0x2ff,
+    MSR_MC0_CTL = 0x400,
+    MSR_RAPL_UNIT = 0x606,
+    MSR_TSC_DEADLINE = 0x6e0,
+    MSR_X2APIC = 0x800
 };
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
@@ -57,12 +99,13 @@ static int fixed_index(uint32_t msr)
     return -1;
 }
 
-/* ARCH_CAPABILITIES. Translated code reaches the host's predictors and buffers through the translator, not at the guest's addresses or
- * privilege levels, so the guest's own counter-measures protect nothing and cost much; the host kernel's do what can be done. RDCL_NO, IBRS_ALL,
- * SKIP_L1DFL, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. */
-#define ARCH_CAP_VALUE                                                                                                                        \
-    (1ull | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | 1ull << 14 | 1ull << 15 | 1ull << 20 |         \
-     1ull << 24 | 1ull << 26 | 1ull << 27 | 1ull << 62)
+/* ARCH_CAPABILITIES. Translated code reaches the host's predictors and buffers through the translator, not at the
+ * guest's addresses or privilege levels, so the guest's own counter-measures protect nothing and cost much; the host
+ * kernel's do what can be done. RDCL_NO, IBRS_ALL, SKIP_L1DFL, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO,
+ * FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. */
+#define ARCH_CAP_VALUE                                                                                        \
+    (1ull | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | 1ull << 14 | \
+     1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27 | 1ull << 62)
 
 /* ---- reads ---- */
 
@@ -73,16 +116,32 @@ static int rd_intel(struct cpu *c, uint32_t msr, uint64_t *v)
     case MSR_FEATURE_CONTROL: *v = 1; return 0; /* locked; no VMX, no SGX */
     case MSR_BIOS_SIGN_ID: *v = 1ull << 32; return 0;
     case MSR_PLATFORM_INFO: *v = ratio << 8 | ratio << 40; return 0;
+    case MSR_CORE_THREAD_COUNT: *v = c->cores_per_socket | c->cores_per_socket << 16; return 0;
     case MSR_FSB_FREQ: *v = 3; return 0;
     case MSR_BBL_CR_CTL3: *v = 0xbe702111; return 0; /* L2 present and on */
     case MSR_MISC_ENABLE: *v = c->s.misc_enable; return 0;
     case MSR_PERF_STATUS: *v = ratio << 8 | 4ull << 40; return 0;
     case MSR_TEMPERATURE_TARGET: *v = 100 << 16; return 0;
-    case MSR_PLATFORM_ID: case MSR_EBL_CR_POWERON: case MSR_SMI_COUNT: case MSR_PKG_CST: case MSR_PMG_IO_CAPTURE: case MSR_MISC_FEATURES:
-    case MSR_PERF_CTL: case MSR_CLOCK_MOD: case MSR_THERM_INT: case MSR_THERM_STATUS: case MSR_TURBO_RATIO:
-    case MSR_RAPL_UNIT: case 0x611: case 0x619: case 0x639: case 0x641: /* RAPL: no energy is counted */
-        *v = 0;
-        return 0;
+    case MSR_PLATFORM_ID:
+    case MSR_EBL_CR_POWERON:
+    case MSR_SMI_COUNT:
+    case MSR_PKG_CST:
+    case MSR_PMG_IO_CAPTURE:
+    case MSR_MISC_FEATURES:
+    case MSR_PERF_CTL:
+    case MSR_CLOCK_MOD:
+    case MSR_THERM_INT:
+    case MSR_THERM_STATUS:
+    case MSR_TURBO_RATIO:
+    case 0xc1:
+    case 0xc2:
+    case 0x186:
+    case 0x187: /* P6 counters and event selects: as if none counts */
+    case MSR_RAPL_UNIT:
+    case 0x611:
+    case 0x619:
+    case 0x639:
+    case 0x641: /* RAPL: no energy is counted */ *v = 0; return 0;
     default: return 1;
     }
 }
@@ -110,22 +169,47 @@ static int rd_amd(struct cpu *c, uint32_t msr, uint64_t *v)
         *v = (uint64_t)r[2] << 32 | r[3];
         return 0;
     }
-    case 0xc0011029: *v = 2; return 0; /* DE_CFG: LFENCE is dispatch serializing */
-    /* Performance counters of the K7 kind exist architecturally; they neither count nor keep what is written, so that nobody relies on them. */
-    case 0xc0010000: case 0xc0010001: case 0xc0010002: case 0xc0010003: case 0xc0010004: case 0xc0010005: case 0xc0010006: case 0xc0010007:
-    case 0xc0010016: case 0xc0010017: case 0xc0010018: case 0xc0010019: /* IORR */
+    case 0xc0011029:
+        *v = 2;
+        return 0; /* DE_CFG: LFENCE is dispatch serializing */
+    /* Performance counters of the K7 kind exist architecturally; they neither count nor keep what is written, so that
+     * nobody relies on them. */
+    case 0xc0010000:
+    case 0xc0010001:
+    case 0xc0010002:
+    case 0xc0010003:
+    case 0xc0010004:
+    case 0xc0010005:
+    case 0xc0010006:
+    case 0xc0010007:
+    case 0xc0010016:
+    case 0xc0010017:
+    case 0xc0010018:
+    case 0xc0010019: /* IORR */
     case 0xc001001f: /* NB_CFG */
     case 0xc0010020: /* PATCH_LOADER */
     case 0xc0010055: /* INT_PENDING: no C1E */
     case 0xc0010056: /* SMI trigger I/O cycle */
     case 0xc0010058: /* MMIO_CONF_BASE */
-    case 0xc0010061: case 0xc0010062: case 0xc0010063: case 0xc0010064: /* P-states */
-    case 0xc0010111: case 0xc0010112: case 0xc0010113: /* SMM base and mask */
+    case 0xc0010061:
+    case 0xc0010062:
+    case 0xc0010063:
+    case 0xc0010064: /* P-states */
+    case 0xc0010111:
+    case 0xc0010112:
+    case 0xc0010113: /* SMM base and mask */
     case 0xc0010117: /* VM_HSAVE_PA */
-    case 0xc0011000: case 0xc0011020: case 0xc0011021: case 0xc0011022: case 0xc0011023: case 0xc0011028: case 0xc001102a: case 0xc001102c:
-    case 0xc001102d: case 0xc001102e: case 0xc00110e3: /* LS_CFG, IC_CFG, DC_CFG, BU_CFG, FP_CFG, BU_CFG2, EX_CFG, BP_CFG ... */
-        *v = 0;
-        return 0;
+    case 0xc0011000:
+    case 0xc0011020:
+    case 0xc0011021:
+    case 0xc0011022:
+    case 0xc0011023:
+    case 0xc0011028:
+    case 0xc001102a:
+    case 0xc001102c:
+    case 0xc001102d:
+    case 0xc001102e:
+    case 0xc00110e3: /* LS_CFG, IC_CFG, DC_CFG, BU_CFG, FP_CFG, BU_CFG2, EX_CFG, BP_CFG ... */ *v = 0; return 0;
     default: return 1;
     }
 }
@@ -138,7 +222,8 @@ int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
         return gp(c);
     switch (msr) {
     case MSR_TSC: *val = c->ops->tsc(c) + s->tsc_adjust; return 0;
-    case MSR_APIC_BASE: case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, false, val) ? gp(c) : 0;
+    case MSR_APIC_BASE:
+    case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, false, val) ? gp(c) : 0;
     case MSR_TSC_ADJUST: *val = s->tsc_adjust; return 0;
     case MSR_SPEC_CTRL:
         if (!c->feat->spec_ctrl)
@@ -150,7 +235,8 @@ int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
             break;
         *val = ARCH_CAP_VALUE;
         return 0;
-    case MSR_P5_MC_ADDR: case MSR_P5_MC_TYPE: *val = 0; return 0;
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE: *val = 0; return 0;
     case MSR_MTRRCAP: *val = 0x508; return 0; /* WC, fixed ranges, 8 variable ranges */
     case MSR_SYSENTER_CS: *val = s->sysenter_cs; return 0;
     case MSR_SYSENTER_ESP: *val = s->sysenter_esp; return 0;
@@ -159,16 +245,28 @@ int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
     case MSR_MCG_STATUS: *val = s->mcg_status; return 0;
     case MSR_MCG_CTL: *val = s->mcg_ctl; return 0;
     case MSR_DEBUGCTL: *val = s->debugctl; return 0;
-    case MSR_LBR_FROM: case MSR_LBR_FROM + 1: case MSR_LBR_FROM + 2: case MSR_LER_TO: *val = 0; return 0;
+    case MSR_LBR_FROM:
+    case MSR_LBR_FROM + 1:
+    case MSR_LBR_FROM + 2:
+    case MSR_LER_TO: *val = 0; return 0;
     case MSR_PAT: *val = s->pat; return 0;
     case MSR_MTRR_DEF: *val = s->mtrr_def; return 0;
     case MSR_EFER: *val = s->efer; return 0;
     case MSR_STAR: *val = s->star; return 0;
-    case MSR_LSTAR: case MSR_CSTAR: case MSR_SFMASK: case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS:
+    case MSR_LSTAR:
+    case MSR_CSTAR:
+    case MSR_SFMASK:
+    case MSR_FS_BASE:
+    case MSR_GS_BASE:
+    case MSR_KERNEL_GS:
         if (!c->feat->longmode)
             break;
-        *val = msr == MSR_LSTAR ? s->lstar : msr == MSR_CSTAR ? s->cstar : msr == MSR_SFMASK ? s->sfmask : msr == MSR_FS_BASE ? s->seg[S_FS].base
-             : msr == MSR_GS_BASE ? s->seg[S_GS].base : s->kernel_gs_base;
+        *val = msr == MSR_LSTAR     ? s->lstar
+               : msr == MSR_CSTAR   ? s->cstar
+               : msr == MSR_SFMASK  ? s->sfmask
+               : msr == MSR_FS_BASE ? s->seg[S_FS].base
+               : msr == MSR_GS_BASE ? s->seg[S_GS].base
+                                    : s->kernel_gs_base;
         return 0;
     case MSR_TSC_AUX:
         if (!c->feat->rdtscp && !c->feat->rdpid)
@@ -241,17 +339,33 @@ static int wr_intel(struct cpu *c, uint32_t msr, uint64_t v)
     case MSR_FEATURE_CONTROL: return gp(c); /* locked */
     case MSR_MISC_ENABLE: {
         const uint64_t rw = 1 | 1 << 3 | 1 << 22 | 1ull << 38; /* fast strings, TCC, limit CPUID, turbo */
-        const uint64_t ign = 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 23 | 1ull << 34 | 1 << 9 | 1 << 19 | 1ull << 37 | 1ull << 39;
+        const uint64_t ign = 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 23 | 1ull << 34 | 1 << 9 |
+                             1 << 19 | 1ull << 37 | 1ull << 39;
         if (v & ~(rw | ign))
             return gp(c);
         c->s.misc_enable = (c->s.misc_enable & ~rw) | (v & rw);
         return 0;
     }
-    case MSR_PLATFORM_ID: case MSR_FSB_FREQ: case MSR_PERF_STATUS: case MSR_RAPL_UNIT: return gp(c); /* read-only */
+    case MSR_PLATFORM_ID:
+    case MSR_FSB_FREQ:
+    case MSR_PERF_STATUS:
+    case MSR_RAPL_UNIT: return gp(c); /* read-only */
     case MSR_MISC_FEATURES: return v ? gp(c) : 0;
-    case MSR_EBL_CR_POWERON: case MSR_PKG_CST: case MSR_PMG_IO_CAPTURE: case MSR_PERF_CTL: case MSR_CLOCK_MOD: case MSR_THERM_INT: case MSR_THERM_STATUS:
-    case MSR_BIOS_UPDT_TRIG: case MSR_BIOS_SIGN_ID: case MSR_BBL_CR_CTL3: case MSR_PLATFORM_INFO:
-        return 0;
+    case MSR_EBL_CR_POWERON:
+    case MSR_PKG_CST:
+    case MSR_PMG_IO_CAPTURE:
+    case MSR_PERF_CTL:
+    case MSR_CLOCK_MOD:
+    case MSR_THERM_INT:
+    case MSR_THERM_STATUS:
+    case MSR_BIOS_UPDT_TRIG:
+    case MSR_BIOS_SIGN_ID:
+    case MSR_BBL_CR_CTL3:
+    case MSR_PLATFORM_INFO:
+    case 0xc1:
+    case 0xc2:
+    case 0x186:
+    case 0x187: return 0;
     default: return 1;
     }
 }
@@ -263,8 +377,14 @@ static int wr_amd(struct cpu *c, uint32_t msr, uint64_t v)
     case 0xc0010015: c->s.hwcr = v & ~(1ull << 24); return 0;
     case 0xc001001a: c->s.top_mem = v & 0xffffff800000ull; return 0;
     case 0xc001001d: c->s.top_mem2 = v & 0xffffff800000ull; return 0;
-    case 0xc0010114: case 0xc0010117: return gp(c);
-    case MSR_BIOS_SIGN_ID: case 0xc0010140: case 0xc0010141: case 0xc0011004: case 0xc0011005: case 0xc0011029: return 0;
+    case 0xc0010114:
+    case 0xc0010117: return gp(c);
+    case MSR_BIOS_SIGN_ID:
+    case 0xc0010140:
+    case 0xc0010141:
+    case 0xc0011004:
+    case 0xc0011005:
+    case 0xc0011029: return 0;
     default: {
         uint64_t dummy;
         return rd_amd(c, msr, &dummy);
@@ -283,7 +403,8 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
         s->tsc_adjust = v - c->ops->tsc(c); /* SDM 18.17.3: a write of the TSC moves TSC_ADJUST by the same amount */
         mode_changed(c);
         return 0;
-    case MSR_APIC_BASE: case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, true, &v) ? gp(c) : 0;
+    case MSR_APIC_BASE:
+    case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, true, &v) ? gp(c) : 0;
     case MSR_TSC_ADJUST:
         s->tsc_adjust = v;
         mode_changed(c);
@@ -299,9 +420,11 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
         if (!c->feat->spec_ctrl)
             break;
         return (v & ~1ull) ? gp(c) : 0; /* IBPB */
-    case MSR_P5_MC_ADDR: case MSR_P5_MC_TYPE: return 0;
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE: return 0;
     case MSR_SYSENTER_CS: s->sysenter_cs = (uint32_t)v; return 0;
-    case MSR_SYSENTER_ESP: case MSR_SYSENTER_EIP:
+    case MSR_SYSENTER_ESP:
+    case MSR_SYSENTER_EIP:
         if (!c->feat->amd && !canonical(v))
             return gp(c);
         *(msr == MSR_SYSENTER_ESP ? &s->sysenter_esp : &s->sysenter_eip) = v;
@@ -320,7 +443,10 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
         mode_changed(c);
         return 0;
     }
-    case MSR_LBR_FROM: case MSR_LBR_FROM + 1: case MSR_LBR_FROM + 2: case MSR_LER_TO: return 0;
+    case MSR_LBR_FROM:
+    case MSR_LBR_FROM + 1:
+    case MSR_LBR_FROM + 2:
+    case MSR_LER_TO: return 0;
     case MSR_PAT:
         if (!types_ok(v, true))
             return gp(c);
@@ -333,13 +459,20 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
         return 0;
     case MSR_EFER: return wr_efer(c, v);
     case MSR_STAR: s->star = v; return 0;
-    case MSR_LSTAR: case MSR_CSTAR: case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS:
+    case MSR_LSTAR:
+    case MSR_CSTAR:
+    case MSR_FS_BASE:
+    case MSR_GS_BASE:
+    case MSR_KERNEL_GS:
         if (!c->feat->longmode)
             break;
         if (!canonical(v))
             return gp(c);
-        *(msr == MSR_LSTAR ? &s->lstar : msr == MSR_CSTAR ? &s->cstar : msr == MSR_FS_BASE ? &s->seg[S_FS].base
-          : msr == MSR_GS_BASE ? &s->seg[S_GS].base : &s->kernel_gs_base) = v;
+        *(msr == MSR_LSTAR     ? &s->lstar
+          : msr == MSR_CSTAR   ? &s->cstar
+          : msr == MSR_FS_BASE ? &s->seg[S_FS].base
+          : msr == MSR_GS_BASE ? &s->seg[S_GS].base
+                               : &s->kernel_gs_base) = v;
         return 0;
     case MSR_SFMASK:
         if (!c->feat->longmode)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Page walks: SDM vol. 3 chapter 4 (32-bit, PAE and 4-level paging), AMD APM vol. 2 chapter 5 where AMD reserves more bits.
- * Accessed and dirty bits are set after the whole walk is known to be allowed, with a locked compare-exchange on the entry that was read:
- * when another vCPU changed it meanwhile, the walk starts again.
+ * Page walks: SDM vol. 3 chapter 4 (32-bit, PAE and 4-level paging), AMD APM vol. 2 chapter 5 where AMD reserves more
+ * bits. Accessed and dirty bits are set after the whole walk is known to be allowed, with a locked compare-exchange on
+ * the entry that was read: when another vCPU changed it meanwhile, the walk starts again.
  */
 #include "cpu/nolibc.h"
 
@@ -79,7 +79,8 @@ static bool set_bits(struct cpu *c, struct step *s, uint64_t bits, bool wide)
             return false;
     } else {
         uint32_t old = (uint32_t)s->val;
-        if (!__atomic_compare_exchange_n((uint32_t *)s->host, &old, (uint32_t)nv, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        if (!__atomic_compare_exchange_n((uint32_t *)s->host, &old, (uint32_t)nv, false, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_RELAXED))
             return false;
     }
     s->val = nv;
@@ -91,7 +92,8 @@ static bool set_bits(struct cpu *c, struct step *s, uint64_t bits, bool wide)
 static inline uint64_t reserved64(const struct cpu *c, unsigned level, bool leaf, bool pae)
 {
     uint64_t above = ~0ull << c->feat->phys_bits;
-    uint64_t r = above & (pae ? 0x7fffffffffffffffull : 0x000fffffffffffffull); /* PAE: 62:MAXPHYADDR; 4-level: 51:MAXPHYADDR */
+    uint64_t r =
+        above & (pae ? 0x7fffffffffffffffull : 0x000fffffffffffffull); /* PAE: 62:MAXPHYADDR; 4-level: 51:MAXPHYADDR */
     if (!(c->s.efer & EFER_NXE))
         r |= PE_NX;
     if (level == 4)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Descriptors, segment registers, and the instructions that inspect them: SDM vol. 3 chapters 3 and 5, vol. 2 MOV, LLDT, LTR, LAR ... */
+/* Descriptors, segment registers, and the instructions that inspect them: SDM vol. 3 chapters 3 and 5, vol. 2 MOV,
+ * LLDT, LTR, LAR ... */
 #include "cpu/nolibc.h"
 
 #include "cpu/cpuint.h"
@@ -79,7 +80,10 @@ int cpu_desc_set_busy(struct cpu *c, uint16_t sel, bool busy)
 
 /* ---- segment registers ---- */
 
-void cpu_seg_set_vm86(struct cpu_seg *s, uint16_t sel) { *s = (struct cpu_seg){.sel = sel, .attr = 0xf3, .limit = 0xffff, .base = (uint32_t)sel << 4}; }
+void cpu_seg_set_vm86(struct cpu_seg *s, uint16_t sel)
+{
+    *s = (struct cpu_seg){.sel = sel, .attr = 0xf3, .limit = 0xffff, .base = (uint32_t)sel << 4};
+}
 
 void cpu_seg_load_real(struct cpu *c, unsigned seg, uint16_t sel)
 {
@@ -88,7 +92,8 @@ void cpu_seg_load_real(struct cpu *c, unsigned seg, uint16_t sel)
         cpu_seg_set_vm86(s, sel);
         return;
     }
-    /* Real mode leaves limit and attributes ("big real mode"); a null segment of protected mode becomes an ordinary one. */
+    /* Real mode leaves limit and attributes ("big real mode"); a null segment of protected mode becomes an ordinary
+     * one. */
     s->sel = sel;
     s->base = (uint32_t)sel << 4;
     if (!(s->attr & SEG_P)) {

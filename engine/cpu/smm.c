@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System-management mode: SDM vol. 3 chapter 32, APM vol. 2 chapter 10. The save map is AMD64's (APM table 10-1, revision 64h) when the guest has
- * long mode, else the 32-bit one (SDM table 32-1, revision 0): firmware tells them apart by the revision id. Both have SMBASE relocation (bit 17).
+ * System-management mode: SDM vol. 3 chapter 32, APM vol. 2 chapter 10. The save map is AMD64's (APM table 10-1,
+ * revision 64h) when the guest has long mode, else the 32-bit one (SDM table 32-1, revision 0): firmware tells them
+ * apart by the revision id. Both have SMBASE relocation (bit 17).
  */
 #include "cpu/nolibc.h"
 
@@ -213,7 +214,8 @@ int cpu_rsm(struct cpu *c)
     for (unsigned i = 0; i < sizeof m; i += 8)
         c->ops->phys_read(c, s->smbase + 0xfe00 + i, m.b + i, 8);
     bool lm = c->feat->longmode;
-    if (lm ? !valid(c, g64(&m, 0xff58), g64(&m, 0xff48), g64(&m, 0xfed0)) : !valid(c, g32(&m, 0xfffc), g32(&m, 0xff14), 0)) {
+    if (lm ? !valid(c, g64(&m, 0xff58), g64(&m, 0xff48), g64(&m, 0xfed0))
+           : !valid(c, g32(&m, 0xfffc), g32(&m, 0xff14), 0)) {
         c->ops->guest_error(c, "RSM with an invalid state: shutdown", lm ? g64(&m, 0xff58) : g32(&m, 0xfffc), 0);
         s->run_state = CPU_SHUTDOWN;
         return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Task state segments: inner stacks, the I/O permission map, task switches (SDM vol. 3 chapter 8: "Task Management").
- * A switch has a commit point: what is found wrong before it is a fault of the old task and changes nothing; what is found wrong after
- * it (descriptors of the new LDT and segments, EIP) is a fault of the new task, taken before its first instruction.
+ * A switch has a commit point: what is found wrong before it is a fault of the old task and changes nothing; what is
+ * found wrong after it (descriptors of the new LDT and segments, EIP) is a fault of the new task, taken before its
+ * first instruction.
  */
 #include "cpu/nolibc.h"
 
@@ -51,8 +52,12 @@ int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, st
     return 0;
 }
 
-/* VMware's backdoor works from every privilege level: the ports are not subject to the I/O permission map when EAX holds the magic number. */
-static inline bool backdoor(const struct cpu *c, uint16_t port) { return (port & ~1u) == 0x5658 && (uint32_t)c->s.gpr[R_RAX] == 0x564d5868u; }
+/* VMware's backdoor works from every privilege level: the ports are not subject to the I/O permission map when EAX
+ * holds the magic number. */
+static inline bool backdoor(const struct cpu *c, uint16_t port)
+{
+    return (port & ~1u) == 0x5658 && (uint32_t)c->s.gpr[R_RAX] == 0x564d5868u;
+}
 
 int cpu_io_allowed(struct cpu *c, uint16_t port, unsigned size)
 {
@@ -241,7 +246,8 @@ static int load_descriptors(struct cpu *c, const struct tss_image *t, unsigned e
     return 0;
 }
 
-int cpu_task_switch_ext(struct cpu *c, uint16_t sel, enum cpu_task_src src, bool has_code, uint32_t code, unsigned ext, uint64_t flags)
+int cpu_task_switch_ext(struct cpu *c, uint16_t sel, enum cpu_task_src src, bool has_code, uint32_t code, unsigned ext,
+                        uint64_t flags)
 {
     struct cpu_state *s = &c->s;
     struct tss_image t;
@@ -332,6 +338,8 @@ int cpu_task_switch_ext(struct cpu *c, uint16_t sel, enum cpu_task_src src, bool
     }
     if (s->rip > s->seg[S_CS].limit)
         return cpu_raise_code(c, X_GP, ext);
+    if (cpu_check_vip(c))
+        return -1;
     if (t.trap & 1) {
         c->fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 15};
         return -1;

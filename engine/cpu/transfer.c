@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Far control transfers: JMP, CALL and RET far with call gates and task gates, SYSCALL/SYSRET, SYSENTER/SYSEXIT (SDM vol. 2, APM vol. 3). */
+/* Far control transfers: JMP, CALL and RET far with call gates and task gates, SYSCALL/SYSRET, SYSENTER/SYSEXIT (SDM
+ * vol. 2, APM vol. 3). */
 #include "cpu/nolibc.h"
 
 #include "cpu/cpuint.h"
 
-static inline uint64_t cut(uint64_t v, unsigned opsize) { return opsize == 2 ? (uint16_t)v : opsize == 4 ? (uint32_t)v : v; }
+static inline uint64_t cut(uint64_t v, unsigned opsize)
+{
+    return opsize == 2 ? (uint16_t)v : opsize == 4 ? (uint32_t)v : v;
+}
 static inline unsigned user_acc(unsigned cpl) { return cpl == 3 ? ACC_USER : 0; }
 
 /* Is rip a place where cs may execute? Raises #GP(0). */
@@ -104,12 +108,16 @@ static int target_desc(struct cpu *c, uint16_t sel, uint64_t *d)
     return 0;
 }
 
-static bool is_call_gate(struct cpu *c, uint64_t d) { return DT(d) == DT_CALL32 || (DT(d) == DT_CALL16 && !cpu_in_lm(c)); }
+static bool is_call_gate(struct cpu *c, uint64_t d)
+{
+    return DT(d) == DT_CALL32 || (DT(d) == DT_CALL16 && !cpu_in_lm(c));
+}
 static bool is_task(struct cpu *c, uint64_t d)
 {
     if (cpu_in_lm(c))
         return false;
-    return DT(d) == DT_TSS16 || DT(d) == DT_TSS32 || DT(d) == DT_TASK || DT(d) == DT_TSS16_BUSY || DT(d) == DT_TSS32_BUSY;
+    return DT(d) == DT_TSS16 || DT(d) == DT_TSS32 || DT(d) == DT_TASK || DT(d) == DT_TSS16_BUSY ||
+           DT(d) == DT_TSS32_BUSY;
 }
 
 static int far_real(struct cpu *c, uint16_t sel, uint64_t off)
@@ -260,11 +268,13 @@ int cpu_far_call(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize)
     } else {
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     }
-    /* A call gate makes 64-bit pushes even when the caller is in compatibility mode: the stack is addressed as the target will see it. */
+    /* A call gate makes 64-bit pushes even when the caller is in compatibility mode: the stack is addressed as the
+     * target will see it. */
     bool flat = cpu_in_64(c) || width == 8;
     if (!flat && !(c->s.seg[S_SS].attr & SEG_P))
         return cpu_raise_code(c, X_SS, 0);
-    if (cpu_stack_write(c, &c->s.seg[S_SS], flat, &sp, width, v, 2, user_acc(c->cpl), 0) || cpu_desc_set_accessed(c, sel, &d))
+    if (cpu_stack_write(c, &c->s.seg[S_SS], flat, &sp, width, v, 2, user_acc(c->cpl), 0) ||
+        cpu_desc_set_accessed(c, sel, &d))
         return -1;
     cs.attr |= 1;
     cpu_load_cs(c, &cs, c->cpl);
@@ -288,15 +298,17 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
         set_sp(c, mask, c->s.gpr[R_RSP] + 2 * opsize + pop_bytes);
         return 0;
     }
-    if (cpu_ret_check_cs(c, sel, &cs) || check_rip(c, &cs, rip))
+    if (cpu_ret_check_cs(c, sel, &cs))
         return -1;
     bool to64 = cpu_in_lm(c) && (cs.attr & SEG_L);
     if (SEL_RPL(sel) == c->cpl) {
+        if (check_rip(c, &cs, rip))
+            return -1;
         cpu_load_cs(c, &cs, c->cpl);
         set_sp(c, mask, c->s.gpr[R_RSP] + 2 * opsize + pop_bytes);
     } else {
         if (cpu_stack_read(c, opsize, o, 2, 2 * (uint64_t)opsize + pop_bytes) ||
-            cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss))
+            cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss) || check_rip(c, &cs, rip))
             return -1;
         cpu_load_cs(c, &cs, SEL_RPL(sel));
         c->s.seg[S_SS] = ss;
@@ -314,7 +326,10 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
 #define CS32_ATTR 0xc09b
 #define SS_ATTR 0xc093
 
-static inline void flat_seg(struct cpu_seg *s, uint16_t sel, uint16_t attr) { *s = (struct cpu_seg){.sel = sel, .attr = attr, .limit = 0xffffffffu}; }
+static inline void flat_seg(struct cpu_seg *s, uint16_t sel, uint16_t attr)
+{
+    *s = (struct cpu_seg){.sel = sel, .attr = attr, .limit = 0xffffffffu};
+}
 
 int cpu_syscall(struct cpu *c)
 {

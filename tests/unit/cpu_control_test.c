@@ -62,7 +62,8 @@ static void cr(void)
     C.s.cr4 = CR4_PAE;
     C.s.cr3 = PT + 0x20;
     put64(PT + 0x20, 0x5001), put64(PT + 0x28, 0x6000 | 2), put64(PT + 0x30, 0), put64(PT + 0x38, 0x7001);
-    ok(!cpu_mov_to_cr(&C, 0, CR0_PE | CR0_PG) && C.s.pdpte[0] == 0x5001 && C.s.pdpte[3] == 0x7001, "paging on loads the PDPTEs");
+    ok(!cpu_mov_to_cr(&C, 0, CR0_PE | CR0_PG) && C.s.pdpte[0] == 0x5001 && C.s.pdpte[3] == 0x7001,
+       "paging on loads the PDPTEs");
     for (unsigned b = 1; b < 64; b++) {
         bool rsvd = b == 1 || b == 2 || (b >= 5 && b <= 8) || b >= feat.phys_bits;
         put64(PT + 0x38, 0x7001 | 1ull << b);
@@ -87,7 +88,8 @@ static void dr(void)
     ok(!cpu_mov_to_dr(&C, 7, 0xffffdfff) && C.s.dr7 == 0xffff07ff, "DR7: fixed bits");
     faults(cpu_mov_to_dr(&C, 7, 1ull << 32), X_GP, 0, "DR7: upper half");
     faults(cpu_mov_to_dr(&C, 6, 1ull << 32), X_GP, 0, "DR6: upper half");
-    ok(!cpu_mov_from_dr(&C, 4, &v) && v == C.s.dr6 && !cpu_mov_from_dr(&C, 5, &v) && v == C.s.dr7, "DR4 and DR5 are DR6 and DR7");
+    ok(!cpu_mov_from_dr(&C, 4, &v) && v == C.s.dr6 && !cpu_mov_from_dr(&C, 5, &v) && v == C.s.dr7,
+       "DR4 and DR5 are DR6 and DR7");
     C.s.cr4 |= CR4_DE;
     faults(cpu_mov_from_dr(&C, 4, &v), X_UD, -1, "DR4 with CR4.DE");
     faults(cpu_mov_from_dr(&C, 8, &v), X_UD, -1, "DR8");
@@ -114,13 +116,18 @@ static void flags(void)
     C.s.intr_shadow = 0;
     ok(!cpu_sti(&C) && C.s.intr_shadow == 0, "STI with IF set: no shadow");
     C.s.rflags = 2;
-    ok(!cpu_popf_val(&C, 4, 0xffffffff) && C.s.rflags == (2 | FL_ARITH | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID), "POPFD at CPL 3, IOPL 0");
+    ok(!cpu_popf_val(&C, 4, 0xffffffff) && C.s.rflags == (2 | FL_ARITH | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID),
+       "POPFD at CPL 3, IOPL 0");
     C.s.rflags = 2 | FL_IOPL;
-    ok(!cpu_popf_val(&C, 4, 0xffff8fff) && C.s.rflags == (2 | FL_IOPL | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_AC | FL_ID), "POPFD at CPL 3, IOPL 3: IF, not IOPL");
+    ok(!cpu_popf_val(&C, 4, 0xffff8fff) &&
+           C.s.rflags == (2 | FL_IOPL | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_AC | FL_ID),
+       "POPFD at CPL 3, IOPL 3: IF, not IOPL");
     C.cpl = 0;
     C.s.rflags = 2 | FL_VIF | FL_RF;
     ok(!cpu_popf_val(&C, 4, 0) && C.s.rflags == (2 | FL_VIF), "POPFD at CPL 0: VIF stays, RF goes");
-    ok(!cpu_popf_val(&C, 4, 0xffffffff) && C.s.rflags == (2 | FL_VIF | FL_IOPL | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID), "POPFD at CPL 0");
+    ok(!cpu_popf_val(&C, 4, 0xffffffff) &&
+           C.s.rflags == (2 | FL_VIF | FL_IOPL | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID),
+       "POPFD at CPL 0");
     ok(!cpu_popf_val(&C, 2, 0) && C.s.rflags == (2 | FL_VIF | FL_AC | FL_ID), "POPF leaves the upper half");
     C.s.rflags = 2 | FL_RF | FL_CF;
     ok(!cpu_pushf_val(&C, 4, &v) && v == (2 | FL_CF), "PUSHFD shows no RF");
@@ -131,7 +138,8 @@ static void flags(void)
     faults(cpu_popf_val(&C, 2, 0), X_GP, 0, "POPF, IOPL 0");
     faults(cpu_cli(&C), X_GP, 0, "CLI, IOPL 0");
     C.s.rflags |= FL_IOPL;
-    ok(!cpu_popf_val(&C, 2, 0x0fff & ~0x100) && (C.s.rflags & FL_IOPL) == FL_IOPL && (C.s.rflags & FL_IF), "POPF, IOPL 3");
+    ok(!cpu_popf_val(&C, 2, 0x0fff & ~0x100) && (C.s.rflags & FL_IOPL) == FL_IOPL && (C.s.rflags & FL_IF),
+       "POPF, IOPL 3");
     ok(!cpu_cli(&C) && !(C.s.rflags & FL_IF), "CLI, IOPL 3");
     C.s.rflags = 2 | FL_VM | FL_VIF;
     C.s.cr4 = CR4_VME;
@@ -203,7 +211,8 @@ static void msr(void)
     ok(n_guest_error > 0, "an unknown register is reported");
     faults(cpu_rdmsr(&C, 0x49, &v), X_GP, 0, "PRED_CMD cannot be read");
     fake_tsc = 5000;
-    ok(!cpu_wrmsr(&C, 0x10, 7000) && C.s.tsc_adjust == 2000 && !cpu_rdtsc(&C, &v) && v == 7000, "writing the TSC moves TSC_ADJUST");
+    ok(!cpu_wrmsr(&C, 0x10, 7000) && C.s.tsc_adjust == 2000 && !cpu_rdtsc(&C, &v) && v == 7000,
+       "writing the TSC moves TSC_ADJUST");
     ok(!cpu_wrmsr(&C, 0x3b, 0) && !cpu_rdmsr(&C, 0x10, &v) && v == 5000, "TSC_ADJUST");
     struct cpu_features f = feat;
     C.feat = &f;
@@ -212,9 +221,11 @@ static void msr(void)
     ok(!cpu_rdmsr(&C, 0xc0010015, &v) && (v & 1 << 24), "AMD: HWCR.TscFreqSel");
     faults(cpu_rdmsr(&C, 0x3a, &v), X_GP, 0, "AMD: no FEATURE_CONTROL");
     ok(!cpu_wrmsr(&C, 0xc0010015, 1 << 18) && !cpu_wrmsr(&C, 0x401, 1), "AMD: McStatusWrEn");
-    ok(!cpu_wrmsr(&C, 0xc0010010, 1 << 19) && !cpu_wrmsr(&C, 0x250, 0x1e1e1e1e1e1e1e1eull) && !cpu_rdmsr(&C, 0x250, &v) && v == 0x1e1e1e1e1e1e1e1eull,
+    ok(!cpu_wrmsr(&C, 0xc0010010, 1 << 19) && !cpu_wrmsr(&C, 0x250, 0x1e1e1e1e1e1e1e1eull) &&
+           !cpu_rdmsr(&C, 0x250, &v) && v == 0x1e1e1e1e1e1e1e1eull,
        "AMD: RdMem and WrMem of fixed ranges");
-    ok(!cpu_wrmsr(&C, 0xc0010010, 0) && !cpu_rdmsr(&C, 0x250, &v) && v == 0x0606060606060606ull, "AMD: they are hidden without MtrrFixDramModEn");
+    ok(!cpu_wrmsr(&C, 0xc0010010, 0) && !cpu_rdmsr(&C, 0x250, &v) && v == 0x0606060606060606ull,
+       "AMD: they are hidden without MtrrFixDramModEn");
     ok(!cpu_wrmsr(&C, 0xc0000103, 0x1ffffffffull) && C.s.tsc_aux == 0xffffffff, "AMD: TSC_AUX is cut");
     f.amd = false;
     faults(cpu_wrmsr(&C, 0xc0000103, 0x1ffffffffull), X_GP, 0, "Intel: TSC_AUX, upper half");
@@ -275,7 +286,9 @@ static void cpuid(void)
     ok(r[0] == a, "so are family, model, stepping");
     ok((r[1] >> 24) == 6 && (r[1] >> 16 & 0xff) == 4 && (r[3] & 1 << 28), "APIC id, logical processors, HTT");
     ok(!(r[2] & (1 << 3 | 1 << 5 | 1 << 6 | 1 << 15)) && (r[2] & 1u << 31), "no MONITOR, VMX, SMX, PDCM; hypervisor");
-    ok((r[2] & 0x7e980201u & ~(1u << 27) & ~(1u << 24) & ~(1u << 26)) == (c & 0x7e980201u & ~(1u << 27) & ~(1u << 24) & ~(1u << 26)), "unprivileged extensions of the host");
+    ok((r[2] & 0x7e980201u & ~(1u << 27) & ~(1u << 24) & ~(1u << 26)) ==
+           (c & 0x7e980201u & ~(1u << 27) & ~(1u << 24) & ~(1u << 26)),
+       "unprivileged extensions of the host");
     ok(!(r[2] & 1 << 27), "OSXSAVE clear");
     C.s.cr4 |= CR4_OSXSAVE;
     cpu_cpuid(&C, 1, 0, r);
@@ -288,7 +301,8 @@ static void cpuid(void)
     __cpuid_count(7, 0, a, b, c, d);
     ok(!(r[1] & (1 << 2 | 1 << 4 | 1 << 11 | 1 << 14 | 1 << 25)), "no SGX, HLE, RTM, MPX, PT");
     ok(!(r[2] & (1 << 3 | 1 << 4 | 1 << 7 | 1 << 16)), "no PKU, CET, LA57");
-    ok((r[1] & (1 << 3 | 1 << 5 | 1 << 8 | 1 << 16 | 1 << 29)) == (b & (1 << 3 | 1 << 5 | 1 << 8 | 1 << 16 | 1 << 29)), "BMI, AVX2, AVX512F, SHA as on the host");
+    ok((r[1] & (1 << 3 | 1 << 5 | 1 << 8 | 1 << 16 | 1 << 29)) == (b & (1 << 3 | 1 << 5 | 1 << 8 | 1 << 16 | 1 << 29)),
+       "BMI, AVX2, AVX512F, SHA as on the host");
     cpu_cpuid(&C, 0xb, 0, r);
     ok(r[0] == 0 && r[1] == 1 && r[2] == 0x100 && r[3] == 6, "leaf B, SMT");
     cpu_cpuid(&C, 0xb, 1, r);
@@ -298,7 +312,8 @@ static void cpuid(void)
     if (feat.xsave) {
         C.s.xcr0 = 3;
         cpu_cpuid(&C, 0xd, 0, r);
-        ok(r[0] == (uint32_t)feat.xcr0_valid && r[1] == 576 && r[2] <= XSAVE_AREA_MAX, "leaf D: x87 and SSE take 576 bytes");
+        ok(r[0] == (uint32_t)feat.xcr0_valid && r[1] == 576 && r[2] <= XSAVE_AREA_MAX,
+           "leaf D: x87 and SSE take 576 bytes");
         if (feat.xcr0_valid & 4) {
             C.s.xcr0 = 7;
             cpu_cpuid(&C, 0xd, 0, r);
@@ -360,17 +375,25 @@ static void reset_smm(void)
 {
     base_machine();
     cpu_reset(&C, false);
-    ok(C.s.rip == 0xfff0 && C.s.seg[S_CS].sel == 0xf000 && C.s.seg[S_CS].base == 0xffff0000u && C.s.cr0 == 0x60000010 && C.s.rflags == 2, "reset");
-    ok(C.s.dr6 == 0xffff0ff0 && C.s.dr7 == 0x400 && C.s.pat == 0x0007040600070406ull && C.s.xcr0 == 1 && C.s.run_state == CPU_RUNNING, "reset, more");
-    ok(C.s.seg[S_DS].limit == 0xffff && C.s.seg[S_DS].attr == 0x93 && C.s.idtr.limit == 0xffff && C.s.gdtr.limit == 0xffff, "segments and tables");
+    ok(C.s.rip == 0xfff0 && C.s.seg[S_CS].sel == 0xf000 && C.s.seg[S_CS].base == 0xffff0000u && C.s.cr0 == 0x60000010 &&
+           C.s.rflags == 2,
+       "reset");
+    ok(C.s.dr6 == 0xffff0ff0 && C.s.dr7 == 0x400 && C.s.pat == 0x0007040600070406ull && C.s.xcr0 == 1 &&
+           C.s.run_state == CPU_RUNNING,
+       "reset, more");
+    ok(C.s.seg[S_DS].limit == 0xffff && C.s.seg[S_DS].attr == 0x93 && C.s.idtr.limit == 0xffff &&
+           C.s.gdtr.limit == 0xffff,
+       "segments and tables");
     ok(*(uint16_t *)C.s.xsave == 0x40 && *(uint32_t *)(C.s.xsave + 24) == 0x1f80, "FCW and MXCSR");
     C.s.pat = 1, C.s.mtrr_def = 0xc06, C.s.cr0 = 0x80000011, C.s.tsc_adjust = 5;
     C.index = 1;
     cpu_reset(&C, true);
-    ok(C.s.pat == 1 && C.s.mtrr_def == 0xc06 && C.s.tsc_adjust == 5 && C.s.cr0 == 0x10, "INIT keeps PAT, MTRRs, TSC, CR0.CD and NW");
+    ok(C.s.pat == 1 && C.s.mtrr_def == 0xc06 && C.s.tsc_adjust == 5 && C.s.cr0 == 0x10,
+       "INIT keeps PAT, MTRRs, TSC, CR0.CD and NW");
     ok(C.s.run_state == CPU_WAIT_SIPI, "an AP waits");
     cpu_sipi(&C, 0x9a);
-    ok(C.s.seg[S_CS].sel == 0x9a00 && C.s.seg[S_CS].base == 0x9a000 && C.s.rip == 0 && C.s.run_state == CPU_RUNNING, "SIPI");
+    ok(C.s.seg[S_CS].sel == 0x9a00 && C.s.seg[S_CS].base == 0x9a000 && C.s.rip == 0 && C.s.run_state == CPU_RUNNING,
+       "SIPI");
 
     for (unsigned lm = 0; lm < 2; lm++) {
         static const struct vm_cpu_params hide = {.cores_per_socket = 1, .hide_longmode = true};
@@ -386,8 +409,9 @@ static void reset_smm(void)
         struct cpu_state before = C.s;
         C.s.nmi_blocked = 0;
         cpu_smi_enter(&C);
-        ok(C.s.smm && C.s.rip == 0x8000 && C.s.seg[S_CS].base == 0x30000 && C.s.seg[S_CS].sel == 0x3000 && C.s.seg[S_DS].limit == 0xffffffff && !(C.s.cr0 & CR0_PE) &&
-               C.s.efer == 0 && C.s.rflags == 2 && C.s.nmi_blocked,
+        ok(C.s.smm && C.s.rip == 0x8000 && C.s.seg[S_CS].base == 0x30000 && C.s.seg[S_CS].sel == 0x3000 &&
+               C.s.seg[S_DS].limit == 0xffffffff && !(C.s.cr0 & CR0_PE) && C.s.efer == 0 && C.s.rflags == 2 &&
+               C.s.nmi_blocked,
            "SMI: entry state");
         is_u64(get32(0x3fefc), lm ? 0x20064 : 0x20000, "revision");
         is_u64(get32(lm ? 0x3fff8 : 0x3ffd0), 0x11, "EAX in the map");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interrupt delivery and IRET in all modes; the double-fault table. Expected values: SDM vol. 3 chapter 6, vol. 2 INT and IRET. */
+/* Interrupt delivery and IRET in all modes; the double-fault table. Expected values: SDM vol. 3 chapter 6, vol. 2 INT
+ * and IRET. */
 #include "tests/unit/cpu_fake.h"
 
 static void long_mode(void)
@@ -16,14 +17,18 @@ static void long_mode(void)
     is_u64(get64(STK0 - 32), CS3, "pushed CS");
     is_u64(get64(STK0 - 40), 0x12345, "pushed RIP");
     is_u64(C.s.rflags, 2 | FL_ZF | FL_AC, "an interrupt gate clears IF and TF, not AC");
-    ok(C.cpl == 0 && C.s.seg[S_CS].sel == CS0 && C.s.seg[S_SS].sel == 0 && !(C.s.seg[S_SS].attr & SEG_P), "CPL 0, null SS");
+    ok(C.cpl == 0 && C.s.seg[S_CS].sel == CS0 && C.s.seg[S_SS].sel == 0 && !(C.s.seg[S_SS].attr & SEG_P),
+       "CPL 0, null SS");
     ok(cpu_iret(&C, 8) == 0, "IRETQ back");
-    ok(C.cpl == 3 && C.s.rip == 0x12345 && C.s.gpr[R_RSP] == STK3 && C.s.seg[S_SS].sel == DS3 && C.s.seg[S_CS].sel == CS3, "state is back");
+    ok(C.cpl == 3 && C.s.rip == 0x12345 && C.s.gpr[R_RSP] == STK3 && C.s.seg[S_SS].sel == DS3 &&
+           C.s.seg[S_CS].sel == CS3,
+       "state is back");
     is_u64(C.s.rflags, 2 | FL_IF | FL_TF | FL_ZF | FL_AC, "flags are back");
 
     long_gate(0x81, CS0, 0x5000, 0x8f, 0);
     faults(cpu_interrupt(&C, 0x81, INT_SOFT, false, 0), X_GP, 0x81 * 8 + 2, "INT n with gate DPL 0 from CPL 3");
-    ok(cpu_interrupt(&C, 0x81, INT_EXTERNAL, false, 0) == 0 && (C.s.rflags & FL_IF), "external: gate DPL is not checked; a trap gate leaves IF");
+    ok(cpu_interrupt(&C, 0x81, INT_EXTERNAL, false, 0) == 0 && (C.s.rflags & FL_IF),
+       "external: gate DPL is not checked; a trap gate leaves IF");
 
     long_machine(0);
     long_gate(14, CS0, 0x6000, 0x8e, 0);
@@ -66,7 +71,8 @@ static void long_mode(void)
     }
     long_machine(0);
     C.s.idtr.limit = 0x30 * 16 + 14;
-    faults(cpu_interrupt(&C, 0x30, INT_SOFT, false, 0), X_GP, 0x30 * 8 + 2, "gate outside of the IDT, software: EXT clear");
+    faults(cpu_interrupt(&C, 0x30, INT_SOFT, false, 0), X_GP, 0x30 * 8 + 2,
+           "gate outside of the IDT, software: EXT clear");
     faults(cpu_interrupt(&C, 0x30, INT_ICEBP, false, 0), X_GP, 0x30 * 8 + 3, "the same for INT1: EXT set");
     long_machine(3);
     long_gate(0x30, CS0, 0x1000, 0xee, 0);
@@ -80,7 +86,9 @@ static void long_mode(void)
     /* conforming handler runs at CPL 3 */
     long_machine(3);
     long_gate(0x30, CONF0, 0x1000, 0xee, 0);
-    ok(cpu_interrupt(&C, 0x30, INT_SOFT, false, 0) == 0 && C.cpl == 3 && C.s.seg[S_CS].sel == (CONF0 | 3) && C.s.gpr[R_RSP] == STK3 - 40, "conforming handler");
+    ok(cpu_interrupt(&C, 0x30, INT_SOFT, false, 0) == 0 && C.cpl == 3 && C.s.seg[S_CS].sel == (CONF0 | 3) &&
+           C.s.gpr[R_RSP] == STK3 - 40,
+       "conforming handler");
 
     /* IRET */
     long_machine(0);
@@ -89,7 +97,8 @@ static void long_mode(void)
     C.s.rflags = 2 | FL_NT;
     faults(cpu_iret(&C, 8), X_GP, 0, "IRET with NT in long mode");
     C.s.rflags = 2;
-    put64(sp, 0x1000), put64(sp + 8, CS32_3), put64(sp + 16, 0x3f7fd7 & ~FL_NT), put64(sp + 24, 0xdeadbeef12345678ull), put64(sp + 32, DS3);
+    put64(sp, 0x1000), put64(sp + 8, CS32_3), put64(sp + 16, 0x3f7fd7 & ~FL_NT), put64(sp + 24, 0xdeadbeef12345678ull),
+        put64(sp + 32, DS3);
     set_seg(&C, S_FS, DS0, 0xc093, 0x1234, 0xffffffff);
     set_seg(&C, S_GS, 0, 0, 0xffff888000000000ull, 0);
     ok(cpu_iret(&C, 8) == 0 && C.cpl == 3 && !cpu_in_64(&C), "IRETQ to compatibility mode");
@@ -119,7 +128,8 @@ static void long_mode(void)
         long_machine(0);
         C.s.gpr[R_RSP] = sp;
         C.s.nmi_blocked = 1;
-        put64(sp, ir[i].rip), put64(sp + 8, ir[i].cs), put64(sp + 16, 2), put64(sp + 24, STK3), put64(sp + 32, ir[i].ss);
+        put64(sp, ir[i].rip), put64(sp + 8, ir[i].cs), put64(sp + 16, 2), put64(sp + 24, STK3),
+            put64(sp + 32, ir[i].ss);
         struct cpu_state before = C.s;
         faults(cpu_iret(&C, 8), ir[i].vec, ir[i].code, ir[i].name);
         ok(!memcmp(&before, &C.s, sizeof before), "IRET, %s: no state changed", ir[i].name);
@@ -127,13 +137,16 @@ static void long_mode(void)
     long_machine(0);
     C.s.gpr[R_RSP] = sp;
     put64(sp, 0x1000), put64(sp + 8, CS0), put64(sp + 16, 2), put64(sp + 24, 0x7008), put64(sp + 32, 0);
-    ok(cpu_iret(&C, 8) == 0 && C.s.gpr[R_RSP] == 0x7008 && C.s.seg[S_SS].sel == 0 && C.cpl == 0, "IRETQ to CPL 0 with a null SS");
+    ok(cpu_iret(&C, 8) == 0 && C.s.gpr[R_RSP] == 0x7008 && C.s.seg[S_SS].sel == 0 && C.cpl == 0,
+       "IRETQ to CPL 0 with a null SS");
     long_machine(3);
     C.s.gpr[R_RSP] = STK3 - 40;
     C.s.rflags = 2;
-    put64(STK3 - 40, 0x1000), put64(STK3 - 32, CS3), put64(STK3 - 24, 0x3f7fd5 & ~FL_NT), put64(STK3 - 16, STK3), put64(STK3 - 8, DS3);
+    put64(STK3 - 40, 0x1000), put64(STK3 - 32, CS3), put64(STK3 - 24, 0x3f7fd5 & ~FL_NT), put64(STK3 - 16, STK3),
+        put64(STK3 - 8, DS3);
     ok(cpu_iret(&C, 8) == 0 && C.cpl == 3, "IRETQ at CPL 3");
-    is_u64(C.s.rflags, 2 | FL_ARITH | FL_TF | FL_DF | FL_RF | FL_AC | FL_ID, "neither IF nor IOPL, VIF, VIP change at CPL 3 with IOPL 0");
+    is_u64(C.s.rflags, 2 | FL_ARITH | FL_TF | FL_DF | FL_RF | FL_AC | FL_ID,
+           "neither IF nor IOPL, VIF, VIP change at CPL 3 with IOPL 0");
     C.s.rflags = 2;
     C.s.gpr[R_RSP] = 0x7fffffffffe8ull;
     faults(cpu_iret(&C, 8), X_SS, 0, "frame reaches into non-canonical addresses");
@@ -145,20 +158,26 @@ static void prot_mode(void)
     C.s.rflags = 2 | FL_IF | FL_CF;
     put64(IDT + 0x80 * 8, gate(CS0, 0x456789, 0xee, 0));
     ok(cpu_interrupt(&C, 0x80, INT_SOFT, false, 0) == 0, "protected: INT 80h from CPL 3");
-    ok(C.cpl == 0 && C.s.rip == 0x456789 && C.s.gpr[R_RSP] == STK0 - 20 && C.s.seg[S_SS].sel == DS0, "CPL 0 on the TSS's stack");
-    ok(get32(STK0 - 4) == DS3 && get32(STK0 - 8) == STK3 && get32(STK0 - 12) == (2 | FL_IF | FL_CF) && get32(STK0 - 16) == CS3 && get32(STK0 - 20) == 0x12345,
+    ok(C.cpl == 0 && C.s.rip == 0x456789 && C.s.gpr[R_RSP] == STK0 - 20 && C.s.seg[S_SS].sel == DS0,
+       "CPL 0 on the TSS's stack");
+    ok(get32(STK0 - 4) == DS3 && get32(STK0 - 8) == STK3 && get32(STK0 - 12) == (2 | FL_IF | FL_CF) &&
+           get32(STK0 - 16) == CS3 && get32(STK0 - 20) == 0x12345,
        "frame");
     ok(!(C.s.rflags & FL_IF), "IF");
     ok(C.s.seg[S_DS].sel == DS3, "data segments stay");
-    ok(cpu_iret(&C, 4) == 0 && C.cpl == 3 && C.s.gpr[R_RSP] == STK3 && C.s.rip == 0x12345 && (C.s.rflags & FL_IF), "IRETD");
+    ok(cpu_iret(&C, 4) == 0 && C.cpl == 3 && C.s.gpr[R_RSP] == STK3 && C.s.rip == 0x12345 && (C.s.rflags & FL_IF),
+       "IRETD");
 
     prot_machine(3);
     put64(IDT + 0x81 * 8, gate(CS0, 0x9abc1234, 0xe6, 0));
-    ok(cpu_interrupt(&C, 0x81, INT_SOFT, false, 0) == 0 && C.s.rip == 0x1234 && C.s.gpr[R_RSP] == STK0 - 10 && get16(STK0 - 2) == DS3 && get16(STK0 - 4) == STK3,
+    ok(cpu_interrupt(&C, 0x81, INT_SOFT, false, 0) == 0 && C.s.rip == 0x1234 && C.s.gpr[R_RSP] == STK0 - 10 &&
+           get16(STK0 - 2) == DS3 && get16(STK0 - 4) == STK3,
        "16-bit interrupt gate");
     prot_machine(1);
     put64(IDT + 13 * 8, gate(CS1 & ~3, 0x5000, 0x8f, 0));
-    ok(cpu_interrupt(&C, 13, INT_EXCEPTION, true, 0x18) == 0 && C.cpl == 1 && C.s.gpr[R_RSP] == STK1 - 16 && get32(STK1 - 16) == 0x18, "same level, error code");
+    ok(cpu_interrupt(&C, 13, INT_EXCEPTION, true, 0x18) == 0 && C.cpl == 1 && C.s.gpr[R_RSP] == STK1 - 16 &&
+           get32(STK1 - 16) == 0x18,
+       "same level, error code");
 
     /* inner stack problems: #TS, #SS with EXT */
     static const struct {
@@ -167,8 +186,11 @@ static void prot_mode(void)
         int code;
         const char *name;
     } st[] = {
-        {0, X_TS, 1, "null SS0"},         {0x200, X_TS, 0x201, "SS0 outside"},          {DS1, X_TS, (DS1 & ~3) | 1, "SS0 with another DPL"},
-        {CS0, X_TS, CS0 | 1, "SS0 is code"}, {NP_SS0, X_SS, NP_SS0 | 1, "SS0 not present"},
+        {0, X_TS, 1, "null SS0"},
+        {0x200, X_TS, 0x201, "SS0 outside"},
+        {DS1, X_TS, (DS1 & ~3) | 1, "SS0 with another DPL"},
+        {CS0, X_TS, CS0 | 1, "SS0 is code"},
+        {NP_SS0, X_SS, NP_SS0 | 1, "SS0 not present"},
     };
     for (unsigned i = 0; i < sizeof st / sizeof st[0]; i++) {
         prot_machine(3);
@@ -193,22 +215,28 @@ static void prot_mode(void)
     C.s.gpr[R_RSP] = 0xfff0;
     C.s.rip = 0x77;
     put64(IDT + 0x21 * 8, gate(CS0, 0x1000, 0xee, 0));
-    ok(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0) == 0 && C.cpl == 0 && !cpu_in_vm86(&C), "INT from virtual-8086 mode, IOPL 3");
+    ok(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0) == 0 && C.cpl == 0 && !cpu_in_vm86(&C),
+       "INT from virtual-8086 mode, IOPL 3");
     is_u64(C.s.gpr[R_RSP], STK0 - 36, "36 bytes");
-    ok(get32(STK0 - 4) == 0x1005 && get32(STK0 - 8) == 0x1004 && get32(STK0 - 12) == 0x1003 && get32(STK0 - 16) == 0x1000 && get32(STK0 - 20) == 0x1002 &&
-           get32(STK0 - 24) == 0xfff0 && get32(STK0 - 28) == (2 | FL_VM | FL_IF | 3 << 12) && get32(STK0 - 32) == 0x1001 && get32(STK0 - 36) == 0x77,
+    ok(get32(STK0 - 4) == 0x1005 && get32(STK0 - 8) == 0x1004 && get32(STK0 - 12) == 0x1003 &&
+           get32(STK0 - 16) == 0x1000 && get32(STK0 - 20) == 0x1002 && get32(STK0 - 24) == 0xfff0 &&
+           get32(STK0 - 28) == (2 | FL_VM | FL_IF | 3 << 12) && get32(STK0 - 32) == 0x1001 && get32(STK0 - 36) == 0x77,
        "GS FS DS ES SS ESP EFLAGS CS EIP");
     ok(C.s.seg[S_DS].sel == 0 && C.s.seg[S_GS].sel == 0 && !(C.s.seg[S_ES].attr & SEG_P), "data segments are null");
-    ok(cpu_iret(&C, 4) == 0 && cpu_in_vm86(&C) && C.cpl == 3 && C.s.seg[S_GS].base == 0x10050 && C.s.gpr[R_RSP] == 0xfff0 && C.s.rip == 0x77, "IRETD to virtual-8086 mode");
+    ok(cpu_iret(&C, 4) == 0 && cpu_in_vm86(&C) && C.cpl == 3 && C.s.seg[S_GS].base == 0x10050 &&
+           C.s.gpr[R_RSP] == 0xfff0 && C.s.rip == 0x77,
+       "IRETD to virtual-8086 mode");
     C.s.rflags &= ~(uint64_t)FL_IOPL;
     faults(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0), X_GP, 0, "INT n in virtual-8086 mode with IOPL < 3");
     ok(cpu_interrupt(&C, 0x21, INT_SOFT_BP, false, 0) == 0, "INT3 is not sensitive to IOPL");
     prot_machine(3);
     C.s.rflags = 2 | FL_VM;
     put64(IDT + 0x21 * 8, gate(CS1 & ~3, 0x1000, 0xee, 0));
-    faults(cpu_interrupt(&C, 0x21, INT_EXTERNAL, false, 0), X_GP, (CS1 & ~3) | 1, "virtual-8086 mode to a handler with DPL 1");
+    faults(cpu_interrupt(&C, 0x21, INT_EXTERNAL, false, 0), X_GP, (CS1 & ~3) | 1,
+           "virtual-8086 mode to a handler with DPL 1");
     put64(IDT + 0x21 * 8, gate(CONF0, 0x1000, 0xee, 0));
-    faults(cpu_interrupt(&C, 0x21, INT_EXTERNAL, false, 0), X_GP, CONF0 | 1, "virtual-8086 mode to a conforming handler");
+    faults(cpu_interrupt(&C, 0x21, INT_EXTERNAL, false, 0), X_GP, CONF0 | 1,
+           "virtual-8086 mode to a conforming handler");
 
     /* VME redirection */
     prot_machine(3);
@@ -220,8 +248,11 @@ static void prot_mode(void)
     C.s.rip = 0x55;
     put16(TSS + 0x66, 0x88); /* the redirection map is at 68h */
     put32(0x21 * 4, 0x30001234);
-    ok(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0) == 0 && cpu_in_vm86(&C) && C.s.rip == 0x1234 && C.s.seg[S_CS].base == 0x30000, "VME: redirected INT n");
-    ok(get16(0x200fe) == ((2 | FL_IF | FL_TF | 3 << 12) & 0xffff) && get16(0x200fc) == 0x2000 && get16(0x200fa) == 0x55, "VIF is pushed as IF, IOPL as 3");
+    ok(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0) == 0 && cpu_in_vm86(&C) && C.s.rip == 0x1234 &&
+           C.s.seg[S_CS].base == 0x30000,
+       "VME: redirected INT n");
+    ok(get16(0x200fe) == ((2 | FL_IF | FL_TF | 3 << 12) & 0xffff) && get16(0x200fc) == 0x2000 && get16(0x200fa) == 0x55,
+       "VIF is pushed as IF, IOPL as 3");
     ok(!(C.s.rflags & FL_VIF) && (C.s.rflags & FL_IF) && !(C.s.rflags & FL_TF), "VIF and TF are cleared, IF is not");
     ok(cpu_iret(&C, 2) == -1 && C.fault.vector == X_GP, "VME: IRET with TF in the image");
     put16(0x200fe, 2 | FL_IF);
@@ -229,6 +260,18 @@ static void prot_mode(void)
     C.s.rflags |= FL_VIP;
     C.s.gpr[R_RSP] = 0xfa;
     faults(cpu_iret(&C, 2), X_GP, 0, "VME: IRET that would set VIF with VIP set");
+    /* IRETD of the monitor with VIF and VIP set: #GP before the task's next instruction */
+    struct cpu save = C;
+    C.s.rflags = 2;
+    C.cpl = 0;
+    set_seg(&C, S_CS, CS0, 0xc09b, 0, 0xffffffff);
+    set_seg(&C, S_SS, DS0, 0xc093, 0, 0xffffffff);
+    C.s.gpr[R_RSP] = STK0 - 36;
+    put32(STK0 - 36, 0x99), put32(STK0 - 32, 0x2000), put32(STK0 - 28, 2 | FL_VM | FL_VIF | FL_VIP),
+        put32(STK0 - 24, 0x100), put32(STK0 - 20, 0x2000);
+    ok(cpu_iret(&C, 4) == -1 && C.fault.vector == X_GP && C.s.rip == 0x99 && cpu_in_vm86(&C),
+       "VME: VIF and VIP both set by IRETD");
+    C = save;
     ram[TSS + 0x68 + 0x21 / 8] = 1 << (0x21 & 7);
     faults(cpu_interrupt(&C, 0x21, INT_SOFT, false, 0), X_GP, 0, "VME: bit set, IOPL 0");
 
@@ -240,7 +283,8 @@ static void prot_mode(void)
     put32(STK0 - 4, DS3);
     set_seg(&C, S_ES, CONF0, 0xc09f, 0, 0xffffffff);
     set_seg(&C, S_DS, DS0, 0xc093, 0, 0xffffffff);
-    ok(cpu_iret(&C, 4) == 0 && C.s.seg[S_ES].sel == CONF0 && C.s.seg[S_DS].sel == 0 && C.s.seg[S_FS].sel == DS3, "outer return drops DPL 0 data, keeps conforming code");
+    ok(cpu_iret(&C, 4) == 0 && C.s.seg[S_ES].sel == CONF0 && C.s.seg[S_DS].sel == 0 && C.s.seg[S_FS].sel == DS3,
+       "outer return drops DPL 0 data, keeps conforming code");
     prot_machine(0);
     C.s.gpr[R_RSP] = 0xabcd8000 - 20;
     set_seg(&C, S_SS, DS16, 0x93, 0, 0xffff);
@@ -259,18 +303,24 @@ static void real_mode(void)
     C.s.rflags = 2 | FL_IF | FL_TF | FL_CF;
     C.s.idtr.limit = 0x3ff;
     put32(0x10 * 4, 0xf0005678);
-    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == 0 && C.s.rip == 0x5678 && C.s.seg[S_CS].base == 0xf0000 && C.s.gpr[R_RSP] == 0xfa, "real mode INT 10h");
+    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == 0 && C.s.rip == 0x5678 && C.s.seg[S_CS].base == 0xf0000 &&
+           C.s.gpr[R_RSP] == 0xfa,
+       "real mode INT 10h");
     ok(get16(0x200fe) == (2 | FL_IF | FL_TF | FL_CF) && get16(0x200fc) == 0x1000 && get16(0x200fa) == 0x1234, "frame");
     is_u64(C.s.rflags, 2 | FL_CF, "IF and TF cleared");
-    ok(cpu_iret(&C, 2) == 0 && C.s.rip == 0x1234 && C.s.seg[S_CS].base == 0x10000 && C.s.rflags == (2 | FL_IF | FL_TF | FL_CF) && C.s.gpr[R_RSP] == 0x100, "IRET");
+    ok(cpu_iret(&C, 2) == 0 && C.s.rip == 0x1234 && C.s.seg[S_CS].base == 0x10000 &&
+           C.s.rflags == (2 | FL_IF | FL_TF | FL_CF) && C.s.gpr[R_RSP] == 0x100,
+       "IRET");
     C.s.idtr.limit = 0x42;
     ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == -1 && C.fault.vector == X_GP, "vector outside of the IVT");
     C.s.gpr[R_RSP] = 2;
     C.s.idtr.limit = 0x3ff;
-    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == 0 && C.s.gpr[R_RSP] == 0xfffc && get16(0x20000) == ((2 | FL_IF | FL_TF | FL_CF)) && get16(0x2fffc) == 0x1234,
+    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == 0 && C.s.gpr[R_RSP] == 0xfffc &&
+           get16(0x20000) == ((2 | FL_IF | FL_TF | FL_CF)) && get16(0x2fffc) == 0x1234,
        "the frame wraps in the segment");
     C.s.gpr[R_RSP] = 1;
-    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == -1 && C.fault.vector == X_SS, "a push across the segment's end is #SS");
+    ok(cpu_interrupt(&C, 0x10, INT_SOFT, false, 0) == -1 && C.fault.vector == X_SS,
+       "a push across the segment's end is #SS");
     C.s.gpr[R_RSP] = 0x100;
     C.fault = (struct cpu_fault){.vector = X_GP, .has_code = true, .code = 0};
     put32(13 * 4, 0x80001111);
@@ -296,7 +346,7 @@ static void double_faults(void)
         uint8_t vec;
         int cls;
     } first[] = {{X_DE, K}, {X_DB, B}, {X_NMI, B}, {X_BP, B}, {X_OF, B}, {X_BR, B}, {X_UD, B}, {X_NM, B}, {X_TS, K},
-                 {X_NP, K}, {X_SS, K}, {X_GP, K}, {X_PF, P}, {X_MF, B}, {X_AC, B}, {X_MC, B}, {X_XM, B}};
+                 {X_NP, K}, {X_SS, K}, {X_GP, K},  {X_PF, P}, {X_MF, B}, {X_AC, B}, {X_MC, B}, {X_XM, B}};
     for (unsigned i = 0; i < sizeof first / sizeof first[0]; i++) {
         for (unsigned second = 0; second < 3; second++) { /* #NP, #GP, #PF while delivering */
             long_machine(3);
@@ -316,7 +366,8 @@ static void double_faults(void)
             if (first[i].cls == K && v2 == X_PF)
                 df = false;
             int r = cpu_deliver_fault(&C);
-            ok(r == 0 && C.s.rip == 0x100000 + (df ? (uint64_t)X_DF : v2), "vector %u, then %u: %s", v, v2, df ? "#DF" : "serial");
+            ok(r == 0 && C.s.rip == 0x100000 + (df ? (uint64_t)X_DF : v2), "vector %u, then %u: %s", v, v2,
+               df ? "#DF" : "serial");
             if (df)
                 ok(get64(C.s.gpr[R_RSP]) == 0, "#DF has error code 0");
             else if (second < 2)
@@ -331,13 +382,15 @@ static void double_faults(void)
     ok(cpu_deliver_fault(&C) == -1, "no gates at all: triple fault");
     long_machine(0);
     long_gate(X_GP, CS0, 0x2000, 0x8e, 0);
-    ok(cpu_deliver_external(&C, 0x40, false) == 0 && C.s.rip == 0x2000 && get64(C.s.gpr[R_RSP]) == 0x40 * 8 + 3, "interrupt without gate: #GP with IDT and EXT");
+    ok(cpu_deliver_external(&C, 0x40, false) == 0 && C.s.rip == 0x2000 && get64(C.s.gpr[R_RSP]) == 0x40 * 8 + 3,
+       "interrupt without gate: #GP with IDT and EXT");
 
     /* RF and DR6 */
     long_machine(0);
     long_gate(X_PF, CS0, 0x2000, 0x8e, 0);
     C.fault = (struct cpu_fault){.vector = X_PF, .has_code = true, .code = 2, .cr2 = 0x1000};
-    ok(cpu_deliver_fault(&C) == 0 && (get64(C.s.gpr[R_RSP] + 24) & FL_RF) && !(C.s.rflags & FL_RF) && C.s.cr2 == 0x1000, "a fault pushes RF");
+    ok(cpu_deliver_fault(&C) == 0 && (get64(C.s.gpr[R_RSP] + 24) & FL_RF) && !(C.s.rflags & FL_RF) && C.s.cr2 == 0x1000,
+       "a fault pushes RF");
     long_machine(0);
     long_gate(X_DB, CS0, 0x2000, 0x8e, 0);
     C.s.dr6 = 0xffff0ff3;

@@ -61,42 +61,103 @@ static uint64_t f_tsc(struct cpu *c) { return fake_tsc; }
 static void f_error(struct cpu *c, const char *what, uint64_t a, uint64_t b) { n_guest_error++; }
 
 static const struct cpu_ops fake_ops = {
-    .translate = f_translate, .phys_read = f_phys_read, .phys_write = f_phys_write, .pte_ptr = f_pte_ptr, .pte_written = f_pte_written,
-    .flush_tlb = f_flush_tlb, .flush_page = f_flush_page, .flush_pcid = f_flush_pcid, .mode_changed = f_mode, .port_in = f_in, .port_out = f_out,
-    .apic_msr = f_apic, .cr8_get = f_cr8_get, .cr8_set = f_cr8_set, .tsc = f_tsc, .guest_error = f_error,
+    .translate = f_translate,
+    .phys_read = f_phys_read,
+    .phys_write = f_phys_write,
+    .pte_ptr = f_pte_ptr,
+    .pte_written = f_pte_written,
+    .flush_tlb = f_flush_tlb,
+    .flush_page = f_flush_page,
+    .flush_pcid = f_flush_pcid,
+    .mode_changed = f_mode,
+    .port_in = f_in,
+    .port_out = f_out,
+    .apic_msr = f_apic,
+    .cr8_get = f_cr8_get,
+    .cr8_set = f_cr8_set,
+    .tsc = f_tsc,
+    .guest_error = f_error,
 };
 
 static inline void put64(uint64_t a, uint64_t v) { memcpy(ram + a, &v, 8); }
 static inline void put32(uint64_t a, uint32_t v) { memcpy(ram + a, &v, 4); }
 static inline void put16(uint64_t a, uint16_t v) { memcpy(ram + a, &v, 2); }
-static inline uint64_t get64(uint64_t a) { uint64_t v; memcpy(&v, ram + a, 8); return v; }
-static inline uint32_t get32(uint64_t a) { uint32_t v; memcpy(&v, ram + a, 4); return v; }
-static inline uint16_t get16(uint64_t a) { uint16_t v; memcpy(&v, ram + a, 2); return v; }
+static inline uint64_t get64(uint64_t a)
+{
+    uint64_t v;
+    memcpy(&v, ram + a, 8);
+    return v;
+}
+static inline uint32_t get32(uint64_t a)
+{
+    uint32_t v;
+    memcpy(&v, ram + a, 4);
+    return v;
+}
+static inline uint16_t get16(uint64_t a)
+{
+    uint16_t v;
+    memcpy(&v, ram + a, 2);
+    return v;
+}
 
 /* A descriptor: access byte (type, S, DPL, P) and flags nibble (AVL, L, D/B, G). */
 static inline uint64_t desc(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {
-    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 | (uint64_t)(limit >> 16 & 15) << 48 |
-           (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
+    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
+           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
 }
 static inline uint64_t gate(unsigned sel, uint32_t off, unsigned access, unsigned low5)
 {
-    return (off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)low5 << 32 | (uint64_t)access << 40 | (uint64_t)(off >> 16) << 48;
+    return (off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)low5 << 32 | (uint64_t)access << 40 |
+           (uint64_t)(off >> 16) << 48;
 }
 
 /* Layout of the machines below. */
-enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, TSS2 = 0x3400, LDT = 0x3800, PT = 0x10000, STK0 = 0x8000, STK3 = 0x9000, STK1 = 0xa000 };
 enum {
-    CS0 = 0x08, DS0 = 0x10, CS3 = 0x18 | 3, DS3 = 0x20 | 3, CS1 = 0x28 | 1, DS1 = 0x30 | 1, TR0 = 0x38, CONF0 = 0x48, CS16 = 0x50, DS16 = 0x58,
-    CS32_3 = 0x60 | 3, CS64_0 = 0x08, NP_DATA = 0x68, RO_DATA = 0x70, XO_CODE = 0x78, TR1 = 0x80, GATE = 0x90, LDTS = 0xa0, CONF3 = 0xb0, NP_CODE = 0xb8,
-    TASKG = 0xc0, NP_SS0 = 0xc8
+    GDT = 0x1000,
+    IDT = 0x2000,
+    TSS = 0x3000,
+    TSS2 = 0x3400,
+    LDT = 0x3800,
+    PT = 0x10000,
+    STK0 = 0x8000,
+    STK3 = 0x9000,
+    STK1 = 0xa000
+};
+enum {
+    CS0 = 0x08,
+    DS0 = 0x10,
+    CS3 = 0x18 | 3,
+    DS3 = 0x20 | 3,
+    CS1 = 0x28 | 1,
+    DS1 = 0x30 | 1,
+    TR0 = 0x38,
+    CONF0 = 0x48,
+    CS16 = 0x50,
+    DS16 = 0x58,
+    CS32_3 = 0x60 | 3,
+    CS64_0 = 0x08,
+    NP_DATA = 0x68,
+    RO_DATA = 0x70,
+    XO_CODE = 0x78,
+    TR1 = 0x80,
+    GATE = 0x90,
+    LDTS = 0xa0,
+    CONF3 = 0xb0,
+    NP_CODE = 0xb8,
+    TASKG = 0xc0,
+    NP_SS0 = 0xc8
 };
 
 static inline void base_machine(void)
 {
     static const struct vm_cpu_params p = {.cores_per_socket = 1, .hypervisor_leaves = true};
+    static struct cpu_features first; /* CPUID may be slow: it traps in a virtual machine */
     memset(ram, 0, 0x40000);
-    cpu_features_init(&feat, &p, 1, 2500000);
+    if (!first.n)
+        cpu_features_init(&first, &p, 1, 2500000);
+    feat = first;
     memset(&C, 0, sizeof C);
     C.feat = &feat;
     C.ops = &fake_ops;
@@ -186,9 +247,12 @@ static inline void long_gate(unsigned vec, unsigned sel, uint64_t off, unsigned 
 /* The call failed with this vector and error code (-1: none). */
 static inline bool faults(int r, unsigned vector, int code, const char *name)
 {
-    bool good = ok(r == -1 && C.fault.vector == vector && (code < 0 ? !C.fault.has_code : C.fault.has_code && C.fault.code == (uint32_t)code), "%s", name);
+    bool good = ok(r == -1 && C.fault.vector == vector &&
+                       (code < 0 ? !C.fault.has_code : C.fault.has_code && C.fault.code == (uint32_t)code),
+                   "%s", name);
     if (!good)
-        printf("# got r=%d vector=%u code=%x has=%d, want vector=%u code=%x\n", r, C.fault.vector, C.fault.code, C.fault.has_code, vector, code);
+        printf("# got r=%d vector=%u code=%x has=%d, want vector=%u code=%x\n", r, C.fault.vector, C.fault.code,
+               C.fault.has_code, vector, code);
     return good;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Page walks of every kind against a second, slow model of SDM vol. 3 section 4.6 and 4.7, over all combinations of rights. */
+/* Page walks of every kind against a second, slow model of SDM vol. 3 section 4.6 and 4.7, over all combinations of
+ * rights. */
 #include "tests/unit/cpu_fake.h"
 
 enum kind { K_32, K_32_4M, K_PAE, K_PAE_2M, K_LONG, K_LONG_2M, K_LONG_1G, K_COUNT };
@@ -13,14 +14,16 @@ static unsigned setup(enum kind k, uint64_t *entry[4], unsigned *level_of)
     base_machine();
     C.s.cr0 |= CR0_PE | CR0_PG;
     switch (k) {
-    case K_32: case K_32_4M:
+    case K_32:
+    case K_32_4M:
         C.s.cr4 = CR4_PSE;
         C.s.cr3 = PT;
         entry[n++] = (uint64_t *)(ram + PT + 256 * 4);
         if (k == K_32)
             entry[n++] = (uint64_t *)(ram + PT + 0x1000 + 513 * 4);
         break;
-    case K_PAE: case K_PAE_2M:
+    case K_PAE:
+    case K_PAE_2M:
         C.s.cr4 = CR4_PAE;
         C.s.cr3 = PT;
         C.s.pdpte[1] = (PT + 0x1000) | 1;
@@ -58,7 +61,8 @@ static uint64_t target(enum kind k, unsigned i, unsigned n)
         return PT + 0x1000 * (i + 1 + (k == K_PAE || k == K_PAE_2M));
     switch (k) {
     case K_32_4M: return 0x800000;
-    case K_PAE_2M: case K_LONG_2M: return 0x600000;
+    case K_PAE_2M:
+    case K_LONG_2M: return 0x600000;
     case K_LONG_1G: return 0;
     default: return 0x7000;
     }
@@ -111,7 +115,8 @@ static void rights(enum kind k)
                     if (nxm && !nxe)
                         continue; /* bit 63 is reserved then: tested below */
                     C.s.cr0 = (C.s.cr0 & ~(uint64_t)CR0_WP) | (ctl & 1 ? CR0_WP : 0);
-                    C.s.cr4 = (C.s.cr4 & ~(uint64_t)(CR4_SMEP | CR4_SMAP)) | (ctl & 2 ? CR4_SMEP : 0) | (ctl & 4 ? CR4_SMAP : 0);
+                    C.s.cr4 = (C.s.cr4 & ~(uint64_t)(CR4_SMEP | CR4_SMAP)) | (ctl & 2 ? CR4_SMEP : 0) |
+                              (ctl & 4 ? CR4_SMAP : 0);
                     C.s.rflags = 2 | (ctl & 8 ? FL_AC : 0);
                     C.s.efer = (C.s.efer & ~(uint64_t)EFER_NXE) | (nxe ? EFER_NXE : 0);
                     C.cpl = accs[a] & ACC_USER ? 3 : 0;
@@ -121,7 +126,9 @@ static void rights(enum kind k)
                         us &= b & 1;
                         rw &= b >> 1;
                         xd |= x;
-                        set(k, e[i], target(k, i, n) | 1 | (b & 1 ? 4 : 0) | (b & 2) | (x ? 1ull << 63 : 0) | (i == n - 1 && large(k) ? 0x80 : 0));
+                        set(k, e[i],
+                            target(k, i, n) | 1 | (b & 1 ? 4 : 0) | (b & 2) | (x ? 1ull << 63 : 0) |
+                                (i == n - 1 && large(k) ? 0x80 : 0));
                     }
                     struct cpu_walk w;
                     int r = cpu_walk(&C, LIN, accs[a], &w);
@@ -136,14 +143,15 @@ static void rights(enum kind k)
                         for (unsigned i = 0; i < n; i++)
                             good &= !(get(k, e[i]) & 0x60); /* no A or D on a fault */
                     } else if (good) {
-                        good = w.gpa == (target(k, n - 1, n) | (LIN & (page_size(k) - 1))) && w.page_size == page_size(k) && w.user == us &&
-                               w.writable == rw && w.nx == xd;
+                        good = w.gpa == (target(k, n - 1, n) | (LIN & (page_size(k) - 1))) &&
+                               w.page_size == page_size(k) && w.user == us && w.writable == rw && w.nx == xd;
                         for (unsigned i = 0; i < n; i++)
                             good &= (get(k, e[i]) & 0x60) == (i == n - 1 && (accs[a] & ACC_W) ? 0x60u : 0x20u);
                         good &= w.dirty == !!(accs[a] & ACC_W);
                     }
                     if (!good && bad++ < 5)
-                        printf("# rights=%x nx=%x ctl=%x acc=%x r=%d want=%d code=%x\n", rights, nxm, ctl, accs[a], r, want, C.fault.code);
+                        printf("# rights=%x nx=%x ctl=%x acc=%x r=%d want=%d code=%x\n", rights, nxm, ctl, accs[a], r,
+                               want, C.fault.code);
                 }
             }
         }
@@ -230,7 +238,8 @@ static void others(void)
     ok(!cpu_walk(&C, LIN, ACC_R, &w) && w.global, "G with CR4.PGE");
     n_pte_written = 0;
     ok(!cpu_walk(&C, LIN, ACC_R, &w) && n_pte_written == 0, "nothing is written when A is set already");
-    ok(!cpu_walk(&C, LIN, ACC_W, &w) && n_pte_written == 1 && (*e[3] & 0x40) && !(*e[2] & 0x40), "D goes into the last entry only");
+    ok(!cpu_walk(&C, LIN, ACC_W, &w) && n_pte_written == 1 && (*e[3] & 0x40) && !(*e[2] & 0x40),
+       "D goes into the last entry only");
     uint64_t gpa;
     ok(cpu_walk_debug(&C, LIN, &gpa) == 0 && gpa == 0x7123, "debug walk");
     ok(cpu_walk_debug(&C, 0x123456789000ull, &gpa) == -1, "debug walk of nothing");
@@ -269,9 +278,12 @@ static void others(void)
         set(K_LONG, e[i], target(K_LONG, i, n) | 7);
     uint32_t v = 0x11223344;
     ram[0x7fff] = 0x55;
-    ok(cpu_mem_write(&C, 0x40201fff, &v, 4, 0) == -1 && ram[0x7fff] == 0x55 && C.fault.cr2 == 0x40202000, "crossing write with the second page missing");
+    ok(cpu_mem_write(&C, 0x40201fff, &v, 4, 0) == -1 && ram[0x7fff] == 0x55 && C.fault.cr2 == 0x40202000,
+       "crossing write with the second page missing");
     e[3][1] = 0x9007;
-    ok(cpu_mem_write(&C, 0x40201fff, &v, 4, 0) == 0 && ram[0x7fff] == 0x44 && ram[0x9000] == 0x33 && ram[0x9002] == 0x11, "crossing write");
+    ok(cpu_mem_write(&C, 0x40201fff, &v, 4, 0) == 0 && ram[0x7fff] == 0x44 && ram[0x9000] == 0x33 &&
+           ram[0x9002] == 0x11,
+       "crossing write");
     v = 0;
     ok(cpu_mem_read(&C, 0x40201fff, &v, 4, 0) == 0 && v == 0x11223344, "crossing read");
 }

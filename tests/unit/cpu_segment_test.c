@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Segment loads, far transfers through every kind of descriptor, LAR and friends, task switches, the I/O permission map, fast system calls. */
+/* Segment loads, far transfers through every kind of descriptor, LAR and friends, task switches, the I/O permission
+ * map, fast system calls. */
 #include "tests/unit/cpu_fake.h"
 
 static void loads(void)
@@ -38,14 +39,16 @@ static void loads(void)
         prot_machine(t[i].cpl);
         int r = cpu_load_seg(&C, t[i].seg, t[i].sel);
         if (t[i].vec < 0)
-            ok(r == 0 && C.s.seg[t[i].seg].sel == t[i].sel && !!(C.s.seg[t[i].seg].attr & SEG_P) == (t[i].sel > 3), "%s", t[i].name);
+            ok(r == 0 && C.s.seg[t[i].seg].sel == t[i].sel && !!(C.s.seg[t[i].seg].attr & SEG_P) == (t[i].sel > 3),
+               "%s", t[i].name);
         else
             faults(r, t[i].vec, t[i].code, t[i].name);
     }
     prot_machine(0);
     put64(GDT + DS0, desc(0x12345678, 0x54321, 0x92, 0xc));
     ok(!cpu_load_seg(&C, S_ES, DS0) && ram[GDT + DS0 + 5] == 0x93, "the accessed bit is set");
-    ok(C.s.seg[S_ES].base == 0x12345678 && C.s.seg[S_ES].limit == 0x54321fff && C.s.seg[S_ES].attr == 0xc093, "base, scaled limit, attributes");
+    ok(C.s.seg[S_ES].base == 0x12345678 && C.s.seg[S_ES].limit == 0x54321fff && C.s.seg[S_ES].attr == 0xc093,
+       "base, scaled limit, attributes");
     ok(!cpu_lldt(&C, LDTS) && C.s.ldtr.base == LDT, "LLDT");
     put64(LDT + 8, desc(0x1000, 0xffff, 0x93, 0));
     ok(!cpu_load_seg(&C, S_ES, 0x0c) && C.s.seg[S_ES].base == 0x1000, "from the LDT");
@@ -77,7 +80,8 @@ static void loads(void)
 
     base_machine();
     C.s.seg[S_DS].limit = 0xffffffff;
-    ok(!cpu_load_seg(&C, S_DS, 0x1234) && C.s.seg[S_DS].base == 0x12340 && C.s.seg[S_DS].limit == 0xffffffff, "real mode keeps the limit");
+    ok(!cpu_load_seg(&C, S_DS, 0x1234) && C.s.seg[S_DS].base == 0x12340 && C.s.seg[S_DS].limit == 0xffffffff,
+       "real mode keeps the limit");
 }
 
 static void checks(void)
@@ -110,7 +114,8 @@ static void checks(void)
     prot_machine(0);
     set_seg(&C, S_SS, DS16, 0x93, 0x10000, 0xffff);
     C.s.gpr[R_RSP] = 0xabcd0000;
-    ok(!cpu_push(&C, 0x1122, 2) && C.s.gpr[R_RSP] == 0xabcdfffe && get16(0x1fffe) == 0x1122, "PUSH with SP = 0 on a 16-bit stack");
+    ok(!cpu_push(&C, 0x1122, 2) && C.s.gpr[R_RSP] == 0xabcdfffe && get16(0x1fffe) == 0x1122,
+       "PUSH with SP = 0 on a 16-bit stack");
     uint64_t v;
     ok(!cpu_pop(&C, &v, 2) && v == 0x1122 && C.s.gpr[R_RSP] == 0xabcd0000, "POP");
     C.s.gpr[R_RSP] = 2;
@@ -150,10 +155,12 @@ static void jumps(void)
                 faults(r, t[i].vec, t[i].code, t[i].name);
                 continue;
             }
-            ok(r == 0 && C.s.rip == 0x5555 && C.cpl == t[i].cpl && C.s.seg[S_CS].sel == ((t[i].sel & ~3) | t[i].cpl), "%s %s", call ? "CALL" : "JMP", t[i].name);
+            ok(r == 0 && C.s.rip == 0x5555 && C.cpl == t[i].cpl && C.s.seg[S_CS].sel == ((t[i].sel & ~3) | t[i].cpl),
+               "%s %s", call ? "CALL" : "JMP", t[i].name);
             if (call) {
                 ok(C.s.gpr[R_RSP] == sp - 8 && get32(sp - 4) == old && get32(sp - 8) == 0x12347, "return address");
-                ok(!cpu_far_ret(&C, 4, 0) && C.s.rip == 0x12347 && C.s.seg[S_CS].sel == old && C.s.gpr[R_RSP] == sp, "RETF");
+                ok(!cpu_far_ret(&C, 4, 0) && C.s.rip == 0x12347 && C.s.seg[S_CS].sel == old && C.s.gpr[R_RSP] == sp,
+                   "RETF");
             }
         }
     }
@@ -167,9 +174,11 @@ static void jumps(void)
     prot_machine(3);
     put64(GDT + GATE, gate(CS0, 0x77777, 0xec, 2));
     put32(STK3, 0xaaaa), put32(STK3 + 4, 0xbbbb);
-    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 0 && C.s.rip == 0x77777 && C.s.seg[S_CS].sel == CS0 && C.s.seg[S_SS].sel == DS0, "CALL through a gate to CPL 0");
-    ok(C.s.gpr[R_RSP] == STK0 - 24 && get32(STK0 - 4) == DS3 && get32(STK0 - 8) == STK3 && get32(STK0 - 12) == 0xbbbb && get32(STK0 - 16) == 0xaaaa &&
-           get32(STK0 - 20) == CS3 && get32(STK0 - 24) == 0x12347,
+    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 0 && C.s.rip == 0x77777 && C.s.seg[S_CS].sel == CS0 &&
+           C.s.seg[S_SS].sel == DS0,
+       "CALL through a gate to CPL 0");
+    ok(C.s.gpr[R_RSP] == STK0 - 24 && get32(STK0 - 4) == DS3 && get32(STK0 - 8) == STK3 && get32(STK0 - 12) == 0xbbbb &&
+           get32(STK0 - 16) == 0xaaaa && get32(STK0 - 20) == CS3 && get32(STK0 - 24) == 0x12347,
        "SS ESP parameters CS EIP");
     ok(!cpu_far_ret(&C, 4, 8) && C.cpl == 3 && C.s.gpr[R_RSP] == STK3 + 8 && C.s.rip == 0x12347, "RETF 8 to CPL 3");
     put64(GDT + GATE, gate(CS0, 0x77777, 0x8c, 0));
@@ -190,11 +199,14 @@ static void jumps(void)
     faults(cpu_far_call(&C, GATE | 3, 0, 4), X_SS, NP_SS0, "gate, stack not present");
     put16(TSS + 8, DS0);
     put64(GDT + GATE, gate(CONF0, 0x66666, 0xec, 3));
-    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 3 && C.s.rip == 0x66666 && C.s.gpr[R_RSP] == STK3, "gate to conforming code: no new stack, no parameters");
+    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 3 && C.s.rip == 0x66666 && C.s.gpr[R_RSP] == STK3,
+       "gate to conforming code: no new stack, no parameters");
     prot_machine(3);
     put64(GDT + GATE, gate(CS0, 0x12347777, 0xe4, 1));
     put16(STK3, 0xcccc);
-    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 0 && C.s.rip == 0x7777 && C.s.gpr[R_RSP] == STK0 - 10 && get16(STK0 - 6) == 0xcccc, "16-bit gate");
+    ok(!cpu_far_call(&C, GATE | 3, 0, 4) && C.cpl == 0 && C.s.rip == 0x7777 && C.s.gpr[R_RSP] == STK0 - 10 &&
+           get16(STK0 - 6) == 0xcccc,
+       "16-bit gate");
     prot_machine(0);
     put64(GDT + GATE, gate(CS0, 0x8888, 0x8c, 0));
     ok(!cpu_far_jmp(&C, GATE, 0, 4) && C.s.rip == 0x8888 && C.s.gpr[R_RSP] == STK0, "JMP through a gate, same level");
@@ -203,8 +215,11 @@ static void jumps(void)
     long_machine(3);
     put64(GDT + GATE, gate(CS0, 0x81000000, 0xec, 0));
     put64(GDT + GATE + 8, 0xffffffff);
-    ok(!cpu_far_call(&C, GATE | 3, 0, 8) && C.cpl == 0 && C.s.rip == 0xffffffff81000000ull && C.s.seg[S_SS].sel == 0 && C.s.gpr[R_RSP] == STK0 - 32, "64-bit call gate");
-    ok(get64(STK0 - 8) == DS3 && get64(STK0 - 16) == STK3 && get64(STK0 - 24) == CS3 && get64(STK0 - 32) == 0x12347, "frame");
+    ok(!cpu_far_call(&C, GATE | 3, 0, 8) && C.cpl == 0 && C.s.rip == 0xffffffff81000000ull && C.s.seg[S_SS].sel == 0 &&
+           C.s.gpr[R_RSP] == STK0 - 32,
+       "64-bit call gate");
+    ok(get64(STK0 - 8) == DS3 && get64(STK0 - 16) == STK3 && get64(STK0 - 24) == CS3 && get64(STK0 - 32) == 0x12347,
+       "frame");
     ok(!cpu_far_ret(&C, 8, 0) && C.cpl == 3 && C.s.gpr[R_RSP] == STK3, "RETFQ");
     put64(GDT + GATE + 8, 0x1f0000000000ull);
     faults(cpu_far_call(&C, GATE | 3, 0, 8), X_GP, GATE, "64-bit call gate: type field of the upper half");
@@ -228,8 +243,11 @@ static void jumps(void)
     set_seg(&C, S_SS, 0x2000, 0x93, 0x20000, 0xffff);
     C.s.gpr[R_RSP] = 0x100;
     C.next_rip = 0x1234;
-    ok(!cpu_far_call(&C, 0x3000, 0x10, 2) && C.s.seg[S_CS].base == 0x30000 && C.s.rip == 0x10 && get16(0x200fe) == 0xf000 && get16(0x200fc) == 0x1234, "real mode CALL");
-    ok(!cpu_far_ret(&C, 2, 4) && C.s.rip == 0x1234 && C.s.seg[S_CS].sel == 0xf000 && C.s.gpr[R_RSP] == 0x104, "real mode RETF 4");
+    ok(!cpu_far_call(&C, 0x3000, 0x10, 2) && C.s.seg[S_CS].base == 0x30000 && C.s.rip == 0x10 &&
+           get16(0x200fe) == 0xf000 && get16(0x200fc) == 0x1234,
+       "real mode CALL");
+    ok(!cpu_far_ret(&C, 2, 4) && C.s.rip == 0x1234 && C.s.seg[S_CS].sel == 0xf000 && C.s.gpr[R_RSP] == 0x104,
+       "real mode RETF 4");
 }
 
 static void inspection(void)
@@ -246,7 +264,8 @@ static void inspection(void)
     for (unsigned type = 0; type < 16; type++) {
         put64(GDT + GATE, desc(0, 0x1234, 0x80 | type, 0));
         put64(GDT + GATE + 8, 0);
-        bool lar = type == 1 || type == 2 || type == 3 || type == 4 || type == 5 || type == 9 || type == 11 || type == 12;
+        bool lar =
+            type == 1 || type == 2 || type == 3 || type == 4 || type == 5 || type == 9 || type == 11 || type == 12;
         bool lsl = type == 1 || type == 2 || type == 3 || type == 9 || type == 11;
         cpu_lar(&C, GATE, &v);
         bool a = C.s.rflags & FL_ZF;
@@ -295,16 +314,23 @@ static void tasks(void)
     C.s.gpr[R_RAX] = 0x1111;
     C.s.dr7 = 0x4ff;
     ok(!cpu_far_call(&C, TR1, 0, 4), "CALL to a TSS");
-    ok(C.s.tr.sel == TR1 && C.s.tr.base == TSS2 && C.cpl == 3 && C.s.rip == 0x40000 && C.s.gpr[R_RAX] == 0xe0e0e0e0 && C.s.gpr[R_RSP] == STK3, "new state");
+    ok(C.s.tr.sel == TR1 && C.s.tr.base == TSS2 && C.cpl == 3 && C.s.rip == 0x40000 && C.s.gpr[R_RAX] == 0xe0e0e0e0 &&
+           C.s.gpr[R_RSP] == STK3,
+       "new state");
     ok(C.s.rflags == (2 | FL_IF | FL_NT) && (C.s.cr0 & CR0_TS), "NT and CR0.TS are set");
     is_u64(C.s.dr7, 0x4aa, "local breakpoints are off");
     ok(get16(TSS2) == TR0 && ram[GDT + TR0 + 5] == 0x8b && ram[GDT + TR1 + 5] == 0x8b, "back link; both TSSs busy");
-    ok(get32(TSS + 0x20) == 0x12347 && get32(TSS + 0x24) == (2 | FL_CF) && get32(TSS + 0x28) == 0x1111 && get32(TSS + 0x4c) == CS0, "old state saved");
+    ok(get32(TSS + 0x20) == 0x12347 && get32(TSS + 0x24) == (2 | FL_CF) && get32(TSS + 0x28) == 0x1111 &&
+           get32(TSS + 0x4c) == CS0,
+       "old state saved");
     ok(C.s.seg[S_DS].sel == DS3 && C.s.seg[S_FS].sel == 0, "data segments");
     C.next_rip = 0x40002;
-    ok(!cpu_iret(&C, 4) && C.s.tr.sel == TR0 && C.cpl == 0 && C.s.rip == 0x12347 && C.s.gpr[R_RAX] == 0x1111, "IRET with NT goes back");
-    ok(ram[GDT + TR1 + 5] == 0x89 && ram[GDT + TR0 + 5] == 0x8b && get32(TSS2 + 0x24) == (2 | FL_IF), "the task left is not busy; NT is clear in its image");
-    ok(!cpu_far_jmp(&C, TR1, 0, 4) && ram[GDT + TR0 + 5] == 0x89 && ram[GDT + TR1 + 5] == 0x8b && !(C.s.rflags & FL_NT), "JMP: old not busy, no NT");
+    ok(!cpu_iret(&C, 4) && C.s.tr.sel == TR0 && C.cpl == 0 && C.s.rip == 0x12347 && C.s.gpr[R_RAX] == 0x1111,
+       "IRET with NT goes back");
+    ok(ram[GDT + TR1 + 5] == 0x89 && ram[GDT + TR0 + 5] == 0x8b && get32(TSS2 + 0x24) == (2 | FL_IF),
+       "the task left is not busy; NT is clear in its image");
+    ok(!cpu_far_jmp(&C, TR1, 0, 4) && ram[GDT + TR0 + 5] == 0x89 && ram[GDT + TR1 + 5] == 0x8b && !(C.s.rflags & FL_NT),
+       "JMP: old not busy, no NT");
 
     prot_machine(0);
     tss32(TSS2, 0x40000, 2, CS0, DS0, STK0, DS0);
@@ -315,7 +341,9 @@ static void tasks(void)
     put64(IDT + 8 * 8, gate(TR1, 0, 0x85, 0));
     C.s.gpr[R_RSP] = 0;
     C.fault = (struct cpu_fault){.vector = X_DF, .has_code = true};
-    ok(!cpu_deliver_fault(&C) && C.s.tr.sel == TR1 && C.s.gpr[R_RSP] == STK0 - 4 && get32(STK0 - 4) == 0 && (C.s.rflags & FL_NT), "#DF through a task gate pushes its code in the new task");
+    ok(!cpu_deliver_fault(&C) && C.s.tr.sel == TR1 && C.s.gpr[R_RSP] == STK0 - 4 && get32(STK0 - 4) == 0 &&
+           (C.s.rflags & FL_NT),
+       "#DF through a task gate pushes its code in the new task");
     ok(get32(TSS + 0x20) == 0x12345, "the saved EIP is the faulting one");
 
     static const struct {
@@ -363,18 +391,23 @@ static void tasks(void)
     prot_machine(0);
     tss32(TSS2, 0x40000, 2, CS0, DS0, STK0, DS0);
     put16(TSS2 + 0x64, 1);
-    ok(cpu_far_jmp(&C, TR1, 0, 4) == -1 && C.fault.vector == X_DB && C.fault.dr6_bits == 1 << 15 && C.s.rip == 0x40000, "debug trap of the new task: DR6.BT");
+    ok(cpu_far_jmp(&C, TR1, 0, 4) == -1 && C.fault.vector == X_DB && C.fault.dr6_bits == 1 << 15 && C.s.rip == 0x40000,
+       "debug trap of the new task: DR6.BT");
     /* into a virtual-8086 task */
     prot_machine(0);
     tss32(TSS2, 0x10, 2 | FL_VM, 0x1000, 0x2000, 0xfffe, 0x3000);
-    ok(!cpu_far_jmp(&C, TR1, 0, 4) && cpu_in_vm86(&C) && C.cpl == 3 && C.s.seg[S_CS].base == 0x10000 && C.s.seg[S_DS].attr == 0xf3, "switch to a virtual-8086 task");
+    ok(!cpu_far_jmp(&C, TR1, 0, 4) && cpu_in_vm86(&C) && C.cpl == 3 && C.s.seg[S_CS].base == 0x10000 &&
+           C.s.seg[S_DS].attr == 0xf3,
+       "switch to a virtual-8086 task");
     /* 16-bit TSS */
     prot_machine(0);
     put64(GDT + TR1, desc(TSS2, 0x2b, 0x81, 0));
     memset(ram + TSS2, 0, 44);
     put16(TSS2 + 0x0e, 0x4444), put16(TSS2 + 0x10, 2), put16(TSS2 + 0x12, 0xaaaa), put16(TSS2 + 0x1a, 0x7ffe);
     put16(TSS2 + 0x22, DS16), put16(TSS2 + 0x24, CS16), put16(TSS2 + 0x26, DS16), put16(TSS2 + 0x28, DS16);
-    ok(!cpu_far_call(&C, TR1, 0, 4) && C.s.rip == 0x4444 && (uint16_t)C.s.gpr[R_RAX] == 0xaaaa && C.s.seg[S_CS].sel == CS16 && C.s.seg[S_FS].sel == 0, "16-bit TSS");
+    ok(!cpu_far_call(&C, TR1, 0, 4) && C.s.rip == 0x4444 && (uint16_t)C.s.gpr[R_RAX] == 0xaaaa &&
+           C.s.seg[S_CS].sel == CS16 && C.s.seg[S_FS].sel == 0,
+       "16-bit TSS");
     ok(get16(TSS2) == TR0, "back link of the 16-bit TSS");
     C.next_rip = 0x4445;
     ok(!cpu_iret(&C, 2) && C.s.tr.sel == TR0 && get16(TSS2 + 0x0e) == 0x4445, "and back");
@@ -417,13 +450,20 @@ static void syscalls(void)
     C.s.cstar = 0xffffffff81900000ull;
     C.s.sfmask = FL_IF | FL_TF | FL_DF | FL_AC;
     C.s.rflags = 2 | FL_IF | FL_AC | FL_CF;
-    ok(!cpu_syscall(&C) && C.cpl == 0 && C.s.rip == C.s.lstar && C.s.gpr[R_RCX] == 0x12347 && C.s.gpr[R_R11] == (2 | FL_IF | FL_AC | FL_CF), "SYSCALL");
-    ok(C.s.rflags == (2 | FL_CF) && C.s.seg[S_CS].sel == CS0 && C.s.seg[S_SS].sel == CS0 + 8 && C.s.seg[S_CS].attr == 0xa09b && C.s.seg[S_SS].attr == 0xc093, "flags and segments");
-    ok(!cpu_sysret(&C, 8) && C.cpl == 3 && C.s.rip == 0x12347 && C.s.rflags == (2 | FL_IF | FL_AC | FL_CF) && C.s.seg[S_CS].sel == (0x23) && cpu_in_64(&C), "SYSRETQ");
+    ok(!cpu_syscall(&C) && C.cpl == 0 && C.s.rip == C.s.lstar && C.s.gpr[R_RCX] == 0x12347 &&
+           C.s.gpr[R_R11] == (2 | FL_IF | FL_AC | FL_CF),
+       "SYSCALL");
+    ok(C.s.rflags == (2 | FL_CF) && C.s.seg[S_CS].sel == CS0 && C.s.seg[S_SS].sel == CS0 + 8 &&
+           C.s.seg[S_CS].attr == 0xa09b && C.s.seg[S_SS].attr == 0xc093,
+       "flags and segments");
+    ok(!cpu_sysret(&C, 8) && C.cpl == 3 && C.s.rip == 0x12347 && C.s.rflags == (2 | FL_IF | FL_AC | FL_CF) &&
+           C.s.seg[S_CS].sel == (0x23) && cpu_in_64(&C),
+       "SYSRETQ");
     ok(C.s.seg[S_SS].sel == 0x1b && SEG_DPL(C.s.seg[S_SS].attr) == 3, "SS");
     faults(cpu_sysret(&C, 8), X_GP, 0, "SYSRET at CPL 3");
     cpu_syscall(&C);
-    ok(!cpu_sysret(&C, 4) && !cpu_in_64(&C) && C.s.seg[S_CS].sel == 0x13 && C.cpl == 3, "SYSRETL to compatibility mode");
+    ok(!cpu_sysret(&C, 4) && !cpu_in_64(&C) && C.s.seg[S_CS].sel == 0x13 && C.cpl == 3,
+       "SYSRETL to compatibility mode");
     if (feat.amd)
         ok(!cpu_syscall(&C) && C.s.rip == C.s.cstar && cpu_in_64(&C), "AMD: SYSCALL in compatibility mode");
     else
@@ -446,11 +486,16 @@ static void syscalls(void)
     C.s.sysenter_esp = 0xffff800000001000ull;
     C.s.sysenter_eip = 0xffffffff81a00000ull;
     C.s.rflags = 2 | FL_IF;
-    ok(!cpu_sysenter(&C) && C.cpl == 0 && C.s.rip == C.s.sysenter_eip && C.s.gpr[R_RSP] == C.s.sysenter_esp && !(C.s.rflags & FL_IF) && cpu_in_64(&C), "Intel: SYSENTER");
+    ok(!cpu_sysenter(&C) && C.cpl == 0 && C.s.rip == C.s.sysenter_eip && C.s.gpr[R_RSP] == C.s.sysenter_esp &&
+           !(C.s.rflags & FL_IF) && cpu_in_64(&C),
+       "Intel: SYSENTER");
     C.s.gpr[R_RDX] = 0x4000, C.s.gpr[R_RCX] = 0x5000;
-    ok(!cpu_sysexit(&C, 8) && C.cpl == 3 && C.s.rip == 0x4000 && C.s.gpr[R_RSP] == 0x5000 && C.s.seg[S_CS].sel == (CS0 + 32) + 3 && cpu_in_64(&C), "SYSEXITQ");
+    ok(!cpu_sysexit(&C, 8) && C.cpl == 3 && C.s.rip == 0x4000 && C.s.gpr[R_RSP] == 0x5000 &&
+           C.s.seg[S_CS].sel == (CS0 + 32) + 3 && cpu_in_64(&C),
+       "SYSEXITQ");
     cpu_sysenter(&C);
-    ok(!cpu_sysexit(&C, 4) && C.s.seg[S_CS].sel == CS0 + 16 + 3 && C.s.seg[S_SS].sel == CS0 + 24 + 3 && !cpu_in_64(&C), "SYSEXIT to compatibility mode");
+    ok(!cpu_sysexit(&C, 4) && C.s.seg[S_CS].sel == CS0 + 16 + 3 && C.s.seg[S_SS].sel == CS0 + 24 + 3 && !cpu_in_64(&C),
+       "SYSEXIT to compatibility mode");
     f.amd = true;
     faults(cpu_sysenter(&C), X_UD, -1, "AMD: no SYSENTER in long mode");
     prot_machine(3);
