@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A built machine: the composition root that turns a plan into devices and back ends. All calls [main] unless said. */
+#ifndef LODGE_VMX_MACHINE_H
+#define LODGE_VMX_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cpu_backend;
+struct display;
+struct input;
+struct machine;
+struct plan;
+struct vm;
+struct vm_events;
+
+struct machine_hooks {
+    const struct vm_events *events; /* of the vm */
+    void (*thread_started)(void *u, const char *kind);
+    void (*nvram_changed)(void *u); /* [dev] the CMOS bytes should be saved soon */
+    void (*tray)(void *u, unsigned channel, unsigned unit, bool open); /* [dev] */
+    void *u;
+    const uint8_t *nvram; /* 256 bytes of CMOS memory from the last run, copied; NULL: none */
+};
+
+/* The engine that monitor.virtual_exec means on this host; NULL and *e when it is not to be had. why gets a sentence for the log. */
+const struct cpu_backend *machine_choose_engine(const struct plan *p, char *why, size_t n, struct err *e);
+
+/* Opens the images, makes devices; nothing of the guest runs yet. Writes to no file of the user. */
+struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e);
+/* Serial back ends and the VNC server: what other programs see. After machine_build, before vm_run. */
+int machine_connect(struct machine *m, struct err *e);
+void machine_destroy(struct machine *m); /* drains and closes the images; NULL is allowed */
+
+struct vm *machine_vm(struct machine *m);
+struct display *machine_display(struct machine *m);
+struct input *machine_input(struct machine *m);
+const char *machine_engine(const struct machine *m); /* "bt" or "vt" */
+unsigned machine_vnc_port(const struct machine *m);  /* 0: no VNC server */
+unsigned machine_vnc_clients(struct machine *m);
+const char *machine_serial_path(const struct machine *m, unsigned i); /* file, socket or pty of serialN; NULL: none */
+void machine_power_button(struct machine *m);
+/* node "ide1:0"; path NULL: eject. force: also when the guest has locked the tray. */
+int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e);
+int machine_screenshot(struct machine *m, uint8_t **png, size_t *size, struct err *e);
+void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name, uint64_t value), void *u);
+/* The 256 bytes of CMOS memory as the guest left them; copied under the chipset lock. */
+void machine_nvram(struct machine *m, uint8_t out[256]);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The process gives up what it no longer needs: no_new_privs, then one seccomp filter per kind of thread.
+ *
+ *   vcpu     runs the guest: futex, memory mapping (not executable from nothing: see below), signals to itself, eventfd and log writes
+ *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
+ *   blkio    file I/O on open descriptors
+ *   screen   VNC clients: sockets that are open, accept
+ *   main     control and power: also opens files, makes threads and sockets, because media change and log rotation need it
+ *
+ * A refused call traps (SIGSYS); the handler makes it fail with EPERM and logs it once, so that a call forgotten in a table shows up in the log
+ * and stops nothing. execve, ptrace, mount, bpf, modules, keyrings ... are in no table. Threads that main starts inherit main's filter and add
+ * their own. All threads share one address space, so the filters bound what a takeover of the process can do at most to main's table; they keep
+ * an ordinary bug in a device model from becoming more than that.
+ */
+#define _GNU_SOURCE
+#include "sandbox.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmlog.h"
+
+/* Every thread: what libc and the translator need to live. */
+static const int base_calls[] = {
+    SCMP_SYS(futex), SCMP_SYS(futex_waitv), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(brk),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack), SCMP_SYS(gettid), SCMP_SYS(getpid),
+    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time),
+    SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(membarrier),
+    SCMP_SYS(arch_prctl), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(write), SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),
+    SCMP_SYS(seccomp), SCMP_SYS(set_tid_address),
+};
+/* I/O on descriptors that are open already. */
+static const int io_calls[] = {
+    SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2),
+    SCMP_SYS(pwritev2), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(flock), SCMP_SYS(sync_file_range), SCMP_SYS(fadvise64),
+};
+static const int poll_calls[] = {
+    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),
+    SCMP_SYS(epoll_ctl), SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime), SCMP_SYS(eventfd2), SCMP_SYS(prctl),
+};
+static const int socket_calls[] = {
+    SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(shutdown),
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+};
+/* The display makes a new memfd when the guest changes its mode. */
+static const int surface_calls[] = {SCMP_SYS(memfd_create)};
+/* main: files (media change, log rotation, configuration), threads, the control socket. */
+static const int main_calls[] = {
+    SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs),
+    SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(rename), SCMP_SYS(renameat),
+    SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(rmdir), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(symlink),
+    SCMP_SYS(symlinkat), SCMP_SYS(fchmod), SCMP_SYS(chmod), SCMP_SYS(fchmodat), SCMP_SYS(getdents64), SCMP_SYS(getcwd), SCMP_SYS(umask),
+    SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(pipe2), SCMP_SYS(epoll_create1), SCMP_SYS(timerfd_create),
+    SCMP_SYS(socketpair), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(connect), SCMP_SYS(getuid), SCMP_SYS(geteuid),
+    SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getppid), SCMP_SYS(getrusage), SCMP_SYS(sysinfo), SCMP_SYS(uname), SCMP_SYS(prlimit64),
+    SCMP_SYS(getrlimit), SCMP_SYS(kcmp), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_getparam), SCMP_SYS(sched_setattr), SCMP_SYS(sched_getattr),
+    SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(wait4), SCMP_SYS(inotify_init1), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
+    SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigpending), SCMP_SYS(signalfd4), SCMP_SYS(msync), SCMP_SYS(mincore), SCMP_SYS(utimensat),
+};
+
+static _Atomic uint8_t refused[64]; /* one bit a call number: logged already */
+
+static char *put_text(char *p, const char *s)
+{
+    while (*s)
+        *p++ = *s++;
+    return p;
+}
+
+static char *put_number(char *p, unsigned v)
+{
+    char d[12];
+    int n = 0;
+    do
+        d[n++] = (char)('0' + v % 10);
+    while (v /= 10);
+    while (n)
+        *p++ = d[--n];
+    return p;
+}
+
+/* Async-signal-safe: the trap may come while the thread holds the log's lock. */
+static void on_refused(int sig, siginfo_t *si, void *ctx)
+{
+    int saved = errno;
+    ucontext_t *uc = ctx;
+    unsigned nr = (unsigned)si->si_syscall;
+    uc->uc_mcontext.gregs[REG_RAX] = -EPERM;
+    unsigned byte = nr / 8 % sizeof refused;
+    uint8_t bit = (uint8_t)(1u << nr % 8);
+    if (!(atomic_fetch_or(&refused[byte], bit) & bit)) {
+        char buf[160], *p = put_text(buf, "sandbox: system call "), name[16] = "";
+        p = put_number(p, nr);
+        p = put_text(p, " refused in thread ");
+        if (!syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0))
+            p = put_text(p, name);
+        *p++ = '\n';
+        int fd = vmlog_fd();
+        (void)!write(fd >= 0 ? fd : 2, buf, (size_t)(p - buf));
+    }
+    errno = saved;
+}
+
+int sandbox_init(struct err *e)
+{
+    struct sigaction sa = {.sa_sigaction = on_refused, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    sigemptyset(&sa.sa_mask);
+    if (sigaction(SIGSYS, &sa, NULL) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        return err_set(e, ERR_HOST, errno, "the process cannot give up privileges: %s", strerror(errno));
+    return 0;
+}
+
+static int add(scmp_filter_ctx f, const int *calls, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = calls[i] < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0); /* < 0: not on this architecture */
+    return rc;
+}
+#define ADD(set) add(f, set, sizeof set / sizeof set[0])
+
+void sandbox_enter(const char *kind)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
+    bool vcpu = !strcmp(kind, "vcpu"), blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main");
+    int rc = f ? 0 : -ENOMEM;
+    if (f) {
+        /* Speculation stays as it was: turning store bypass off would slow the guest, and the filter is no boundary against it. */
+        (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
+        (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+        rc = ADD(base_calls);
+        /* Signals only to threads of this process. */
+        if (!rc)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        if (!rc && vcpu) /* the thread's name for the log; nothing that changes the process */
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME));
+        /* A vCPU thread runs the devices' port handlers itself, so it does their output (serial, eventfd, memfd of a new mode) too. */
+        if (!rc)
+            rc = ADD(io_calls);
+        if (!rc && !blkio)
+            rc = ADD(surface_calls);
+        if (!rc && vcpu)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(epoll_ctl), 0);
+        if (!rc && vcpu)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(timerfd_settime), 0);
+        if (!rc && vcpu)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 0);
+        if (!rc && !vcpu && !blkio)
+            rc = ADD(poll_calls);
+        if (!rc && !vcpu && !blkio)
+            rc = ADD(socket_calls);
+        if (!rc && !vcpu && !blkio && !screen && !top) /* a pipe's peer that comes back, a terminal's settings */
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0);
+        if (!rc && screen) /* bytes waiting in a socket */
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, 0x541B));
+        if (!rc && top)
+            rc = ADD(main_calls);
+        if (!rc && top)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0);
+        if (!rc && top) /* signals to itself for the default action after a crash report */
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        /* Unix sockets, and those of the VNC server when a machine is powered on over the control API. */
+        static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6};
+        for (unsigned i = 0; i < 3 && !rc && top; i++)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i]));
+        /* Threads, no processes. clone3's flags lie in memory, where a filter cannot look: libc falls back to clone. */
+        if (!rc && top)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+        if (!rc && top)
+            rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+        if (!rc)
+            rc = seccomp_load(f);
+        seccomp_release(f);
+    }
+    if (rc) {
+        log_msg(LOG_ERROR, "sandbox", "the filter for %s threads cannot be set: %s", kind, strerror(-rc));
+        fprintf(stderr, "lodge-vmx: the sandbox cannot be set up (%s): the kernel must have seccomp\n", strerror(-rc));
+        _exit(70);
+    }
+}
