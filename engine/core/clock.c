@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include "core/clock.h"
 
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -75,6 +76,16 @@ static uint64_t measure_tsc_khz(void)
     __uint128_t n = (__uint128_t)(t.tsc - s.tsc) * 1000000u;
     uint64_t ns = (uint64_t)(t.ns - s.ns);
     return (uint64_t)((n + ns / 2) / ns);
+}
+
+static bool tsc_is_constant(void)
+{
+    /* "Invariant TSC", SDM vol. 3, 18.17.1. A hypervisor above us may hide the bit, and then gives a TSC that it looks
+     * after. */
+    uint32_t a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 31))
+        return true;
+    return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & 1u << 8);
 }
 
 /* ---- guest time ---- */
@@ -308,6 +319,9 @@ int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e)
     atomic_store(&c->wall_offset, wall_offset);
     atomic_store(&c->frozen, 0);
     c->tsc_khz = manual ? 1000000 : measure_tsc_khz();
+    if (!manual && !tsc_is_constant())
+        log_msg(LOG_WARN, "clock",
+                "The host's time stamp counter does not run at a constant rate: the guest's clock may run wrong");
     if (!c->tsc_khz)
         return err_set(e, ERR_HOST, 0, "The host's time stamp counter does not count, and virtual machines need it.");
     return 0;

@@ -113,11 +113,13 @@ static void do_reset(struct vm *vm, enum reset_kind k)
 {
     struct err e = {0};
     chipset_lock(vm);
+    /* Before the devices: what they ask for in their second phase is for the vCPU after the reset. */
+    for (unsigned i = 0; i < vm->n_vcpus; i++)
+        atomic_fetch_and(&vm->vcpu[i]->requests, ~(uint32_t)(VR_INTR | VR_NMI | VR_SMI | VR_INIT | VR_SIPI));
     memmap_begin(vm);
     devices_reset(vm, k, true);
     memmap_commit(vm, &e); /* a failure has failed the vm */
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        atomic_fetch_and(&vm->vcpu[i]->requests, ~(uint32_t)(VR_INTR | VR_NMI | VR_SMI | VR_INIT | VR_SIPI));
         if (vm->be->reset)
             vm->be->reset(vm->vcpu[i], false);
         vm->vcpu[i]->smm = false;

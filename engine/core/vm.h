@@ -80,8 +80,8 @@ void chipset_unlock(struct vm *vm);
 /* Runs fn(arg) on the chipset thread with the chipset lock held, soon, in the order posted; completions use it. While
  * the vm is paused posted work goes on (timers and watched descriptors do not). [any] */
 void chipset_post(struct vm *vm, void (*fn)(void *arg), void *arg);
-/* fn runs on the chipset thread, lock held, whenever fd is readable (EPOLLIN) and/or writable as events says. [main] or
- * [dev] */
+/* fn runs on the chipset thread, lock held, whenever fd is readable (EPOLLIN) and/or writable as events says.
+ * Level-triggered: whoever watches a descriptor that hangs up must unwatch it, or the thread spins. [main] or [dev] */
 int chipset_watch_fd(struct vm *vm, int fd, uint32_t epoll_events, void (*fn)(void *arg, uint32_t events), void *arg,
                      struct err *e);
 void chipset_unwatch_fd(struct vm *vm, int fd); /* called with the chipset lock held, fn does not run after return */

@@ -529,7 +529,8 @@ static const struct state_desc vga_desc = {.name = "vga", .version = 1, .min_ver
 static const struct state_field vbe_fields[] = {SF(struct vbe_state, index, SF_U16), SF_ARR(struct vbe_state, reg, SF_U16), {0}};
 static const struct state_desc vbe_desc = {.name = "vbe", .version = 1, .min_version = 1, .fields = vbe_fields};
 
-static const struct state_field gmr_fields[] = {SF_MAX(struct svga_gmr, first, SF_U32, SVGA_GMR_POOL), SF_MAX(struct svga_gmr, pages, SF_U32, SVGA_GMR_POOL), {0}};
+static const struct state_field gmr_fields[] = {SF_MAX(struct svga_gmr, first, SF_U32, SVGA_GMR_POOL),
+                                                 SF_MAX(struct svga_gmr, pages, SF_U32, SVGA_GMR_POOL), {0}};
 static const struct state_desc gmr_desc = {.name = "gmr", .version = 1, .min_version = 1, .fields = gmr_fields};
 
 static const struct state_field screen_fields[] = {

@@ -15,7 +15,7 @@ function may(from, to, hdr, file) {
     if (from == "engine/cpu") return 0
     if (from == "engine/bt") return to == "cpu"
     # Interface headers: what a device and its host side both know. Never a device.
-    if (hdr ~ /^(block\/blk|net\/net|audio\/audio|usb\/usb|pci\/pci|display\/surface|input\/input|serial\/char)\.h$/) return 1
+    if (hdr ~ /^(block\/blk|net\/net|audio\/audio|usb\/usb|pci\/pci|display\/surface|input\/input|input\/ps2|serial\/char)\.h$/) return 1
     if (from ~ /^engine\//) return hdr ~ /^(chipset\/isa_dma)\.h$/
     if (from ~ /^hostdriver/) return to ~ /^hostdriver/ || hdr ~ /^cpu\/(cpustate|cpu)\.h$/ || hdr ~ /^block\/hostio\.h$/
     # vmx: only the composition root names concrete devices and back ends.
