@@ -154,7 +154,8 @@ static void ide_write_devctl(struct ide_chan *ch, uint8_t val)
         ch->in_srst = true;
         ide_stop(ch);
         for (int i = 0; i < 2; i++)
-            ch->drive[i].status = ST_BSY;
+            if (ch->drive[i].kind != IDE_NONE)
+                ch->drive[i].status = ST_BSY;
     } else if (!(val & DC_SRST) && old & DC_SRST) {
         ch->in_srst = false;
         if (!ch->in_flight)
@@ -783,7 +784,7 @@ static bool ide_chan_sane(const struct ide_chan *ch)
     }
     if (ch->op == OP_NONE)
         return !(d->status & ST_DRQ) || d->kind == IDE_NONE;
-    if (d->kind != (packet_op ? IDE_CDROM : IDE_DISK) || !(d->status & ST_DRQ))
+    if (!(d->status & ST_DRQ) || (ch->op != OP_REPLY && d->kind != (packet_op ? IDE_CDROM : IDE_DISK)))
         return false;
     if ((ch->op == OP_READ || ch->op == OP_WRITE) && (ch->block == 0 || ch->block % 512 || ch->pos > ch->drq_end || ch->drq_end % 512))
         return false;
@@ -808,7 +809,7 @@ static int ide_post_load(void *dev, unsigned version, struct err *e)
     for (int i = 0; i < 2; i++) {
         struct ide_chan *ch = &ide->ch[i];
         if (!ide_chan_sane(ch))
-            return err_set(e, ERR_CORRUPT, 0, "the saved state of IDE channel %d contradicts itself", i);
+            return err_set(e, ERR_CORRUPT, 0, "the saved state of IDE channel %d contradicts itself: op %u, status %02x, pos %u/%u/%u", i, ch->op, ide_selected(ch)->status, ch->pos, ch->drq_end, ch->len);
         ch->medium_seen = ch->drive[0].medium_changes;
         ch->bm_status &= BM_ACTIVE | BM_ERROR | BM_INTR | BM_CAPABLE;
         struct ide_drive *d = ide_selected(ch);
