@@ -218,8 +218,7 @@ static int dr_access(struct cpu *c, unsigned *dr)
     if (c->cpl)
         return gp0(c);
     if (c->s.dr7 & 1 << 13) {
-        c->fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 13};
-        return -1;
+        return cpu_raise_db(c, 1 << 13);
     }
     return 0;
 }

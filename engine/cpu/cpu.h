@@ -113,15 +113,26 @@ static inline bool cpu_in_64(const struct cpu *c) { return cpu_in_lm(c) && (c->s
 static inline bool cpu_in_vm86(const struct cpu *c) { return (c->s.rflags & FL_VM) != 0; }
 static inline bool cpu_in_real(const struct cpu *c) { return !(c->s.cr0 & CR0_PE); }
 
-/* Fill c->fault and return -1. */
+/* Fill c->fault and return -1. Field by field: for a compound literal the compiler uses rep stos, which is slow. */
 static inline int cpu_raise(struct cpu *c, uint8_t vector)
 {
-    c->fault = (struct cpu_fault){.vector = vector};
+    c->fault.vector = vector;
+    c->fault.has_code = false;
+    c->fault.code = 0;
+    c->fault.cr2 = c->fault.dr6_bits = 0;
     return -1;
 }
 static inline int cpu_raise_code(struct cpu *c, uint8_t vector, uint32_t code)
 {
-    c->fault = (struct cpu_fault){.vector = vector, .has_code = true, .code = code};
+    cpu_raise(c, vector);
+    c->fault.has_code = true;
+    c->fault.code = code;
+    return -1;
+}
+static inline int cpu_raise_db(struct cpu *c, uint64_t dr6_bits)
+{
+    cpu_raise(c, X_DB);
+    c->fault.dr6_bits = dr6_bits;
     return -1;
 }
 

@@ -42,25 +42,27 @@ int cpu_memcmp(const void *a, const void *b, size_t n)
     return 0;
 }
 
-/* Small copies; the common sizes without rep movsb's start-up. */
+/* Frames and descriptors: rep movsb takes longer to start than these take to finish. */
 static inline void copy_small(void *d, const void *s, unsigned n)
 {
-    switch (n) {
-    case 2: *(uint16_t *)d = *(const uint16_t *)s; return;
-    case 4: *(uint32_t *)d = *(const uint32_t *)s; return;
-    case 8: *(uint64_t *)d = *(const uint64_t *)s; return;
-    case 16:
-        ((uint64_t *)d)[0] = ((const uint64_t *)s)[0];
-        ((uint64_t *)d)[1] = ((const uint64_t *)s)[1];
-        return;
-    case 40: {
-        uint64_t *x = d;
-        const uint64_t *y = s;
-        x[0] = y[0], x[1] = y[1], x[2] = y[2], x[3] = y[3], x[4] = y[4];
+    uint8_t *x = d;
+    const uint8_t *y = s;
+    if (unlikely(n > 64)) {
+        cpu_copy(d, s, n);
         return;
     }
-    default: cpu_copy(d, s, n);
+    for (; n >= 8; n -= 8, x += 8, y += 8)
+        *(uint64_t *)x = *(const uint64_t *)y;
+    if (n & 4) {
+        *(uint32_t *)x = *(const uint32_t *)y;
+        x += 4, y += 4;
     }
+    if (n & 2) {
+        *(uint16_t *)x = *(const uint16_t *)y;
+        x += 2, y += 2;
+    }
+    if (n & 1)
+        *x = *y;
 }
 
 static inline uint64_t lin_wrap(const struct cpu *c, uint64_t lin) { return cpu_in_lm(c) ? lin : (uint32_t)lin; }
@@ -212,25 +214,70 @@ int cpu_seg_check(struct cpu *c, unsigned seg, uint64_t off, unsigned size, unsi
     return 0;
 }
 
+/* A frame lies in memory with the item that is pushed last at the lowest address. */
+static inline void put_items(uint8_t *p, unsigned width, const uint64_t *v, unsigned n)
+{
+    if (width == 4) {
+        for (unsigned i = 0; i < n; i++)
+            ((uint32_t *)p)[n - 1 - i] = (uint32_t)v[i];
+    } else if (width == 8) {
+        for (unsigned i = 0; i < n; i++)
+            ((uint64_t *)p)[n - 1 - i] = v[i];
+    } else {
+        for (unsigned i = 0; i < n; i++)
+            ((uint16_t *)p)[n - 1 - i] = (uint16_t)v[i];
+    }
+}
+static inline void get_items(const uint8_t *p, unsigned width, uint64_t *v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        v[i] = width == 4 ? ((const uint32_t *)p)[i] : width == 8 ? ((const uint64_t *)p)[i] : ((const uint16_t *)p)[i];
+}
+
+static int put_frame(struct cpu *c, uint64_t a, unsigned width, const uint64_t *v, unsigned n, unsigned acc)
+{
+    uint8_t buf[48 * 8], *host; /* a call gate may copy 31 parameters */
+    uint64_t gpa;
+    unsigned total = width * n;
+    if (likely((a & 4095) + total <= 4096)) {
+        if (unlikely(c->ops->translate(c, a, acc | ACC_W, &host, &gpa)))
+            return -1;
+        if (likely(host != NULL)) {
+            put_items(host, width, v, n);
+            return 0;
+        }
+    }
+    put_items(buf, width, v, n);
+    return cpu_mem_write(c, a, buf, total, acc);
+}
+static int get_frame(struct cpu *c, uint64_t a, unsigned width, uint64_t *v, unsigned n, unsigned acc)
+{
+    uint8_t buf[16 * 8], *host;
+    uint64_t gpa;
+    unsigned total = width * n;
+    if (likely((a & 4095) + total <= 4096)) {
+        if (unlikely(c->ops->translate(c, a, acc | ACC_R, &host, &gpa)))
+            return -1;
+        if (likely(host != NULL)) {
+            get_items(host, width, v, n);
+            return 0;
+        }
+    }
+    if (cpu_mem_read(c, a, buf, total, acc))
+        return -1;
+    get_items(buf, width, v, n);
+    return 0;
+}
+
 int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64_t *sp, unsigned width,
                     const uint64_t *v, unsigned n, unsigned acc, uint32_t sserr)
 {
-    uint8_t buf[48 * 8]; /* a call gate may copy 31 parameters */
     unsigned total = width * n;
-    for (unsigned i = 0; i < n; i++) {
-        uint8_t *p = buf + total - width * (i + 1);
-        if (width == 8)
-            *(uint64_t *)p = v[i];
-        else if (width == 4)
-            *(uint32_t *)p = (uint32_t)v[i];
-        else
-            *(uint16_t *)p = (uint16_t)v[i];
-    }
     if (flat64) {
         uint64_t a = *sp - total;
         if (unlikely(!canonical(a) || !canonical(*sp - 1)))
             return cpu_raise_code(c, X_SS, sserr);
-        if (cpu_mem_write(c, a, buf, total, acc))
+        if (put_frame(c, a, width, v, n, acc))
             return -1;
         *sp = a;
         return 0;
@@ -243,7 +290,7 @@ int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64
         uint64_t a = top - total;
         if (unlikely(!limit_ok(ss, a, total)))
             return cpu_raise_code(c, X_SS, sserr);
-        if (cpu_mem_write(c, (uint32_t)(ss->base + a), buf, total, acc))
+        if (put_frame(c, (uint32_t)(ss->base + a), width, v, n, acc))
             return -1;
         *sp = (*sp & ~mask) | a;
         return 0;
@@ -258,7 +305,7 @@ int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64
     a = *sp & mask;
     for (unsigned i = 0; i < n; i++) {
         a = (a - width) & mask;
-        if (cpu_mem_write(c, (uint32_t)(ss->base + a), buf + total - width * (i + 1), width, acc))
+        if (put_frame(c, (uint32_t)(ss->base + a), width, v + i, 1, acc))
             return -1;
     }
     *sp = (*sp & ~mask) | a;
@@ -269,38 +316,27 @@ static inline unsigned user_acc(const struct cpu *c) { return c->cpl == 3 ? ACC_
 
 int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint64_t skip)
 {
-    uint8_t buf[16 * 8];
     unsigned total = width * n;
     const struct cpu_seg *ss = &c->s.seg[S_SS];
     uint64_t mask = stack_mask(c), a = (c->s.gpr[R_RSP] + skip) & mask;
     if (mask == ~0ull) {
         if (unlikely(!canonical(a) || !canonical(a + total - 1)))
             return cpu_raise_code(c, X_SS, 0);
-        if (width == 8)
-            return cpu_mem_read(c, a, v, total, user_acc(c));
-        if (cpu_mem_read(c, a, buf, total, user_acc(c)))
-            return -1;
-    } else {
-        if (unlikely(!(ss->attr & SEG_P)) && !cpu_in_real(c))
+        return get_frame(c, a, width, v, n, user_acc(c));
+    }
+    if (unlikely(!(ss->attr & SEG_P)) && !cpu_in_real(c))
+        return cpu_raise_code(c, X_SS, 0);
+    if (likely(a + total <= mask + 1)) {
+        if (unlikely(!limit_ok(ss, a, total)))
             return cpu_raise_code(c, X_SS, 0);
-        if (likely(a + total <= mask + 1)) {
-            if (unlikely(!limit_ok(ss, a, total)))
-                return cpu_raise_code(c, X_SS, 0);
-            if (cpu_mem_read(c, (uint32_t)(ss->base + a), buf, total, user_acc(c)))
-                return -1;
-        } else {
-            for (unsigned i = 0; i < n; i++) {
-                uint64_t p = (a + i * width) & mask;
-                if (!limit_ok(ss, p, width))
-                    return cpu_raise_code(c, X_SS, 0);
-                if (cpu_mem_read(c, (uint32_t)(ss->base + p), buf + i * width, width, user_acc(c)))
-                    return -1;
-            }
-        }
+        return get_frame(c, (uint32_t)(ss->base + a), width, v, n, user_acc(c));
     }
     for (unsigned i = 0; i < n; i++) {
-        const uint8_t *p = buf + i * width;
-        v[i] = width == 8 ? *(const uint64_t *)p : width == 4 ? *(const uint32_t *)p : *(const uint16_t *)p;
+        uint64_t p = (a + i * width) & mask;
+        if (!limit_ok(ss, p, width))
+            return cpu_raise_code(c, X_SS, 0);
+        if (get_frame(c, (uint32_t)(ss->base + p), width, v + i, 1, user_acc(c)))
+            return -1;
     }
     return 0;
 }

@@ -24,7 +24,8 @@ static int page_fault(struct cpu *c, uint64_t lin, unsigned acc, unsigned code)
         code |= PF_U;
     if ((acc & ACC_X) && ((c->s.cr4 & CR4_SMEP) || ((c->s.cr4 & CR4_PAE) && (c->s.efer & EFER_NXE))))
         code |= PF_I;
-    c->fault = (struct cpu_fault){.vector = X_PF, .has_code = true, .code = code, .cr2 = lin};
+    cpu_raise_code(c, X_PF, code);
+    c->fault.cr2 = lin;
     return -1;
 }
 

@@ -340,10 +340,8 @@ int cpu_task_switch_ext(struct cpu *c, uint16_t sel, enum cpu_task_src src, bool
         return cpu_raise_code(c, X_GP, ext);
     if (cpu_check_vip(c))
         return -1;
-    if (t.trap & 1) {
-        c->fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 15};
-        return -1;
-    }
+    if (t.trap & 1)
+        return cpu_raise_db(c, 1 << 15);
     return 0;
 }
 
