@@ -5,7 +5,7 @@
  * The owner programs it thousands of times a second, so the usual case takes no lock: count_end and tsc_deadline hold when it expires, and
  * the vtimer may be armed earlier than that (never later); when it fires too early it is armed again. Order that makes it safe: the owner
  * stores the new expiry, then reads armed_due; lapic_fire clears armed_due, then reads the expiry; so at least one of them sees the other's
- * store and arms. arm_lock makes "read the expiry, store armed_due, arm" one step.
+ * store and arms. arm_lock makes "compare with armed_due, store it, arm" one step; an expiry read before it can only make the vtimer early.
  * Expiry is claimed by compare-and-swap on count_end or tsc_deadline, so the owner and the chipset thread cannot both raise it.
  */
 #include "chipset/lapic_private.h"
@@ -106,9 +106,8 @@ static void lapic_timer_changed(struct lapic *l)
     if (!due || (armed && armed <= due))
         return;
     lock_take(&l->arm_lock);
-    due = lapic_timer_due(l);
     armed = l->armed_due;
-    if (due && (!armed || armed > due)) {
+    if (!armed || armed > due) {
         l->armed_due = due; /* first: once armed it may fire, and lapic_fire clears this */
         vtimer_arm(&l->vtimer, due);
     }
