@@ -64,6 +64,7 @@ static void save64(struct cpu *c, struct map *m)
     p64(m, 0xfe88, s->idtr.base);
     seg64_put(m, 0xfe90, &s->tr);
     m->b[0xc9] = s->run_state == CPU_HALTED; /* FEC9h: auto-halt restart */
+    m->b[0xca] = s->nmi_blocked;             /* FECAh: NMI mask */
     p64(m, 0xfed0, s->efer);
     p32(m, 0xfefc, REV_SMBASE | 0x64);
     p32(m, 0xff00, s->smbase);
@@ -103,6 +104,7 @@ static void save32(struct cpu *c, struct map *m)
         seg32_put(m, 0xffa8 + 4 * i, seg32_off(i), &s->seg[i]);
     p32(m, 0xff14, s->cr4);
     p16(m, 0xff02, s->run_state == CPU_HALTED);
+    p16(m, 0xff04, s->nmi_blocked); /* a reserved field: whether NMIs were blocked before */
     p32(m, 0xfefc, REV_SMBASE);
     p32(m, 0xfef8, s->smbase);
 }
@@ -117,8 +119,6 @@ void cpu_smi_enter(struct cpu *c)
     else
         save32(c, &m);
     s->smm = 1;
-    if (s->nmi_blocked)
-        s->smm |= 2; /* NMIs were masked before: RSM must not unmask them */
     s->nmi_blocked = 1;
     c->ops->flush_tlb(c, true); /* SMRAM is visible from here on */
     for (unsigned i = 0; i < sizeof m; i += 8)
@@ -141,7 +141,7 @@ void cpu_smi_enter(struct cpu *c)
     mode_changed(c);
 }
 
-/* Checks that SDM 32.? and APM 10.4 make before anything is loaded: an invalid state shuts the processor down. */
+/* What RSM checks before it loads anything (SDM vol. 2 RSM, APM vol. 2 10.4): an invalid state is a shutdown. */
 static bool valid(const struct cpu *c, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     if (((cr0 & CR0_PG) && !(cr0 & CR0_PE)) || ((cr0 & CR0_NW) && !(cr0 & CR0_CD)) || cr0 >> 32)
@@ -178,6 +178,7 @@ static void load64(struct cpu *c, const struct map *m)
     static const uint8_t order[8] = {R_RDI, R_RSI, R_RBP, R_RSP, R_RBX, R_RDX, R_RCX, R_RAX};
     for (unsigned i = 0; i < 8; i++)
         s->gpr[order[i]] = g64(m, 0xffc0 + 8 * i);
+    s->nmi_blocked = m->b[0xca] & 1;
     s->smbase = g32(m, 0xff00);
 }
 
@@ -202,6 +203,7 @@ static void load32(struct cpu *c, const struct map *m)
     s->cr4 = g32(m, 0xff14);
     s->efer = 0;
     s->run_state = (g16(m, 0xff02) & 1) ? CPU_HALTED : CPU_RUNNING;
+    s->nmi_blocked = g16(m, 0xff04) & 1;
     s->smbase = g32(m, 0xfef8);
 }
 
@@ -224,7 +226,6 @@ int cpu_rsm(struct cpu *c)
         load64(c, &m);
     else
         load32(c, &m);
-    s->nmi_blocked = (s->smm & 2) != 0;
     s->smm = 0;
     c->cpl = cpu_in_real(c) ? 0 : cpu_in_vm86(c) ? 3 : SEG_DPL(s->seg[S_SS].attr);
     s->intr_shadow = 0;

@@ -354,7 +354,7 @@ int cpu_syscall(struct cpu *c)
         s->rflags &= ~(uint64_t)(FL_VM | FL_IF | FL_RF);
         flat_seg(&s->seg[S_CS], sel & 0xfffc, CS32_ATTR);
     }
-    flat_seg(&s->seg[S_SS], (uint16_t)((sel & 0xfffc) + 8), SS_ATTR);
+    flat_seg(&s->seg[S_SS], (uint16_t)(sel + 8), SS_ATTR); /* RPL as in STAR: the manuals mask CS only */
     c->cpl = 0;
     mode_changed(c);
     return 0;

@@ -406,8 +406,8 @@ static void reset_smm(void)
         C.s.gpr[R_RAX] = 0x11, C.s.gpr[R_RDI] = 0x22, C.s.gpr[R_R15] = lm ? 0x33 : 0;
         C.s.rflags = 2 | FL_CF | FL_IF;
         C.s.run_state = CPU_HALTED;
+        C.s.nmi_blocked = lm; /* stays blocked across SMM */
         struct cpu_state before = C.s;
-        C.s.nmi_blocked = 0;
         cpu_smi_enter(&C);
         ok(C.s.smm && C.s.rip == 0x8000 && C.s.seg[S_CS].base == 0x30000 && C.s.seg[S_CS].sel == 0x3000 &&
                C.s.seg[S_DS].limit == 0xffffffff && !(C.s.cr0 & CR0_PE) && C.s.efer == 0 && C.s.rflags == 2 &&
