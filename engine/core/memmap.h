@@ -62,7 +62,7 @@ const struct memrange *memview_find(const struct memview *v, gpa_t a); /* [any] 
 bool memrange_same(const struct memrange *a, const struct memrange *b);
 static inline uint8_t *memrange_host(const struct memrange *r) /* host address of r->base; NULL for MMIO */
 {
-    return r->mr->blk ? r->mr->blk->host + r->mr->blk_off + r->mr_off : NULL;
+    return r->mr->kind != MR_MMIO ? r->mr->blk->host + r->mr->blk_off + r->mr_off : NULL;
 }
 
 /* Bounds-checked copies: the only way to read a guest descriptor. Return 0, or -1 when any byte is not RAM/ROM (reads
