@@ -809,7 +809,9 @@ static int ide_post_load(void *dev, unsigned version, struct err *e)
     for (int i = 0; i < 2; i++) {
         struct ide_chan *ch = &ide->ch[i];
         if (!ide_chan_sane(ch))
-            return err_set(e, ERR_CORRUPT, 0, "the saved state of IDE channel %d contradicts itself: op %u, status %02x, pos %u/%u/%u", i, ch->op, ide_selected(ch)->status, ch->pos, ch->drq_end, ch->len);
+            return err_set(e, ERR_CORRUPT, 0,
+                           "the saved state of IDE channel %d contradicts itself: op %u, status %02x, pos %u/%u/%u", i,
+                           ch->op, ide_selected(ch)->status, ch->pos, ch->drq_end, ch->len);
         ch->medium_seen = ch->drive[0].medium_changes;
         ch->bm_status &= BM_ACTIVE | BM_ERROR | BM_INTR | BM_CAPABLE;
         struct ide_drive *d = ide_selected(ch);

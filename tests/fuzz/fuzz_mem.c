@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { REGIONS = 6, PAGES = 16, PAGE = 4096, STEPS = 400, MAX_LEN = 5 * PAGE };
+enum { REGIONS = 6, PAGES = 16, PAGE = 4096, STEPS = 100, MAX_LEN = 5 * PAGE };
 
 struct mem {
     struct vm *vm;
