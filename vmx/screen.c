@@ -11,6 +11,7 @@
  * on the layout of RemoteDisplay.vnc.keyMap (screen_keys.c), and Shift and AltGr are corrected around the key where the viewer's state is
  * not what the layout needs. Pointer: absolute when the guest has an absolute pointer; else differences, in QEMU's relative mode if offered.
  */
+#define _GNU_SOURCE
 #include "screen.h"
 
 #include <errno.h>
@@ -78,6 +79,7 @@ struct client {
     uint8_t down[32];      /* HID usages held by this viewer */
     int buttons, x, y;
     bool has_pos, relative; /* relative: offers pointer motion changes */
+    bool tell_keys, tell_motion; /* answers to its encodings that go out behind the next update */
 };
 
 static void wake(struct screen *s)
@@ -432,15 +434,26 @@ static rfbBool ext_enable(rfbClientPtr cl, void **data, int encoding)
     struct client *c = cl->clientData;
     if (!c)
         return FALSE;
-    if (encoding == ENC_EXT_KEY) {
-        send_pseudo_rect(cl, ENC_EXT_KEY, 0);
-    } else if (encoding == ENC_POINTER_MOTION) {
-        c->relative = true;
-        send_pseudo_rect(cl, ENC_POINTER_MOTION, c->screen->absolute);
-    } else {
+    if (encoding == ENC_EXT_KEY)
+        c->tell_keys = true;
+    else if (encoding == ENC_POINTER_MOTION)
+        c->relative = c->tell_motion = true;
+    else
         return FALSE;
-    }
     return TRUE;
+}
+
+/* Viewers made with libvncclient forget such an answer when libvncserver's list of supported messages comes after it, in an update. */
+static void update_sent(rfbClientPtr cl, int result)
+{
+    struct client *c = cl->clientData;
+    if (!c || !result || cl->enableSupportedMessages) /* that list is still to come */
+        return;
+    if (c->tell_keys)
+        send_pseudo_rect(cl, ENC_EXT_KEY, 0);
+    if (c->tell_motion)
+        send_pseudo_rect(cl, ENC_POINTER_MOTION, c->screen->absolute);
+    c->tell_keys = c->tell_motion = false;
 }
 
 static rfbBool ext_message(rfbClientPtr cl, void *data, const rfbClientToServerMsg *msg)
@@ -496,7 +509,10 @@ static void client_gone(rfbClientPtr cl)
         return;
     struct screen *s = c->screen;
     release_all(cl);
-    on_pointer(0, c->relative && !s->absolute ? RELATIVE_CENTRE : c->x, c->relative && !s->absolute ? RELATIVE_CENTRE : c->y, cl);
+    if (c->buttons) {
+        bool rel = c->relative && !s->absolute;
+        on_pointer(0, rel ? RELATIVE_CENTRE : c->x, rel ? RELATIVE_CENTRE : c->y, cl);
+    }
     cl->clientData = NULL;
     free(c);
     log_msg(LOG_INFO, "screen", "The VNC client at %s has gone.", cl->host ? cl->host : "?");
@@ -554,7 +570,7 @@ static void tell_pointer_mode(struct screen *s)
     rfbClientIteratorPtr it = rfbGetClientIterator(s->rfb);
     for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it));) {
         struct client *c = cl->clientData;
-        if (c && c->relative && cl->state == RFB_NORMAL)
+        if (c && c->relative && !c->tell_motion && cl->state == RFB_NORMAL)
             send_pseudo_rect(cl, ENC_POINTER_MOTION, absolute);
     }
     rfbReleaseClientIterator(it);
@@ -676,6 +692,7 @@ struct screen *screen_start(const struct screen_params *p, struct err *e)
     r->setXCutText = ignore_cut_text;
     r->setDesktopSizeHook = refuse_resize;
     r->newClientHook = client_new;
+    r->displayFinishedHook = update_sent;
     if (p->password && *p->password) {
         s->passwords[0] = strdup(p->password);
         if (!s->passwords[0]) {
@@ -693,7 +710,6 @@ struct screen *screen_start(const struct screen_params *p, struct err *e)
         err_set(e, ERR_HOST, err, "The VNC server's thread cannot be started: %s.", strerror(err));
         goto fail;
     }
-    log_msg(LOG_INFO, "screen", "VNC: listening on port %u of %s%s.", p->port, p->ip && *p->ip ? p->ip : "all addresses", s->passwords[0] ? ", with a password" : "");
     return s;
 fail:
     screen_free(s);
