@@ -17,7 +17,7 @@ void bt_tlb_init(struct bt_cpu *bc)
 {
     for (unsigned m = 0; m < 3; m++)
         for (uint32_t i = 0; i < TLB_N; i++)
-            bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = NEVER(i);
+            bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
     bc->n_fill = 0;
     bc->fill_over = false;
 }
@@ -35,7 +35,7 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
             bc->fill[keep++] = f;
             continue;
         }
-        bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = NEVER(i);
+        bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
     }
     bc->n_fill = keep;
 }
@@ -49,6 +49,8 @@ void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
             bc->tlb[m].rtag[i] = NEVER(i);
         if (bc->tlb[m].wtag[i] == ntag)
             bc->tlb[m].wtag[i] = NEVER(i);
+        if (bc->tlb[m].ctag[i] == ntag)
+            bc->tlb[m].ctag[i] = NEVER(i);
     }
 }
 
@@ -117,6 +119,8 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     uint64_t ntag = -(lin & ~0xfffull);
     uint64_t page = (uint64_t)(uintptr_t)host & ~0xfffull;
     bool same = bc->tlb[m].host[i] == page;
+    if (bc->tlb[m].ctag[i] != ntag || !same)
+        bc->tlb[m].ctag[i] = NEVER(i);
     if (bc->tlb[m].rtag[i] != ntag || !same)
         bc->tlb[m].rtag[i] = rd ? ntag : NEVER(i);
     else if (rd)
@@ -131,6 +135,22 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     else
         bc->fill_over = true;
     bc->st.tlb_fills++;
+}
+
+/* Which TLB an access uses: it must be the one whose rights the walk has checked, so the processor's state decides, not the mode word. */
+static unsigned mmu_of(const struct bt_cpu *bc, unsigned acc)
+{
+    if (acc & ACC_USER)
+        return 1;
+    return bc->c.cpl < 3 && (bc->c.s.cr4 & CR4_SMAP) && (bc->c.s.rflags & FL_AC) ? 2 : 0;
+}
+
+/* Does [a, a + n) of a page touch a line that holds translated code? */
+static bool touches_code(const struct bt_vm *bv, uint64_t a, unsigned n)
+{
+    uint64_t lo = (a & 0xfff) >> 6, hi = ((a & 0xfff) + n - 1) >> 6;
+    uint64_t mask = (hi >= 63 ? ~0ull : (1ull << (hi + 1)) - 1) & ~((1ull << lo) - 1);
+    return __atomic_load_n(&bv->code_lines[a >> 12], __ATOMIC_SEQ_CST) & mask;
 }
 
 /* One page of an access. 0: *host (NULL: go through the bus at *gpa); *watch: run on host, then tell. -1: fault. */
@@ -150,8 +170,9 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     }
     uint8_t *h = r->mr->blk->host + r->mr->blk_off + r->mr_off + (a - r->base);
     *host = h;
-    unsigned m = acc & ACC_USER ? 1 : bc->c.cpl < 3 && MMU_OF(bc->mode) == 2 ? 2 : 0;
+    unsigned m = mmu_of(bc, acc);
     uint64_t pfn = a >> 12;
+    bool code = false;
     bool can_wr = r->mr->kind == MR_RAM && w.dirty && (wr || (w.writable && (bc->c.s.cr0 & CR0_WP || acc & ACC_USER)));
     if (bc->dr_watch) { /* a data breakpoint may be on the page */
         for (unsigned i = 0; i < 4; i++)
@@ -161,6 +182,9 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     if (can_wr && pfn < bc->bv->n_pfn) {
         __atomic_fetch_or(&bc->bv->write_cpus[pfn], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&bc->bv->code_lines[pfn], __ATOMIC_SEQ_CST)) {
+            /* No entry of ours allows writing: they were removed when the first line was marked (I3). */
+            __atomic_fetch_and(&bc->bv->write_cpus[pfn], (uint8_t) ~(1u << bc->c.index), __ATOMIC_SEQ_CST);
+            code = can_wr;
             can_wr = false;
             if (wr)
                 *watch = true;
@@ -173,9 +197,12 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
             can_wr = false;
     }
     if (!bc->dr_watch || !*watch) {
-        bool smap_ok = true;
-        (void)smap_ok;
         fill(bc, m, lin, h, true, can_wr, w.global);
+        if (code && !r->mr->track_dirty && !bc->dr_watch) {
+            uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+            bc->tlb[m].ctag[i] = -(lin & ~0xfffull);
+            bc->tlb[m].cgpa[i] = a & ~0xfffull;
+        }
     }
     return 0;
 }
@@ -207,7 +234,7 @@ void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa)
 {
     struct bt_cpu *bc = CPU2BT(c);
-    unsigned m = acc & ACC_USER ? 1 : c->cpl < 3 && MMU_OF(bc->mode) == 2 ? 2 : 0;
+    unsigned m = mmu_of(bc, acc);
     uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
     uint64_t ntag = -(lin & ~0xfffull);
     if (!(acc & ACC_X) && (acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == ntag) {
@@ -336,8 +363,21 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
     uint8_t *h0, *h1 = NULL;
     uint64_t g0, g1 = 0;
     bool w0, w1 = false;
+    if ((acc & ACC_W) && n0 >= size) { /* a page that holds code: most writes miss the code */
+        unsigned m = mmu_of(bc, acc);
+        uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+        if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull)) {
+            g0 = bc->tlb[m].cgpa[i] | (lin & 0xfff);
+            h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
+            w0 = touches_code(bc->bv, g0, size);
+            if (bc->bv->n > 1 && !w0) /* another vCPU may be about to translate it: it must wait for us */
+                __atomic_fetch_or(&bc->bv->write_cpus[g0 >> 12], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
+            goto have0;
+        }
+    }
     if (page_access(bc, lin, acc, &h0, &g0, &w0) < 0)
         return BTX_FAULT;
+have0:
     if (bc->dr_watch && bt_watch_check(bc, lin, size, acc))
         w0 = true;
     if (n0 >= size) {

@@ -241,6 +241,8 @@ struct bt_cpu {
     struct {
         uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
         uint64_t host[TLB_N];              /* host address of the page */
+        uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
+        uint64_t cgpa[TLB_N];
     } tlb[3] __attribute__((aligned(4096)));
 };
 
