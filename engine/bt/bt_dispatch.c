@@ -305,7 +305,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
     uint64_t rip = bc->cells[src->cpage].va + (uint64_t)x->delta;
     if ((bc->mode & M_CODE) != M_CODE64)
         rip = (uint32_t)rip;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_SINGLE) && !src->dead) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP)) && !src->dead) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             bt_link(bc, xi, b);
@@ -322,7 +322,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
 unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
 {
     uint64_t rip = bc->scr_r10;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_SINGLE)) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP))) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             bt_jc_set(bc, rip, b);
@@ -441,9 +441,10 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         if (bc->mode_dirty)
             bt_mode_update(bc);
         bool single = bc->mode & M_SINGLE, forced = false, tf = s->rflags & FL_TF;
-        if (shadow && !single && (bc->intr_check || s->nmi_pending)) {
-            forced = true;
-            bc->mode |= M_SINGLE;
+        if ((shadow && !single && (bc->intr_check || s->nmi_pending)) || bc->nogroup_once) {
+            forced = true; /* for one block */
+            bc->mode |= bc->nogroup_once ? M_NOGROUP : M_SINGLE;
+            bc->nogroup_once = false;
             bt_ctx_load(bc);
         }
         if (single && !(s->rflags & FL_RF)) { /* instruction breakpoints: faults, unless RF */
@@ -462,8 +463,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         uint32_t b = find(bc);
         if (!b) {
             if (forced) {
-                bc->mode &= ~(uint32_t)M_SINGLE;
-                bt_ctx_load(bc);
+                bc->mode = ~0u;
+                bt_mode_update(bc);
             }
             if (deliver(bc) < 0)
                 return VX_SHUTDOWN;
@@ -478,9 +479,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         bt_flags_out(bc);
         bc->cur_blk = b;
         unsigned x = bt_enter(bc, (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code);
-        if (forced && (bc->mode & M_SINGLE)) {
-            bc->mode_dirty = true;
-            bc->mode = ~0u; /* so that the update below sees a change */
+        if (forced) {
+            bc->mode = ~0u; /* so that the update sees a change */
             bt_mode_update(bc);
         }
         switch (x) {

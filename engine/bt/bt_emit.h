@@ -136,12 +136,12 @@ static inline void e_lea(struct em *e, int w, unsigned dst, unsigned base, unsig
         e4(e, (uint32_t)disp);
 }
 /* opc reg with memory [r10 + r11] or [base] */
-enum { AM_R10R11, AM_R10, AM_R11, AM_RDI };
-static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am)
+enum { AM_R10R11, AM_R10, AM_R11, AM_RDI, AM_R11DISP };
+static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am, int32_t disp)
 {
     if (p66)
         e1(e, 0x66);
-    uint8_t rex = 0x40 | (w ? 8 : 0) | (reg >= 8 ? 4 : 0) | (am == AM_R10R11 ? 3 : am == AM_RDI ? 0 : 1);
+    uint8_t rex = 0x40 | (w ? 8 : 0) | (reg >= 8 ? 4 : 0) | (am == AM_R10R11 ? 3 : am == AM_RDI ? 0 : 1); /* X and B */
     if (rex != 0x40)
         e1(e, rex);
     if (opc > 0xff)
@@ -150,10 +150,19 @@ static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned re
     if (am == AM_R10R11) {
         e1(e, 0x04 | (reg & 7) << 3);
         e1(e, 0x1a);
+    } else if (am == AM_R11DISP && disp != 0) {
+        if (disp >= -128 && disp <= 127) {
+            e1(e, 0x43 | (reg & 7) << 3);
+            e1(e, (uint8_t)disp);
+        } else {
+            e1(e, 0x83 | (reg & 7) << 3);
+            e4(e, (uint32_t)disp);
+        }
     } else {
-        e1(e, (am == AM_R10 ? 2 : am == AM_R11 ? 3 : 7) | (reg & 7) << 3);
+        e1(e, (am == AM_R10 ? 2 : am == AM_R11 || am == AM_R11DISP ? 3 : 7) | (reg & 7) << 3);
     }
 }
+static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am) { e_mem_at(e, w, p66, opc, reg, am, 0); }
 static inline uint8_t *e_jmp32(struct em *e) /* returns the place of rel32 */
 {
     e1(e, 0xe9);

@@ -329,6 +329,44 @@ static void set_rip(struct bt_cpu *bc, uint32_t blk, uint16_t off, uint8_t len)
     bc->c.next_rip = m64 ? va : (uint32_t)va;
 }
 
+/*
+ * The check of a group failed. The instruction's own access decides about faults; then the group goes on when its whole span is in one page of plain
+ * RAM with the right it needs, else this block runs once with a check for each access.
+ */
+static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
+{
+    uint64_t lin = bc->scr_r10 + s->lead_off, start = bc->scr_r10;
+    struct bt_block *b = &bc->blocks[s->blk];
+    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    if (!m64)
+        lin = (uint32_t)lin;
+    if (m64 && ((uint64_t)((int64_t)(lin << 16) >> 16) != lin || (uint64_t)((int64_t)(start << 16) >> 16) != start))
+        goto alone;
+    if (bc->dr_watch || (start & 0xfff) + s->size > PAGE)
+        goto alone;
+    unsigned acc = (s->lead_acc & ACC_W ? ACC_W : ACC_R) | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0);
+    uint8_t *h;
+    uint64_t gpa;
+    bool watch;
+    if (page_access(bc, lin, acc, &h, &gpa, &watch) < 0)
+        return BTX_FAULT;
+    unsigned m = mmu_of(bc, acc);
+    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    if ((s->acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == -(lin & ~0xfffull)) {
+        bc->ret_r10 = start & 0xfff;
+        bc->ret_r11 = bc->tlb[m].host[i];
+        bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + s->op;
+        return 0;
+    }
+    if (++b->group_fails >= 16) { /* a device, or code and data side by side: not worth trying */
+        bc->cpages[b->cpage].nogroup |= 1ull << (b->off >> 6);
+        bt_block_drop(bc, s->blk);
+    }
+alone:
+    bc->nogroup_once = true;
+    return BTX_DISPATCH;
+}
+
 unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
     uint32_t idx = arg & 0x3fffffff;
@@ -343,6 +381,8 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
     unsigned size = s->size, acc = s->acc & (ACC_R | ACC_W);
     if (acc & ACC_W)
         acc = ACC_W;
+    if (s->flags & SITE_GROUP)
+        return slow_group(bc, s);
     if (arg & 0x40000000) {
         cpu_raise_code(&bc->c, X_AC, 0);
         return BTX_FAULT;

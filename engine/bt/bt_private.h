@@ -60,6 +60,7 @@ enum bt_mode {
     M_SINGLE = 1 << 19, /* one instruction a block: single step, interrupt shadow, breakpoints */
     M_XCR = 1 << 20,    /* the guest's XCR0 is what the host has */
     M_LM = 1 << 21,
+    M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
 };
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
 #define CPL_OF(m) (((m)&M_CPL) >> 3)
@@ -81,6 +82,7 @@ struct bt_block {
     uint32_t tramp_target; /* a trampoline, not a block: the block it leads to */
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
+    uint8_t group_fails;
     uint8_t n_exits, dead, flags_dead, cross;
     uint64_t gpa2; /* cross: the second page */
     uint64_t cross_bytes[2];
@@ -101,6 +103,7 @@ struct bt_cpage {
     uint32_t mode;
     uint32_t next;  /* hash chain */
     bool global, fixed, dead;
+    uint64_t nogroup; /* blocks that start in these 64-byte lines are translated without groups */
     uint32_t bucket[32];
 };
 
@@ -111,8 +114,11 @@ struct bt_site {
     uint32_t blk;
     uint16_t size, off;
     uint8_t oplen, acc, seg, ilen, flags;
+    /* SITE_GROUP: size and acc are the group's; the instruction's own access is lead_size bytes at lead_off from its start */
+    uint8_t lead_acc, lead_size;
+    uint16_t lead_off;
 };
-enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4 };
+enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8 };
 
 enum bt_callout {
     CO_NONE,
@@ -176,10 +182,12 @@ struct bt_cpu {
     int64_t lim_r[6], lim_w[6];
     int64_t tsc_off;
     uint64_t bitmask[3]; /* 15, 31, 63 */
+    uint64_t group[8];   /* host addresses of the current block's access groups */
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
     uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
+    bool nogroup_once;
     bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
     _Atomic bool in_run;
     uint64_t shadow_rip;

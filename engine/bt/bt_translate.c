@@ -26,6 +26,11 @@ struct insn {
     uint8_t bytes[16];
     uint16_t off;
     uint8_t live_in; /* flags live before the instruction's own effect, as enum below */
+    /* The access that may share a check with others (bt_group.c): group 0 = none. */
+    uint8_t group, grp_acc;
+    bool leader;
+    int16_t grp_at;    /* of this access, from the group's start */
+    uint16_t grp_span; /* leader: bytes of the whole group */
 };
 
 struct bt_tr {
@@ -41,6 +46,9 @@ struct bt_tr {
     struct insn *cur;
     struct insn insn[BLOCK_INSNS];
     bool m64, failed;
+    int r11_group;      /* the group whose host address r11 holds now; 0 = none */
+    uint8_t groups_ok;  /* groups whose slot is valid here */
+    int am_disp;
 };
 
 struct bt_tr *bt_tr_new(void)
@@ -132,8 +140,10 @@ static void emit_ea(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra
     if (t->m64) {
         if (b == 10 || x == 10)
             e_ld(e, 10, HOME(10));
-        if (b == 11 || x == 11)
+        if (b == 11 || x == 11) {
             e_ld(e, 11, HOME(11));
+            t->r11_group = 0;
+        }
     }
     if (x == NOREG && disp == 0) {
         if (asz == 64) {
@@ -170,6 +180,7 @@ static void op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint
     unsigned mmu = MMU_OF(t->mode);
     uint32_t si = bc->n_sites++;
     t->site = si;
+    t->r11_group = 0;
     struct bt_site *s = &bc->sites[si];
     *s = (struct bt_site){.blk = t->blk, .size = (uint16_t)size, .off = t->cur->off, .acc = (uint8_t)acc, .seg = (uint8_t)seg,
                           .ilen = t->cur->in.length, .flags = siteflags};
@@ -304,7 +315,7 @@ static void emit_insn(struct bt_tr *t, int am)
         e1(e, 0xf2);
     if (pf3)
         e1(e, 0xf3);
-    uint8_t base_hi = am == AM_R10R11 || am == AM_R10 || am == AM_R11, index_hi = am == AM_R10R11;
+    uint8_t base_hi = am == AM_R10R11 || am == AM_R10 || am == AM_R11 || am == AM_R11DISP, index_hi = am == AM_R10R11;
     unsigned mo = in->raw.modrm.offset;
     if (vex) {
         uint8_t p1, p2;
@@ -355,7 +366,7 @@ static void emit_insn(struct bt_tr *t, int am)
     }
     if (!mo) { /* MOV AL/eAX <-> moffs: the only memory operand without ModRM */
         e1(e, (uint8_t)(b[i] < 0xa2 ? 0x8a + (b[i] & 1) : 0x88 + (b[i] & 1)));
-        e1(e, am == AM_R10R11 ? 0x04 : am == AM_R10 ? 2 : am == AM_R11 ? 3 : 7);
+        e1(e, am == AM_R10R11 ? 0x04 : am == AM_R10 ? 2 : am == AM_R11 ? 3 : 7); /* never in a group: it has no base */
         if (am == AM_R10R11)
             e1(e, 0x1a);
         return;
@@ -363,10 +374,17 @@ static void emit_insn(struct bt_tr *t, int am)
     for (; i < mo; i++)
         e1(e, b[i]);
     uint8_t reg = b[mo] & 0x38;
-    if (am == AM_R10R11)
+    if (am == AM_R10R11) {
         e2(e, 0x04 | reg, 0x1a);
-    else
-        e1(e, (am == AM_R10 ? 2 : am == AM_R11 ? 3 : 7) | reg);
+    } else if (am == AM_R11DISP && (t->am_disp || evex)) {
+        if (!evex && t->am_disp >= -128 && t->am_disp <= 127) {
+            e2(e, 0x43 | reg, (uint8_t)t->am_disp);
+        } else { /* EVEX scales an 8-bit displacement */
+            e1(e, 0x83 | reg);
+            e4(e, (uint32_t)t->am_disp);
+        }
+    } else
+        e1(e, (am == AM_R10 ? 2 : am == AM_R11 || am == AM_R11DISP ? 3 : 7) | reg);
     unsigned tail = mo + 1 + ((b[mo] & 0xc0) != 0xc0 && in->address_width != 16 && (b[mo] & 7) == 4) + in->raw.disp.size / 8;
     for (; tail < in->length; tail++)
         e1(e, b[tail]);
@@ -432,6 +450,65 @@ static void emit_mem_op(struct bt_tr *t)
     home_store(t, wr);
 }
 
+/*
+ * Accesses that share a check. The leader checks the whole span and keeps its host address in r11 and in a slot; the others use it. In: the
+ * current instruction has a group. Returns false when it must check for itself. On return r11 + t->am_disp is the host address.
+ */
+static bool group_addr(struct bt_tr *t, const ZydisDecodedOperand *m)
+{
+    struct insn *n = t->cur;
+    struct em *e = &t->e;
+    if (!n->group)
+        return false;
+    uint32_t slot = (uint32_t)(offsetof(struct bt_cpu, group) + 8u * (n->group - 1u));
+    if (n->leader) {
+        struct insn *lead = n;
+        if (m)
+            emit_ea(t, m, -n->grp_at);
+        else
+            e_lea(e, t->m64, 10, 4, NOREG, 1, (n->grp_acc & ACC_W ? -(int32_t)(n->in.operand_width / 8) : 0) - n->grp_at);
+        op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS, SITE_GROUP);
+        struct bt_site *s = &t->bc->sites[t->site];
+        s->lead_acc = n->grp_acc & 3;
+        s->lead_off = (uint16_t)n->grp_at;
+        s->lead_size = m ? (uint8_t)(m->size / 8) : (uint8_t)(n->in.operand_width / 8);
+        s->seg = m ? (uint8_t)seg_of(m->mem.segment) : S_SS;
+        e_lea(e, 1, 11, 10, 11, 1, 0);
+        e_st(e, 11, slot);
+        op_end(t);
+        t->groups_ok |= (uint8_t)(1u << (n->group - 1));
+    } else if (!(t->groups_ok >> (n->group - 1) & 1)) {
+        return false;
+    } else if (t->r11_group != n->group) {
+        e_ld(e, 11, slot);
+    }
+    t->r11_group = n->group;
+    t->am_disp = n->grp_at;
+    return true;
+}
+
+static void emit_group_op(struct bt_tr *t)
+{
+    unsigned rd = 0, wr = 0;
+    bool high = false;
+    struct em *e = &t->e;
+    home_use(t->cur, &rd, &wr, &high);
+    if (!t->m64)
+        rd = wr = 0;
+    if ((rd | wr) & 2) {
+        e_lea(e, 1, 10, 11, NOREG, 1, t->am_disp);
+        if (rd & 2)
+            e_ld(e, 11, HOME(11));
+        t->r11_group = 0;
+        emit_insn(t, AM_R10);
+    } else {
+        if (rd & 1)
+            e_ld(e, 10, HOME(10));
+        emit_insn(t, AM_R11DISP);
+    }
+    home_store(t, wr);
+}
+
 static void emit_reg_op(struct bt_tr *t)
 {
     unsigned rd = 0, wr = 0;
@@ -443,6 +520,8 @@ static void emit_reg_op(struct bt_tr *t)
         e_ld(&t->e, 10, HOME(10));
     if (rd & 2)
         e_ld(&t->e, 11, HOME(11));
+    if ((rd | wr) & 2)
+        t->r11_group = 0;
     emit_insn(t, -1);
     home_store(t, wr);
 }
@@ -466,6 +545,10 @@ static void lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
         size = 2048;
     if (t->cur->in.meta.category == ZYDIS_CATEGORY_XSAVE || t->cur->in.meta.category == ZYDIS_CATEGORY_XSAVEOPT)
         size = t->bc->bv->feat.xsave_size_max > 576 ? t->bc->bv->feat.xsave_size_max : 576;
+    if (group_addr(t, m)) {
+        emit_group_op(t);
+        return;
+    }
     emit_ea(t, m, 0);
     op_begin(t, size, acc, seg_of(m->mem.segment), acc == ACC_W && size <= 64 ? SITE_WONLY : 0);
     emit_mem_op(t);
@@ -476,6 +559,8 @@ static void lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
 
 static struct bt_rec *callout(struct bt_tr *t, unsigned op)
 {
+    t->r11_group = 0;
+    t->groups_ok = 0;
     struct bt_cpu *bc = t->bc;
     uint32_t ri = bc->n_recs++;
     struct bt_rec *r = &bc->recs[ri];
@@ -496,7 +581,7 @@ static struct bt_rec *callout(struct bt_tr *t, unsigned op)
 
 /* ---- exits ---- */
 
-static bool may_link(struct bt_tr *t) { return !(t->mode & M_SINGLE) && !t->b->cross; }
+static bool may_link(struct bt_tr *t) { return !(t->mode & (M_SINGLE | M_NOGROUP)) && !t->b->cross; }
 
 /* An exit to page offset delta of this page (any page); rel is the branch to patch, or NULL to emit a jump here. */
 static void exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)
@@ -603,9 +688,32 @@ static void sp_add(struct bt_tr *t, int32_t d)
 static void push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
 {
     struct em *e = &t->e;
+    int w = size == 8, p66 = size == 2;
+    if (group_addr(t, NULL)) {
+        if (src >= 0 && !(t->m64 && (src == 10 || src == 11))) {
+            e_mem_at(e, w, p66, 0x89, (unsigned)src, AM_R11DISP, t->am_disp);
+        } else if (src == -2) {
+            e_mem_at(e, w, p66, 0xc7, 0, AM_R11DISP, t->am_disp);
+            if (size == 2)
+                e2(e, (uint8_t)imm, (uint8_t)(imm >> 8));
+            else
+                e4(e, (uint32_t)imm);
+        } else {
+            if (src == -1)
+                e_ld(e, 10, HOT_T0);
+            else if (src == -3)
+                emit_rip(t, 10, imm);
+            else if (src == -4)
+                e_ldzx16(e, 10, SEG_OFF(imm, sel));
+            else
+                e_ld(e, 10, HOME(src));
+            e_mem_at(e, w, p66, 0x89, 10, AM_R11DISP, t->am_disp);
+        }
+        sp_add(t, -(int32_t)size);
+        return;
+    }
     sp_ea(t, -(int32_t)size);
     op_begin(t, size, ACC_W, S_SS, SITE_WONLY);
-    int w = size == 8, p66 = size == 2;
     if (src >= 0 && !(t->m64 && (src == 10 || src == 11))) {
         e_mem(e, w, p66, 0x89, (unsigned)src, AM_R10R11);
     } else if (src == -2) {
@@ -723,6 +831,12 @@ static void lower_ret(struct bt_tr *t)
     const struct insn *n = t->cur;
     unsigned size = n->in.operand_width / 8;
     int32_t pop = n->in.raw.imm[0].size ? (int32_t)(uint16_t)n->in.raw.imm[0].value.u : 0;
+    if (group_addr(t, NULL)) {
+        e_mem_at(&t->e, size == 8, 0, size == 2 ? 0x0fb7 : 0x8b, 10, AM_R11DISP, t->am_disp);
+        sp_add(t, (int32_t)size + pop);
+        exit_indirect(t);
+        return;
+    }
     sp_ea(t, 0);
     op_begin(t, size, ACC_R, S_SS, 0);
     if (size == 2)
@@ -756,6 +870,14 @@ static void lower_pop(struct bt_tr *t)
         return;
     }
     unsigned dst = gpr_of(n->op[0].reg.value);
+    if (dst != 4 && group_addr(t, NULL)) {
+        bool home = t->m64 && (dst == 10 || dst == 11);
+        e_mem_at(e, size == 8, size == 2, 0x8b, home ? 10 : dst, AM_R11DISP, t->am_disp);
+        if (home)
+            e_gs(e, size != 2, size == 2, 0x89, 10, HOME(dst));
+        sp_add(t, (int32_t)size);
+        return;
+    }
     sp_ea(t, 0);
     op_begin(t, size, ACC_R, S_SS, 0);
     if (dst == 4) { /* POP RSP: the value wins over the increment, but the upper part is the incremented one for 16 bits */
@@ -967,6 +1089,7 @@ static void lower_mov_from_seg(struct bt_tr *t)
     }
     unsigned dst = gpr_of(n->op[0].reg.value);
     bool home = t->m64 && (dst == 10 || dst == 11);
+    t->r11_group = 0;
     e_ldzx16(e, 11, SEG_OFF(seg, sel));
     if (n->in.operand_width == 16) {
         if (home)
@@ -1746,6 +1869,181 @@ static void liveness(struct bt_tr *t, unsigned n)
     }
 }
 
+/* ---- groups ---- */
+
+/* Is it a call-out (which may change translations), or otherwise the end of what is known? */
+static bool group_barrier(const ZydisDecodedInstruction *in)
+{
+    switch (in->meta.category) {
+    case ZYDIS_CATEGORY_SYSTEM:
+    case ZYDIS_CATEGORY_STRINGOP:
+    case ZYDIS_CATEGORY_IOSTRINGOP:
+    case ZYDIS_CATEGORY_IO:
+    case ZYDIS_CATEGORY_SEGOP:
+    case ZYDIS_CATEGORY_XSAVE:
+    case ZYDIS_CATEGORY_XSAVEOPT:
+        return true;
+    default:
+        break;
+    }
+    for (unsigned i = 0; i < sizeof plain_callouts / sizeof plain_callouts[0]; i++)
+        if (plain_callouts[i].mnemonic == in->mnemonic)
+            return true;
+    return false;
+}
+
+struct cand {
+    uint8_t insn, acc;
+    uint8_t size;
+    uint16_t sym;
+    int32_t off;
+};
+
+/*
+ * Finds accesses through the same base register value. Registers carry (symbol, offset): a symbol is a value that nobody knows, an offset what was
+ * added to it since. Accesses with one symbol at offsets close to each other are in one page nearly always, so one check does for all.
+ */
+static void find_groups(struct bt_tr *t, unsigned n)
+{
+    uint16_t sym[16];
+    int32_t off[16];
+    uint16_t next_sym = 16;
+    struct cand c[BLOCK_INSNS];
+    unsigned nc = 0, groups = 0;
+    unsigned width = t->m64 ? 64 : 32;
+    for (unsigned i = 0; i < n; i++)
+        t->insn[i].group = 0;
+    if (!(t->m64 || ((t->mode & M_FLAT) && (t->mode & M_CODE) == M_CODE32 && (t->mode & M_SS32))) || (t->mode & (M_NOGROUP | M_SINGLE | M_ALIGN)) ||
+        (t->cpg->nogroup >> (t->b->off >> 6) & 1) || t->b->cross)
+        return;
+    for (unsigned r = 0; r < 16; r++) {
+        sym[r] = (uint16_t)r;
+        off[r] = 0;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct insn *x = &t->insn[i];
+        const ZydisDecodedInstruction *in = &x->in;
+        unsigned size = in->operand_width / 8;
+        bool far = in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+        if (group_barrier(in)) {
+            for (unsigned r = 0; r < 16; r++) {
+                sym[r] = next_sym++;
+                off[r] = 0;
+            }
+            continue;
+        }
+        const ZydisDecodedOperand *m = mem_operand(x);
+        bool stack = false;
+        int32_t sp = 0; /* change of RSP */
+        switch (in->mnemonic) {
+        case ZYDIS_MNEMONIC_PUSH:
+            stack = !m;
+            sp = -(int32_t)size;
+            break;
+        case ZYDIS_MNEMONIC_CALL:
+            stack = !m && !far && x->op[0].type != ZYDIS_OPERAND_TYPE_POINTER;
+            sp = -(int32_t)size;
+            break;
+        case ZYDIS_MNEMONIC_POP:
+            stack = !m && gpr_of(x->op[0].reg.value) != NOREG && gpr_of(x->op[0].reg.value) != 4;
+            sp = (int32_t)size;
+            break;
+        case ZYDIS_MNEMONIC_RET:
+            stack = in->opcode == 0xc2 || in->opcode == 0xc3;
+            break;
+        default:
+            break;
+        }
+        bool is_stack_op = in->meta.category == ZYDIS_CATEGORY_PUSH || in->meta.category == ZYDIS_CATEGORY_POP || in->meta.category == ZYDIS_CATEGORY_CALL ||
+                           in->meta.category == ZYDIS_CATEGORY_RET;
+        if (stack && size >= 4) {
+            c[nc++] = (struct cand){(uint8_t)i, sp < 0 ? ACC_W : ACC_R, (uint8_t)size, sym[4], off[4] + (sp < 0 ? sp : 0)};
+        } else if (m && !is_stack_op && m->mem.type == ZYDIS_MEMOP_TYPE_MEM && m->mem.index == ZYDIS_REGISTER_NONE && in->raw.modrm.offset &&
+                   in->address_width == width && in->mnemonic != ZYDIS_MNEMONIC_LEA && m->size >= 8 && m->size <= 512 &&
+                   in->meta.category != ZYDIS_CATEGORY_UNCOND_BR && !never_native(in) && !is_nop(in)) {
+            unsigned b = m->mem.base == ZYDIS_REGISTER_NONE ? NOREG : gpr_of(m->mem.base);
+            int seg = seg_of(m->mem.segment);
+            bool bitreg = (in->mnemonic == ZYDIS_MNEMONIC_BT || in->mnemonic == ZYDIS_MNEMONIC_BTS || in->mnemonic == ZYDIS_MNEMONIC_BTR ||
+                           in->mnemonic == ZYDIS_MNEMONIC_BTC) && x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+            bool high = false, segreg = false;
+            for (unsigned k = 0; k < in->operand_count; k++)
+                if (x->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+                    high |= is_high_byte(x->op[k].reg.value);
+                    ZydisRegisterClass rc = ZydisRegisterGetClass(x->op[k].reg.value);
+                    segreg |= rc == ZYDIS_REGCLASS_SEGMENT || rc == ZYDIS_REGCLASS_CONTROL || rc == ZYDIS_REGCLASS_DEBUG;
+                }
+            if (b != NOREG && m->mem.base != ZYDIS_REGISTER_RIP && m->mem.base != ZYDIS_REGISTER_EIP && seg < S_FS && seg != S_CS && !bitreg && !high &&
+                !segreg && m->mem.disp.value == (int32_t)m->mem.disp.value)
+                c[nc++] = (struct cand){(uint8_t)i, (uint8_t)acc_of(m), (uint8_t)(m->size / 8), sym[b], off[b] + (int32_t)m->mem.disp.value};
+        }
+        /* what the instruction does to the registers */
+        if (in->mnemonic == ZYDIS_MNEMONIC_MOV && x->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            x->op[0].size == width && x->op[1].size == width && gpr_of(x->op[0].reg.value) != NOREG && gpr_of(x->op[1].reg.value) != NOREG) {
+            unsigned d = gpr_of(x->op[0].reg.value), sr = gpr_of(x->op[1].reg.value);
+            sym[d] = sym[sr];
+            off[d] = off[sr];
+        } else if ((in->mnemonic == ZYDIS_MNEMONIC_ADD || in->mnemonic == ZYDIS_MNEMONIC_SUB) && x->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                   x->op[0].size == width && x->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && x->op[1].imm.value.s > -65536 && x->op[1].imm.value.s < 65536) {
+            int32_t v = (int32_t)x->op[1].imm.value.s;
+            off[gpr_of(x->op[0].reg.value)] += in->mnemonic == ZYDIS_MNEMONIC_ADD ? v : -v;
+        } else if (in->mnemonic == ZYDIS_MNEMONIC_LEA && x->op[0].size == width && in->address_width == width && x->op[1].mem.index == ZYDIS_REGISTER_NONE &&
+                   x->op[1].mem.base != ZYDIS_REGISTER_NONE && gpr_of(x->op[1].mem.base) != NOREG && x->op[1].mem.disp.value > -65536 &&
+                   x->op[1].mem.disp.value < 65536) {
+            unsigned d = gpr_of(x->op[0].reg.value), sr = gpr_of(x->op[1].mem.base);
+            int32_t o = off[sr] + (int32_t)x->op[1].mem.disp.value;
+            sym[d] = sym[sr];
+            off[d] = o;
+        } else {
+            for (unsigned k = 0; k < in->operand_count; k++) {
+                if (x->op[k].type != ZYDIS_OPERAND_TYPE_REGISTER || !(x->op[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+                    continue;
+                unsigned g = gpr_of(x->op[k].reg.value);
+                if (g == NOREG || (g == 4 && stack))
+                    continue;
+                sym[g] = next_sym++;
+                off[g] = 0;
+            }
+            if (stack)
+                off[4] += sp;
+        }
+    }
+    for (unsigned i = 0; i < nc && groups < 8; i++) {
+        if (t->insn[c[i].insn].group)
+            continue;
+        int32_t lo = c[i].off, hi = c[i].off + c[i].size;
+        unsigned members = 1, acc = c[i].acc;
+        for (unsigned j = i + 1; j < nc; j++) {
+            if (c[j].sym != c[i].sym || t->insn[c[j].insn].group)
+                continue;
+            int32_t l2 = c[j].off < lo ? c[j].off : lo, h2 = c[j].off + c[j].size > hi ? c[j].off + c[j].size : hi;
+            if (h2 - l2 > 512)
+                continue;
+            lo = l2;
+            hi = h2;
+            acc |= c[j].acc;
+            members++;
+            t->insn[c[j].insn].group = (uint8_t)(groups + 1);
+            t->insn[c[j].insn].leader = false;
+        }
+        if (members < 2)
+            continue;
+        groups++;
+        struct insn *lead = &t->insn[c[i].insn];
+        lead->group = (uint8_t)groups;
+        lead->leader = true;
+        for (unsigned j = i; j < nc; j++) {
+            struct insn *x = &t->insn[c[j].insn];
+            if (x->group != groups)
+                continue;
+            x->grp_at = (int16_t)(c[j].off - lo);
+            x->grp_acc = c[j].acc;
+        }
+        lead->grp_span = (uint16_t)(hi - lo);
+        if (acc & ACC_W)
+            lead->grp_acc |= 0x80;
+    }
+}
+
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
 {
     if (bc->code_used + 65536 > CODE_SIZE || bc->n_blocks + 2 > MAX_BLOCKS || bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES ||
@@ -1778,6 +2076,7 @@ uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin
     if (n == 0)
         return 0;
     liveness(t, n);
+    find_groups(t, n);
     uint32_t sites0 = bc->n_sites, recs0 = bc->n_recs, exits0 = bc->n_exits;
 retry:
     bc->n_sites = sites0;
@@ -1786,6 +2085,8 @@ retry:
     b->n_exits = 0;
     t->n_cold = 0;
     t->failed = false;
+    t->r11_group = 0;
+    t->groups_ok = 0;
     bc->code_used = (bc->code_used + 15) & ~15u;
     t->e.p = bc->code_rw + bc->code_used;
     uint8_t *start = t->e.p;
