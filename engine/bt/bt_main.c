@@ -52,6 +52,12 @@ static void new_ctx(struct bt_cpu *bc, bool global)
 }
 static void flush_tlb(struct cpu *c, bool global)
 {
+    struct bt_cpu *bc = CPU2BT(c);
+    if (bc->v->smm != (c->s.smm != 0)) { /* SMI and RSM store and load their map in the view of SMM, between two flushes */
+        bc->v->smm = c->s.smm != 0;
+        bc->view = memmap_view(bc->v->vm, bc->v->smm);
+        bc->view_stale = true;
+    }
     bt_tlb_flush(CPU2BT(c), global);
     new_ctx(CPU2BT(c), global);
 }
