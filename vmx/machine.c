@@ -660,6 +660,27 @@ const char *machine_serial_path(const struct machine *m, unsigned i)
     return m->plan->serial[i].kind == SERIAL_PTY ? char_pty_path(m->chr[i]) : m->plan->serial[i].path;
 }
 
+void machine_log_cpus(struct machine *m)
+{
+    struct cpu_state s;
+    char text[1024];
+    for (unsigned i = 0; log_enabled(LOG_DEBUG) && i < vm_vcpu_count(m->vm); i++) {
+        struct vcpu *v = vm_vcpu(m->vm, i);
+        m->be->get(v, &s, CPU_GPR | CPU_SEG | CPU_CTL | CPU_EVENTS);
+        log_msg(LOG_DEBUG, "vcpu", "vCPU %u: cs %04x base %llx rip %llx rflags %llx cr0 %llx cr3 %llx cr4 %llx efer %llx", i, s.seg[S_CS].sel,
+                (unsigned long long)s.seg[S_CS].base, (unsigned long long)s.rip, (unsigned long long)s.rflags, (unsigned long long)s.cr0,
+                (unsigned long long)s.cr3, (unsigned long long)s.cr4, (unsigned long long)s.efer);
+        log_msg(LOG_DEBUG, "vcpu", "  rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx rbp %llx ss %04x rsp %llx cr2 %llx idt %llx/%x gdt %llx/%x",
+                (unsigned long long)s.gpr[R_RAX], (unsigned long long)s.gpr[R_RBX], (unsigned long long)s.gpr[R_RCX], (unsigned long long)s.gpr[R_RDX],
+                (unsigned long long)s.gpr[R_RSI], (unsigned long long)s.gpr[R_RDI], (unsigned long long)s.gpr[R_RBP], s.seg[S_SS].sel,
+                (unsigned long long)s.gpr[R_RSP], (unsigned long long)s.cr2, (unsigned long long)s.idtr.base, s.idtr.limit,
+                (unsigned long long)s.gdtr.base, s.gdtr.limit);
+        int n = m->be->crash_report ? m->be->crash_report(v, text, sizeof text) : 0;
+        if (n > 0)
+            log_msg(LOG_DEBUG, "vcpu", "  %.*s", n, text);
+    }
+}
+
 void machine_power_button(struct machine *m)
 {
     chipset_lock(m->vm);

@@ -42,6 +42,8 @@ const char *machine_engine(const struct machine *m); /* "bt" or "vt" */
 unsigned machine_vnc_port(const struct machine *m);  /* 0: no VNC server */
 unsigned machine_vnc_clients(struct machine *m);
 const char *machine_serial_path(const struct machine *m, unsigned i); /* file, socket or pty of serialN; NULL: none */
+/* Where each vCPU stands, for developers (debug = "TRUE"). The vm must not be running. */
+void machine_log_cpus(struct machine *m);
 void machine_power_button(struct machine *m);
 /* node "ide1:0"; path NULL: eject. force: also when the guest has locked the tray. */
 int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e);

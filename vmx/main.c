@@ -143,7 +143,7 @@ static int run(struct app *a)
         printf("%s\n", control_address(c));
         fflush(stdout);
     } else if (power_on(a->power, &e)) {
-        a->status = e.kind == ERR_CONFIG || e.kind == ERR_FORMAT ? EXIT_CONFIG : e.kind == ERR_BUSY ? EXIT_IN_USE : EXIT_START;
+        a->status = e.kind == ERR_CONFIG || e.kind == ERR_FORMAT || e.kind == ERR_UNSUPPORTED ? EXIT_CONFIG : e.kind == ERR_BUSY ? EXIT_IN_USE : EXIT_START;
         if (!a->n_problems[VMX_ERROR])
             fprintf(stderr, "lodge-vmx: %s\n", e.msg);
         else

@@ -181,7 +181,8 @@ unsigned power_check(struct power *p, struct err *e)
         struct problems pr = {.p = p};
         struct err ee;
         if (!machine_choose_engine(&p->plan, why, sizeof why, &ee)) {
-            on_problem(&pr, VMX_ERROR, vmx_dict_line(p->dict, "monitor.virtual_exec"), "monitor.virtual_exec", ee.msg);
+            const char *key = ee.kind == ERR_CONFIG ? "numvcpus" : "monitor.virtual_exec";
+            on_problem(&pr, VMX_ERROR, vmx_dict_line(p->dict, key), key, ee.msg);
             *e = ee;
             n = 1;
         }
@@ -240,6 +241,7 @@ static void on_wish(struct power *p, enum vm_wish w)
     switch (w) {
     case WISH_RESET:
         log_msg(LOG_INFO, "power", "The guest resets the machine");
+        machine_log_cpus(p->machine);
         if (vm_reset(vm, RESET_WARM, &e) || vm_run(vm, &e))
             vm_fail(vm, &e);
         break;
@@ -417,6 +419,7 @@ int power_on(struct power *p, struct err *e)
         return -1;
     }
     p->locked = true;
+    vmlog_set_debug(p->plan.debug);
     enter(p, POWER_STARTING, REASON_NONE, "");
     if (identity_settle(p->dict, p->vmx_path, p->plan.uuid, e))
         goto fail;

@@ -29,7 +29,7 @@ static struct {
     size_t n_waiting;
     unsigned keep_old;
     uint64_t rotate_size, size;
-    bool rotate_asked;
+    bool rotate_asked, debug;
     void (*want_rotate)(void *u);
     void *u;
     double tokens;
@@ -83,8 +83,9 @@ static void sink(void *u, enum log_level level, const char *module, const char *
     if (lg.tokens > BURST)
         lg.tokens = BURST;
     lg.last_ns = now;
-    if (level == LOG_ERROR || lg.tokens >= 1) {
-        if (level != LOG_ERROR)
+    bool always = level == LOG_ERROR || level == LOG_DEBUG; /* who asked for debugging wants all of it */
+    if (always || lg.tokens >= 1) {
+        if (!always)
             lg.tokens -= 1;
         if (lg.dropped) {
             char note[64];
@@ -106,8 +107,11 @@ static void sink(void *u, enum log_level level, const char *module, const char *
 void vmlog_start(bool debug)
 {
     lg.tokens = BURST;
+    lg.debug = debug;
     log_set_sink(sink, NULL, debug ? LOG_DEBUG : LOG_INFO);
 }
+
+void vmlog_set_debug(bool debug) { log_set_sink(sink, NULL, debug || lg.debug ? LOG_DEBUG : LOG_INFO); }
 
 /* name.log -> name-0.log -> name-1.log ... */
 static void shift_old(void)

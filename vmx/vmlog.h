@@ -19,6 +19,7 @@ struct vmlog_params {
 };
 
 void vmlog_start(bool debug);                                  /* installs the log sink; lines wait in memory [main] */
+void vmlog_set_debug(bool debug);                              /* also lines for developers [main] */
 int vmlog_open(const struct vmlog_params *p, struct err *e);   /* makes the file and writes what waited [main] */
 void vmlog_rotate(void);                                       /* [main] */
 void vmlog_close(void);                                        /* [main] */
