@@ -73,7 +73,13 @@ void bt_cache_fini(struct bt_cpu *bc)
     free(bc->tr);
 }
 
-static uint64_t jc_never(uint32_t i) { return (uint64_t)-(int64_t)((i + 1) & 0xffff); }
+static uint64_t jc_none(const struct bt_cpu *bc) { return (uint64_t)(uintptr_t)bc->code_rx + bc->tr_indirect; }
+
+void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va)
+{
+    uint64_t key = va + ctx;
+    bc->cells[cp] = (struct bt_cell){ctx, -ctx, va, key, -key};
+}
 
 /* Drops every translation. Only from the dispatcher. */
 void bt_cache_flush(struct bt_cpu *bc)
@@ -86,12 +92,7 @@ void bt_cache_flush(struct bt_cpu *bc)
         bc->cells[i] = (struct bt_cell){0};
     }
     for (uint32_t i = 0; i < JC_N; i++)
-        if (bc->jc[i].host) {
-            bc->jc[i].negva = jc_never(i);
-            bc->jc[i].host = 0;
-        } else if (bc->jc[i].negva == 0) {
-            bc->jc[i].negva = jc_never(i);
-        }
+        bc->jc[i] = jc_none(bc);
     cpu_zero(bc->cpage_hash, sizeof bc->cpage_hash);
     cpu_zero(bc->vcache, sizeof bc->vcache);
     cpu_zero(bc->lin_filter, sizeof bc->lin_filter);
@@ -259,18 +260,15 @@ static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
 {
     uint64_t rip = bc->cells[b->cpage].va + b->off;
     uint32_t i = (uint32_t)(rip & 0xffff);
-    if (bc->jc[i].host == (uint64_t)(uintptr_t)bc->code_rx + b->ind) {
-        bc->jc[i].negva = jc_never(i);
-        bc->jc[i].host = 0;
-    }
+    if (bc->jc[i] == (uint64_t)(uintptr_t)bc->code_rx + b->ind)
+        bc->jc[i] = jc_none(bc);
 }
 
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
 {
     const struct bt_block *b = &bc->blocks[blk];
     uint32_t i = (uint32_t)(rip & 0xffff);
-    bc->jc[i].negva = -rip;
-    bc->jc[i].host = (uint64_t)(uintptr_t)bc->code_rx + b->ind;
+    bc->jc[i] = (uint64_t)(uintptr_t)bc->code_rx + b->ind;
 }
 
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk)
@@ -349,8 +347,7 @@ uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global
             p->lin = lin;
             bc->cells[i].va = lin;
         }
-        bc->cells[i].ctx = cur;
-        bc->cells[i].negctx = -cur;
+        bt_cell_set(bc, i, cur, bc->cells[i].va);
         return i;
     }
     if (bc->n_cpages >= CELL_N)
@@ -366,6 +363,6 @@ uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global
     p->fixed = fixed;
     p->next = bc->cpage_hash[h];
     bc->cpage_hash[h] = i;
-    bc->cells[i] = (struct bt_cell){cur, -cur, flat ? lin : lin - bc->c.s.seg[S_CS].base};
+    bt_cell_set(bc, i, cur, flat ? lin : lin - bc->c.s.seg[S_CS].base);
     return i;
 }

@@ -74,9 +74,11 @@ void bt_ctx_load(struct bt_cpu *bc)
         bc->ctxcache[h].key = bc->cs_key;
         bc->ctxcache[h].ctx = bc->ctxcache[h].gctx = 0;
     }
-    if (bc->ctx_next > 0xf0000000u) {
-        bt_cache_flush(bc); /* numbers run out after days: every cell is zero again */
+    if (bc->ctx_next + 2 > CTX_MAX) { /* start again: no code page is valid until it has been looked at */
+        for (uint32_t i = 1; i < bc->n_cpages; i++)
+            bt_cell_set(bc, i, 0, bc->cells[i].va);
         cpu_zero(bc->ctxcache, sizeof bc->ctxcache);
+        cpu_zero(bc->vcache, sizeof bc->vcache);
         bc->ctx_next = 0;
         bc->ctxcache[h].mode = bc->mode;
         bc->ctxcache[h].key = bc->cs_key;

@@ -36,6 +36,7 @@
 #define MAX_SITES (3u << 20)
 #define MAX_RECS (1u << 20)
 #define BLOCK_INSNS 48
+#define CTX_MAX 0xfff0u
 
 /* The mode word. */
 enum bt_mode {
@@ -65,9 +66,10 @@ enum bt_mode {
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
 #define CPL_OF(m) (((m)&M_CPL) >> 3)
 
-struct bt_cell { /* reached from translated code as gs:[cells + 16 * i] */
-    uint32_t ctx, negctx;
-    uint64_t va; /* what rip is at page offset 0 */
+struct bt_cell { /* reached from translated code as gs:[cells + 32 * i] */
+    uint32_t ctx, negctx; /* 1..CTX_MAX, and its negation */
+    uint64_t va;          /* what rip is at page offset 0 */
+    uint64_t key, negkey; /* va + ctx: one compare for both, see emit_prologue */
 };
 
 struct bt_block {
@@ -243,9 +245,7 @@ struct bt_cpu {
     uint64_t watch_dr6;
     struct bt_tr *tr;
     struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
-    struct {
-        uint64_t negva, host;
-    } jc[JC_N] __attribute__((aligned(4096)));
+    uint64_t jc[JC_N] /* by the low 16 bits of rip: host address of a block's prologue, or of the trampoline to C */ __attribute__((aligned(4096)));
     struct {
         uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
         uint64_t host[TLB_N];              /* host address of the page */
@@ -273,6 +273,7 @@ void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
+void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);
 uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip);
 

@@ -13,7 +13,7 @@
 #define CELL_VA(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell) + offsetof(struct bt_cell, va)))
 #define CELL_CTX(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell)))
 
-enum { COLD_MISS, COLD_MISS_RCX, COLD_LIMIT, COLD_ALIGN, COLD_EXIT, COLD_INDIRECT };
+enum { COLD_MISS, COLD_MISS_RCX, COLD_LIMIT, COLD_ALIGN, COLD_EXIT };
 struct cold {
     uint8_t *rel;
     uint8_t kind;
@@ -606,18 +606,10 @@ static void exit_indirect(struct bt_tr *t)
         return;
     }
     e_movzx16(e, 11, 10);
-    e_lea(e, 0, 11, 11, 11, 1, 0);
-    e_st(e, 1, HOT_T1);
-    e_gs_r11(e, 0x8b, 1, (uint32_t)offsetof(struct bt_cpu, jc[0].negva));
-    e_lea(e, 1, 1, 1, 10, 1, 0);
-    uint8_t *ok = e_jrcxz(e);
-    add_cold(t, e_jmp32(e), COLD_INDIRECT, 0);
-    e_fix8(ok, e->p);
-    e_ld(e, 1, HOT_T1);
-    static const uint8_t j[] = {0x65, 0x42, 0xff, 0x24, 0xdd};
+    static const uint8_t j[] = {0x65, 0x42, 0xff, 0x24, 0xdd}; /* jmp gs:[r11*8 + jc] */
     for (unsigned i = 0; i < sizeof j; i++)
         e1(e, j[i]);
-    e4(e, (uint32_t)offsetof(struct bt_cpu, jc[0].host));
+    e4(e, (uint32_t)offsetof(struct bt_cpu, jc[0]));
 }
 
 /* Where a relative branch goes, as page offset of this page; false: it wraps in a way only a run-time sum knows. */
@@ -1730,24 +1722,29 @@ static bool lower(struct bt_tr *t)
 
 /* ---- the block ---- */
 
+/*
+ * Entry for indirect jumps: r10 = rip. Is this block at that address, and valid now? Both at once: the table is indexed by rip's low 16 bits, so the
+ * block's page and the page meant are equal modulo 64 KiB, and (rip - offset) + ctx = va + cell.ctx, with both ctx below 64 Ki, holds only when
+ * both parts are equal.
+ */
 static void emit_prologue(struct bt_tr *t, uint8_t live)
 {
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
     uint32_t ctx = t->cpg->global ? HOT_GCTX : HOT_CTX;
+    e_ld32(e, 11, ctx);
+    e_lea(e, 1, 11, 11, 10, 1, -(int32_t)t->b->off);
     if (live) {
         e_st(e, 1, HOT_T1);
-        e_ld32(e, 1, ctx);
-        e_ld32(e, 11, CELL_CTX(t->cp) + 4);
-        e_lea(e, 0, 1, 1, 11, 1, 0);
+        e_ld(e, 1, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, negkey));
+        e_lea(e, 1, 1, 1, 11, 1, 0);
         uint8_t *ok = e_jrcxz(e);
         e_ld(e, 1, HOT_T1);
         e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
         e_fix8(ok, e->p);
         e_ld(e, 1, HOT_T1);
     } else {
-        e_ld32(e, 11, ctx);
-        e_gs(e, 0, 0, 0x3b, 11, CELL_CTX(t->cp));
+        e_gs(e, 1, 0, 0x3b, 11, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, key));
         e_fix(e_jcc32(e, 5), bc->code_rw + bc->tr_indirect);
     }
 }
@@ -1787,10 +1784,6 @@ static void emit_cold(struct bt_tr *t)
             e2(e, 0x41, 0xbb);
             e4(e, c->idx);
             e_fix(e_jmp32(e), bc->code_rw + bc->tr_link);
-            break;
-        default:
-            e_ld(e, 1, HOT_T1);
-            e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
             break;
         }
     }
