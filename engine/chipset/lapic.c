@@ -522,6 +522,8 @@ static void lapic_write_lvt(struct lapic *l, unsigned i, uint32_t val)
         val = (val & ~(3u << 17)) | (old & 3u << 17); /* reserved mode */
     if (!(l->svr & SVR_ENABLE))
         val |= LVT_MASKED; /* SDM 10.4.7.2 */
+    if (i == LVT_TIMER)
+        lapic_timer_expire(l); /* by the old entry */
     l->lvt[i] = val;
     if (i == LVT_TIMER) {
         lapic_timer_mode_changed(l, LVT_TIMER_MODE(old), LVT_TIMER_MODE(val));

@@ -75,6 +75,7 @@ static inline struct vm *lapic_vm(struct lapic *l)
 void lapic_timer_init(struct lapic *l);
 void lapic_timer_fini(struct lapic *l);
 void lapic_timer_reset(struct lapic *l); /* [dev] or owner */
+void lapic_timer_expire(struct lapic *l); /* raises what has expired [any] */
 uint32_t lapic_timer_current(struct lapic *l);
 void lapic_timer_set_initial(struct lapic *l, uint32_t count);
 void lapic_timer_set_divide(struct lapic *l, uint32_t dcr);

@@ -70,7 +70,7 @@ static int64_t lapic_timer_due(struct lapic *l)
 }
 
 /* Raises what has expired. [any] */
-static void lapic_timer_expire(struct lapic *l)
+void lapic_timer_expire(struct lapic *l)
 {
     struct vm *vm = lapic_vm(l);
     for (;;) {
@@ -125,11 +125,12 @@ uint32_t lapic_timer_current(struct lapic *l)
 {
     if (LVT_TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE)
         return 0;
+    lapic_timer_expire(l); /* a guest that reads 0 finds the interrupt raised */
     int64_t end = l->count_end, left;
     if (!end)
         return 0;
     left = end - clock_now(lapic_vm(l));
-    if (left <= 0) {
+    if (left <= 0) { /* in this moment */
         if (LVT_TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_PERIODIC)
             return 0;
         left = lapic_period(l) - -left % lapic_period(l);
