@@ -380,10 +380,7 @@ static void svga_reset(struct dev *dev, enum reset_kind k)
     d->s.num_displays = 1;
     d->s.gmrfb_id = SVGA_GMR_NULL;
     d->so.full = true;
-    if (k == RESET_COLD) {
-        memset(d->vram.host, 0, VGA_PLANES_SIZE);
-        memset(d->fifo.host, 0, 4096);
-    }
+    d->clear_memory = k == RESET_COLD;
 }
 
 static void svga_reset_done(struct dev *dev)
@@ -391,6 +388,10 @@ static void svga_reset_done(struct dev *dev)
     struct svga_dev *d = (struct svga_dev *)dev;
     vtimer_cancel(&d->fifo_more);
     pci_set_intx(&d->pci, false);
+    if (d->clear_memory) {
+        memset(d->vram.host, 0, VGA_PLANES_SIZE);
+        memset(d->fifo.host, 0, 4096);
+    }
     vga_mapping_now(d);
     fifo_init_regs(d);
     cursor_show_image(d);
@@ -548,6 +549,7 @@ static const struct state_desc display_desc = {.name = "display", .version = 1, 
 #define S_STRUCTS(f, d)                                                                                                            \
     {.name = #f, .off = offsetof(struct svga_state, f), .count = sizeof(((struct svga_state *)0)->f) / sizeof(((struct svga_state *)0)->f[0]), \
      .stride = sizeof(((struct svga_state *)0)->f[0]), .kind = SF_STRUCT, .sub = &d}
+/* The two large arrays go as bytes: the hosts that we run on are all little-endian, and a hundred thousand single numbers take long. */
 static const struct state_field svga_fields[] = {
     S(index, SF_U32), S(id, SF_U32), S(enable, SF_U32), S(width, SF_U32), S(height, SF_U32), S(bpp, SF_U32), S(config_done, SF_U32),
     S(guest_id, SF_U32), S(pitchlock, SF_U32), S(irq_mask, SF_U32), S(irq_status, SF_U32), S(traces, SF_U32), S(gmr_id, SF_U32),
@@ -555,9 +557,9 @@ static const struct state_field svga_fields[] = {
     S(screens_in_use, SF_BOOL), SF_ARR(struct svga_state, driver_id, SF_U32), SF_ARR(struct svga_state, scratch, SF_U32),
     SF_BUF(struct svga_state, palette), S_STRUCTS(display, display_desc), S(gmrfb_id, SF_U32), S(gmrfb_offset, SF_U32), S(gmrfb_pitch, SF_U32),
     S(gmrfb_format, SF_U32), S_STRUCTS(screen, screen_desc), SF_MAX(struct svga_state, pool_used, SF_U32, SVGA_GMR_POOL), S_STRUCTS(gmr, gmr_desc),
-    SF_ARR(struct svga_state, pool, SF_U32), S(cursor_count, SF_U32), SF_MAX(struct svga_state, cur_w, SF_U32, SVGA_MAX_CURSOR),
+    SF_BUF(struct svga_state, pool), S(cursor_count, SF_U32), SF_MAX(struct svga_state, cur_w, SF_U32, SVGA_MAX_CURSOR),
     SF_MAX(struct svga_state, cur_h, SF_U32, SVGA_MAX_CURSOR), S(cur_hot_x, SF_U32), S(cur_hot_y, SF_U32),
-    SF_ARR(struct svga_state, cur_argb, SF_U32), {0}};
+    SF_BUF(struct svga_state, cur_argb), {0}};
 static const struct state_desc svga_regs_desc = {.name = "svga", .version = 1, .min_version = 1, .fields = svga_fields};
 
 static int svga_post_load(void *dev, unsigned version, struct err *e)

@@ -125,7 +125,7 @@ struct svga_dev {
     struct memblk vram, fifo, rom;
     struct memregion vram_mr, fifo_mr, rom_mr, window_mr, linear_mr;
     struct port_range pr_vga_mono, pr_vga, pr_vga_color, pr_vbe;
-    bool linear_wanted;      /* the A0000h window may be plain memory */
+    bool clear_memory;       /* a cold reset is under way: its second phase clears the VGA's and the ring's memory */
     struct vtimer remap;     /* makes it so when the registers have been quiet for a moment */
     struct vtimer fifo_more; /* the rest of a ring that was too long for one go */
     struct vga_state vga;

@@ -103,7 +103,7 @@ struct fx {
     int sink_id;
 };
 
-static void fx_open(struct fx *f, uint64_t vram, bool watch)
+static inline void fx_open(struct fx *f, uint64_t vram, bool watch)
 {
     struct err e;
     memset(f, 0, sizeof *f);
@@ -121,7 +121,7 @@ static void fx_open(struct fx *f, uint64_t vram, bool watch)
         f->sink_id = display_attach(f->display, &fx_sink_ops, &f->sink);
     }
 }
-static void fx_close(struct fx *f)
+static inline void fx_close(struct fx *f)
 {
     display_detach(f->display, f->sink_id);
     fakevm_free(f->vm);
