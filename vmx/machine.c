@@ -244,12 +244,14 @@ static void backdoor_set_regs(void *u, struct vcpu *v, const struct backdoor_reg
     struct machine *m = u;
     struct cpu_state s;
     m->be->get(v, &s, CPU_GPR);
-    s.gpr[R_RBX] = r->ebx;
-    s.gpr[R_RCX] = r->ecx;
-    s.gpr[R_RDX] = r->edx;
-    s.gpr[R_RSI] = r->esi;
-    s.gpr[R_RDI] = r->edi;
-    s.gpr[R_RBP] = r->ebp;
+    /* A command changes the registers it answers in; the others keep all 64 bits (RBP is the stack frame of a 64-bit guest). */
+    const struct {
+        unsigned reg;
+        uint32_t val;
+    } out[] = {{R_RBX, r->ebx}, {R_RCX, r->ecx}, {R_RDX, r->edx}, {R_RSI, r->esi}, {R_RDI, r->edi}, {R_RBP, r->ebp}};
+    for (unsigned i = 0; i < sizeof out / sizeof out[0]; i++)
+        if ((uint32_t)s.gpr[out[i].reg] != out[i].val)
+            s.gpr[out[i].reg] = out[i].val;
     m->be->set(v, &s, CPU_GPR, NULL);
 }
 
