@@ -383,7 +383,8 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
     struct input_event ev[8];
     int n = 0, w = s->rfb->width, h = s->rfb->height;
     if (input_wants_absolute(s->input)) {
-        ev[n++] = (struct input_event){.type = IN_ABS, .x = w > 1 ? (int)((int64_t)x * 65535 / (w - 1)) : 0, .y = h > 1 ? (int)((int64_t)y * 65535 / (h - 1)) : 0};
+        ev[n++] = (struct input_event){.type = IN_ABS, .x = w > 1 ? (int)((int64_t)x * 65535 / (w - 1)) : 0,
+                                       .y = h > 1 ? (int)((int64_t)y * 65535 / (h - 1)) : 0};
         for (int k = 0; k < 2; k++) {
             int32_t *v = k ? &ev[0].y : &ev[0].x;
             *v = *v < 0 ? 0 : *v > 65535 ? 65535 : *v;

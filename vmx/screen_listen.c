@@ -156,7 +156,8 @@ int screen_listen(const char *ip, unsigned port, int fd[SCREEN_LISTEN_MAX], int 
             unsigned next = free_port(a[i], port);
             holder(port, who, sizeof who);
             if (next)
-                return err_set(e, ERR_BUSY, err, "TCP port %u on %s is in use by %s: set RemoteDisplay.vnc.port = \"%u\", which is free.", port, where, who, next);
+                return err_set(e, ERR_BUSY, err, "TCP port %u on %s is in use by %s: set RemoteDisplay.vnc.port = \"%u\", which is free.", port, where,
+                               who, next);
             return err_set(e, ERR_BUSY, err, "TCP port %u on %s is in use by %s: set RemoteDisplay.vnc.port to a free one.", port, where, who);
         }
         if (err == EACCES)
