@@ -45,8 +45,11 @@ struct blk {
     struct blk_req *q_head, **q_tail;
     struct blk_req *done_head, **done_tail;
     unsigned n_running, n_pending;
+    unsigned n_posting; /* workers between finishing a request and having told the chipset thread: they use vm */
     bool posted, stop;
     struct blk_token *token;
+    void (*thread_started)(void *u, const char *kind);
+    void *thread_started_u;
     struct blk_stats stats;
     unsigned n_threads;
     pthread_t threads[BLK_THREADS];
@@ -198,9 +201,8 @@ static struct blk_req *blk_next(struct blk *b)
 static void *blk_worker(void *arg)
 {
     struct blk *b = arg;
-    const struct vm_params *p = vm_get_params(b->vm);
-    if (p && p->thread_started)
-        p->thread_started(p->thread_started_u, "blkio");
+    if (b->thread_started)
+        b->thread_started(b->thread_started_u, "blkio");
     lock_take(&b->lock);
     for (;;) {
         struct blk_req *r = blk_next(b);
@@ -219,9 +221,12 @@ static void *blk_worker(void *arg)
         if (b->q_head && b->q_head->op == BLK_FLUSH)
             pthread_cond_broadcast(&b->work);
         if (post) {
+            b->n_posting++;
             lock_drop(&b->lock);
             blk_post(b);
             lock_take(&b->lock);
+            b->n_posting--;
+            pthread_cond_broadcast(&b->change);
         }
     }
     lock_drop(&b->lock);
@@ -261,7 +266,7 @@ void blk_drain(struct blk *b)
     for (;;) {
         blk_run_done(b);
         lock_take(&b->lock);
-        while (b->n_pending > 0 && !b->done_head)
+        while ((b->n_pending > 0 && !b->done_head) || b->n_posting > 0)
             pthread_cond_wait(&b->change, &b->lock.m);
         bool idle = b->n_pending == 0;
         lock_drop(&b->lock);
@@ -383,6 +388,9 @@ struct blk *blk_open(struct vm *vm, const struct hostfile *in, const char *forma
     pthread_cond_init(&b->token->idle, NULL);
     b->token->b = b;
     b->token->refs = 1;
+    const struct vm_params *vp = vm_get_params(vm); /* now: the machine may be gone before the last thread has started */
+    b->thread_started = vp->thread_started;
+    b->thread_started_u = vp->thread_started_u;
     /* A CD has one reader; a disk may have several requests in flight and a flush beside them. */
     unsigned want = b->node.info.sector == 2048 ? 1 : BLK_THREADS;
     while (b->n_threads < want) {
