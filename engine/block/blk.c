@@ -4,15 +4,17 @@
  *
  * Life of a request:
  *
- *   blk_submit [dev] --> queue --(worker: blk_execute)--> done list --(chipset thread: blk_posted, or blk_drain)--> done() [dev]
+ *   blk_submit [dev] --> queue --(worker: blk_execute)--> done list --(chipset thread: blk_posted, or blk_drain)-->
+ * done() [dev]
  *
  * Invariants
  *  1. n_pending counts requests between submit and the return of done(); blk_close frees nothing before it is 0.
- *  2. A FLUSH leaves the queue only when no request runs, and requests behind it stay in the queue until it has left. So it covers
- *     everything submitted before it, and at most its own host flush overlaps later requests.
- *  3. done() runs with the chipset lock held and without the queue's lock, never inside blk_submit (except with vm == NULL).
- *  4. At most one completion is posted to the chipset thread at a time; it holds the token, not the disk, because the disk may be
- *     closed (or the machine destroyed) before the chipset thread comes to it.
+ *  2. A FLUSH leaves the queue only when no request runs, and requests behind it stay in the queue until it has left.
+ * So it covers everything submitted before it, and at most its own host flush overlaps later requests.
+ *  3. done() runs with the chipset lock held and without the queue's lock, never inside blk_submit (except with vm ==
+ * NULL).
+ *  4. At most one completion is posted to the chipset thread at a time; it holds the token, not the disk, because the
+ * disk may be closed (or the machine destroyed) before the chipset thread comes to it.
  */
 #define _GNU_SOURCE
 #include "block/blk.h"
@@ -60,14 +62,10 @@ static int blk_execute(struct blk *b, struct blk_req *r)
     struct iov_iter it = {r->iov, r->n_iov, 0};
     const struct blk_node *n = &b->node;
     switch (r->op) {
-    case BLK_READ:
-        return n->ops->read(n->d, r->off, r->len, &it);
-    case BLK_WRITE:
-        return n->ops->write(n->d, r->off, r->len, &it);
-    case BLK_FLUSH:
-        return n->info.read_only ? 0 : n->ops->flush(n->d);
-    case BLK_DISCARD:
-        return n->ops->discard ? n->ops->discard(n->d, r->off, r->len) : 0;
+    case BLK_READ: return n->ops->read(n->d, r->off, r->len, &it);
+    case BLK_WRITE: return n->ops->write(n->d, r->off, r->len, &it);
+    case BLK_FLUSH: return n->info.read_only ? 0 : n->ops->flush(n->d);
+    case BLK_DISCARD: return n->ops->discard ? n->ops->discard(n->d, r->off, r->len) : 0;
     }
     return EINVAL;
 }
@@ -337,8 +335,8 @@ void blk_close(struct blk *b)
     blk_free(b);
 }
 
-static int blk_open_node(struct blk_node *n, struct hostfile *hf, const char *format, bool read_only, const struct blk_opener *op,
-                         struct err *e)
+static int blk_open_node(struct blk_node *n, struct hostfile *hf, const char *format, bool read_only,
+                         const struct blk_opener *op, struct err *e)
 {
     bool probed = !format || !*format;
     if (probed)
@@ -354,7 +352,8 @@ static int blk_open_node(struct blk_node *n, struct hostfile *hf, const char *fo
     return -1;
 }
 
-struct blk *blk_open(struct vm *vm, const struct hostfile *in, const char *format, bool read_only, const struct blk_opener *op, struct err *e)
+struct blk *blk_open(struct vm *vm, const struct hostfile *in, const char *format, bool read_only,
+                     const struct blk_opener *op, struct err *e)
 {
     struct hostfile hf = *in;
     struct blk *b = calloc(1, sizeof *b);
@@ -388,7 +387,8 @@ struct blk *blk_open(struct vm *vm, const struct hostfile *in, const char *forma
     pthread_cond_init(&b->token->idle, NULL);
     b->token->b = b;
     b->token->refs = 1;
-    const struct vm_params *vp = vm_get_params(vm); /* now: the machine may be gone before the last thread has started */
+    const struct vm_params *vp =
+        vm_get_params(vm); /* now: the machine may be gone before the last thread has started */
     b->thread_started = vp->thread_started;
     b->thread_started_u = vp->thread_started_u;
     /* A CD has one reader; a disk may have several requests in flight and a flush beside them. */

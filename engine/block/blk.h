@@ -24,16 +24,17 @@ struct blk_req {
     int status;
 };
 struct blk_info {
-    uint64_t size; /* bytes */
+    uint64_t size;   /* bytes */
     uint32_t sector; /* 512, or 2048 for a CD image */
     bool read_only;
-    const char *format;              /* "raw", "iso", "vmdk" */
-    uint32_t cyls, heads, sectors;   /* geometry that the image asks for (VMDK ddb.geometry.*); 0 = none */
+    const char *format;            /* "raw", "iso", "vmdk" */
+    uint32_t cyls, heads, sectors; /* geometry that the image asks for (VMDK ddb.geometry.*); 0 = none */
 };
 
 /*
- * Host files as the engine sees them: hostdriver/file implements them, a test may use memory. Calls are synchronous and made on the blkio
- * threads only. read past the end gives zeros and is not an error only for raw images (the format layer checks sizes).
+ * Host files as the engine sees them: hostdriver/file implements them, a test may use memory. Calls are synchronous and
+ * made on the blkio threads only. read past the end gives zeros and is not an error only for raw images (the format
+ * layer checks sizes).
  */
 struct hostfile_ops {
     int (*pread)(void *f, uint64_t off, void *buf, size_t n);        /* 0 or errno */
@@ -46,7 +47,8 @@ struct hostfile_ops {
     /* The rest may be NULL. The vector forms get at most BLK_IOV_MAX elements. */
     int (*preadv)(void *f, uint64_t off, const struct iovec *iov, int n);
     int (*pwritev)(void *f, uint64_t off, const struct iovec *iov, int n);
-    /* Keeps other programs from writing (exclusive: from using) the file; the lock dies with the process. blk_open calls it. */
+    /* Keeps other programs from writing (exclusive: from using) the file; the lock dies with the process. blk_open
+     * calls it. */
     int (*lock)(void *f, bool exclusive, struct err *e);
 };
 #define BLK_IOV_MAX 1024
@@ -58,22 +60,24 @@ struct hostfile {
     char name[128]; /* for messages: the file's name without folders */
 };
 
-/* How a format reaches further files (VMDK extents): vmx resolves the name against the descriptor's folder, refuses what leaves the VM's
- * allowed places, and opens it. */
+/* How a format reaches further files (VMDK extents): vmx resolves the name against the descriptor's folder, refuses
+ * what leaves the VM's allowed places, and opens it. */
 struct blk_opener {
     int (*open)(void *u, const char *name, bool read_only, struct hostfile *out, struct err *e);
     void *u;
 };
 
-/* format: NULL = probe (vmdk by magic/descriptor, else raw), "raw", "vmdk", "iso". vm NULL: completions run inline (tests, tools).
- * Takes over *hf, also on failure. [main] */
-struct blk *blk_open(struct vm *vm, const struct hostfile *hf, const char *format, bool read_only, const struct blk_opener *op, struct err *e);
+/* format: NULL = probe (vmdk by magic/descriptor, else raw), "raw", "vmdk", "iso". vm NULL: completions run inline
+ * (tests, tools). Takes over *hf, also on failure. [main] */
+struct blk *blk_open(struct vm *vm, const struct hostfile *hf, const char *format, bool read_only,
+                     const struct blk_opener *op, struct err *e);
 void blk_close(struct blk *b); /* [main] without the chipset lock; waits until done() of every request has run */
 void blk_get_info(const struct blk *b, struct blk_info *out);
 void blk_submit(struct blk *b, struct blk_req *r); /* [dev]; bounds checked here, once */
 /*
- * Requests in flight together may run in any order; a FLUSH starts after everything that was submitted before it has ended.
- * blk_drain returns when nothing is in flight; it runs the done() functions itself, also of requests that they submit. [dev]
+ * Requests in flight together may run in any order; a FLUSH starts after everything that was submitted before it has
+ * ended. blk_drain returns when nothing is in flight; it runs the done() functions itself, also of requests that they
+ * submit. [dev]
  */
 void blk_drain(struct blk *b);
 bool blk_busy(struct blk *b); /* a request is in flight, or its done() has not run yet */

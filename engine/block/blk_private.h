@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a disk format offers to blk.c. A node is one open image: raw, iso, vmdk; an overlay is a node that holds another one as its parent. All
- * calls but open are made on blkio threads, several at a time.
+ * What a disk format offers to blk.c. A node is one open image: raw, iso, vmdk; an overlay is a node that holds another
+ * one as its parent. All calls but open are made on blkio threads, several at a time.
  */
 #ifndef LODGE_BLOCK_BLK_PRIVATE_H
 #define LODGE_BLOCK_BLK_PRIVATE_H
@@ -23,7 +23,8 @@ void iov_iter_copy_out(struct iov_iter *it, const void *buf, size_t n);
 
 struct blk_fmt_ops {
     const char *name;
-    /* off and len are inside the image and whole sectors; *it has len bytes and must be left behind them. 0 or errno. */
+    /* off and len are inside the image and whole sectors; *it has len bytes and must be left behind them. 0 or errno.
+     */
     int (*read)(void *d, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*write)(void *d, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*flush)(void *d);
@@ -45,7 +46,8 @@ int hf_flush(const struct hostfile *hf);
 int64_t hf_size(const struct hostfile *hf);
 void hf_close(struct hostfile *hf); /* harmless when it is closed or was never open */
 int hf_lock(const struct hostfile *hf, bool read_only, struct err *e);
-/* Reads exactly n bytes at off while opening; past the end is a format error that names the file and what was to be read. */
+/* Reads exactly n bytes at off while opening; past the end is a format error that names the file and what was to be
+ * read. */
 int hf_read_header(const struct hostfile *hf, uint64_t off, void *buf, size_t n, const char *what, struct err *e);
 
 /* Formats. All take over *hf, also on failure. */

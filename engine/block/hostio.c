@@ -88,7 +88,8 @@ static int hf_rw(const struct hostfile *hf, bool write, uint64_t off, uint64_t l
         } else {
             uint64_t o = off;
             for (int i = 0; i < n && !err; o += v[i++].iov_len)
-                err = write ? hf->ops->pwrite(hf->f, o, v[i].iov_base, v[i].iov_len) : hf->ops->pread(hf->f, o, v[i].iov_base, v[i].iov_len);
+                err = write ? hf->ops->pwrite(hf->f, o, v[i].iov_base, v[i].iov_len)
+                            : hf->ops->pread(hf->f, o, v[i].iov_base, v[i].iov_len);
         }
         if (err)
             return err;
@@ -98,10 +99,22 @@ static int hf_rw(const struct hostfile *hf, bool write, uint64_t off, uint64_t l
     return 0;
 }
 
-int hf_read(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it) { return hf_rw(hf, false, off, len, it); }
-int hf_write(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it) { return hf_rw(hf, true, off, len, it); }
-int hf_pread(const struct hostfile *hf, uint64_t off, void *buf, size_t n) { return hf->ops->pread(hf->f, off, buf, n); }
-int hf_pwrite(const struct hostfile *hf, uint64_t off, const void *buf, size_t n) { return hf->ops->pwrite(hf->f, off, buf, n); }
+int hf_read(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return hf_rw(hf, false, off, len, it);
+}
+int hf_write(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return hf_rw(hf, true, off, len, it);
+}
+int hf_pread(const struct hostfile *hf, uint64_t off, void *buf, size_t n)
+{
+    return hf->ops->pread(hf->f, off, buf, n);
+}
+int hf_pwrite(const struct hostfile *hf, uint64_t off, const void *buf, size_t n)
+{
+    return hf->ops->pwrite(hf->f, off, buf, n);
+}
 int hf_flush(const struct hostfile *hf) { return hf->ops->flush ? hf->ops->flush(hf->f) : 0; }
 int64_t hf_size(const struct hostfile *hf) { return hf->ops->size(hf->f); }
 
@@ -126,8 +139,10 @@ int hf_read_header(const struct hostfile *hf, uint64_t off, void *buf, size_t n,
     if (size < 0)
         return err_set(e, ERR_IO, 0, "%s: its size cannot be read", hf->name);
     if (off > (uint64_t)size || n > (uint64_t)size - off)
-        return err_set(e, ERR_CORRUPT, 0, "%s is cut off: it has %lld bytes, but its %s is at byte %llu and %zu bytes long; restore it from a copy",
-                       hf->name, (long long)size, what, (unsigned long long)off, n);
+        return err_set(
+            e, ERR_CORRUPT, 0,
+            "%s is cut off: it has %lld bytes, but its %s is at byte %llu and %zu bytes long; restore it from a copy",
+            hf->name, (long long)size, what, (unsigned long long)off, n);
     int err = hf_pread(hf, off, buf, n);
     if (err)
         return err_set(e, ERR_IO, err, "%s: its %s cannot be read: %s", hf->name, what, strerror(err));

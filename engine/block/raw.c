@@ -9,8 +9,8 @@
 
 struct raw {
     struct hostfile hf;
-    /* The format was guessed. The guest must then not be able to make its disk look like another format, whose header could name further
-     * host files at the next power on. */
+    /* The format was guessed. The guest must then not be able to make its disk look like another format, whose header
+     * could name further host files at the next power on. */
     bool guard;
 };
 
@@ -57,13 +57,17 @@ static void raw_close(void *d)
     free(r);
 }
 
-static const struct blk_fmt_ops raw_ops = {
-    .name = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .discard = raw_discard, .close = raw_close};
+static const struct blk_fmt_ops raw_ops = {.name = "raw",
+                                           .read = raw_read,
+                                           .write = raw_write,
+                                           .flush = raw_flush,
+                                           .discard = raw_discard,
+                                           .close = raw_close};
 
 static const struct blk_fmt_ops iso_ops = {.name = "iso", .read = raw_read, .close = raw_close};
 
-static int open_common(struct blk_node *out, struct hostfile *hf, const struct blk_fmt_ops *ops, uint32_t sector, bool read_only, bool guard,
-                       struct err *e)
+static int open_common(struct blk_node *out, struct hostfile *hf, const struct blk_fmt_ops *ops, uint32_t sector,
+                       bool read_only, bool guard, struct err *e)
 {
     int64_t size = hf_size(hf);
     struct raw *r = NULL;
@@ -97,4 +101,7 @@ int raw_open(struct blk_node *out, struct hostfile *hf, bool read_only, bool pro
     return open_common(out, hf, &raw_ops, 512, read_only, probed && !read_only, e);
 }
 
-int iso_open(struct blk_node *out, struct hostfile *hf, struct err *e) { return open_common(out, hf, &iso_ops, 2048, true, false, e); }
+int iso_open(struct blk_node *out, struct hostfile *hf, struct err *e)
+{
+    return open_common(out, hf, &iso_ops, 2048, true, false, e);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A VMDK disk: extents in a row, found by the descriptor, which is a text file of its own or lies inside of a sparse file. streamOptimized
- * extents would be one more struct vmdk_extent_ops; a disk with a parent is one more blk_node over two.
+ * A VMDK disk: extents in a row, found by the descriptor, which is a text file of its own or lies inside of a sparse
+ * file. streamOptimized extents would be one more struct vmdk_extent_ops; a disk with a parent is one more blk_node
+ * over two.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,9 +21,9 @@ struct vmdk_file {
 };
 
 struct vmdk {
-    struct hostfile hf;  /* the file with the descriptor */
-    uint64_t desc_at;    /* byte offset of the descriptor in it */
-    uint64_t desc_room;  /* bytes that it may take; 0 = a text file that may grow */
+    struct hostfile hf; /* the file with the descriptor */
+    uint64_t desc_at;   /* byte offset of the descriptor in it */
+    uint64_t desc_room; /* bytes that it may take; 0 = a text file that may grow */
     struct vmdk_desc desc;
     struct vmdk_file *files; /* of the extents; each file once, because it can be locked once only */
     unsigned n_files;
@@ -84,18 +85,21 @@ static struct vmdk_extent *find_extent(const struct vmdk *v, uint64_t sector)
     return &v->ext[lo];
 }
 
-/* A disk's content id changes with the first write after it was opened, so that a child notices that its parent was written. */
+/* A disk's content id changes with the first write after it was opened, so that a child notices that its parent was
+ * written. */
 static int write_cid(struct vmdk *v)
 {
     int err = 0;
     lock_take(&v->lock);
     if (!atomic_load(&v->cid_written)) {
         size_t old_len = v->desc.len;
-        if (!v->hf.read_only && vmdk_desc_set_cid(&v->desc, v->new_cid) && (v->desc_room == 0 || v->desc.len <= v->desc_room)) {
+        if (!v->hf.read_only && vmdk_desc_set_cid(&v->desc, v->new_cid) &&
+            (v->desc_room == 0 || v->desc.len <= v->desc_room)) {
             if (v->desc.len == old_len) { /* in place, a few bytes: cannot tear */
                 err = hf_pwrite(&v->hf, v->desc_at + v->desc.cid_at, v->desc.text + v->desc.cid_at, 8);
                 if (!err && v->desc.long_id_at)
-                    err = hf_pwrite(&v->hf, v->desc_at + v->desc.long_id_at + 24, v->desc.text + v->desc.long_id_at + 24, 8);
+                    err = hf_pwrite(&v->hf, v->desc_at + v->desc.long_id_at + 24,
+                                    v->desc.text + v->desc.long_id_at + 24, 8);
             } else {
                 err = hf_pwrite(&v->hf, v->desc_at, v->desc.text, v->desc.len);
             }
@@ -139,8 +143,14 @@ static int vmdk_rw(struct vmdk *v, enum vmdk_op op, uint64_t off, uint64_t len, 
     return 0;
 }
 
-static int vmdk_read(void *d, uint64_t off, uint64_t len, struct iov_iter *it) { return vmdk_rw(d, VMDK_READ, off, len, it); }
-static int vmdk_write(void *d, uint64_t off, uint64_t len, struct iov_iter *it) { return vmdk_rw(d, VMDK_WRITE, off, len, it); }
+static int vmdk_read(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return vmdk_rw(d, VMDK_READ, off, len, it);
+}
+static int vmdk_write(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return vmdk_rw(d, VMDK_WRITE, off, len, it);
+}
 static int vmdk_discard(void *d, uint64_t off, uint64_t len) { return vmdk_rw(d, VMDK_DISCARD, off, len, NULL); }
 
 static int vmdk_flush(void *d)
@@ -177,27 +187,51 @@ static void vmdk_close(void *d)
     free(v);
 }
 
-static const struct blk_fmt_ops vmdk_ops = {
-    .name = "vmdk", .read = vmdk_read, .write = vmdk_write, .flush = vmdk_flush, .discard = vmdk_discard, .close = vmdk_close};
+static const struct blk_fmt_ops vmdk_ops = {.name = "vmdk",
+                                            .read = vmdk_read,
+                                            .write = vmdk_write,
+                                            .flush = vmdk_flush,
+                                            .discard = vmdk_discard,
+                                            .close = vmdk_close};
 
 /* ---- opening ---- */
 
 static int check_create_type(const struct vmdk_desc *d, const char *name, struct err *e)
 {
-    static const char *const good[] = {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "2GbMaxExtentSparse",
-                                       "2GbMaxExtentFlat", "vmfs", "vmfsThin", "vmfsEagerZeroedThick", "vmfsPreallocated", "custom", "fullDevice",
+    static const char *const good[] = {"monolithicSparse",
+                                       "monolithicFlat",
+                                       "twoGbMaxExtentSparse",
+                                       "twoGbMaxExtentFlat",
+                                       "2GbMaxExtentSparse",
+                                       "2GbMaxExtentFlat",
+                                       "vmfs",
+                                       "vmfsThin",
+                                       "vmfsEagerZeroedThick",
+                                       "vmfsPreallocated",
+                                       "custom",
+                                       "fullDevice",
                                        "partitionedDevice"};
-    static const char *const no[] = {"streamOptimized", "vmfsSparse", "seSparse", "vmfsRaw", "vmfsRDM", "vmfsRawDeviceMap", "vmfsRDMP",
-                                     "vmfsPassthroughRawDeviceMap", "vmfsPassthroughRDM", "vsanSparse"};
+    static const char *const no[] = {"streamOptimized",
+                                     "vmfsSparse",
+                                     "seSparse",
+                                     "vmfsRaw",
+                                     "vmfsRDM",
+                                     "vmfsRawDeviceMap",
+                                     "vmfsRDMP",
+                                     "vmfsPassthroughRawDeviceMap",
+                                     "vmfsPassthroughRDM",
+                                     "vsanSparse"};
     for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++)
         if (strcasecmp(d->create_type, good[i]) == 0)
             return 0;
     for (unsigned i = 0; i < sizeof no / sizeof no[0]; i++)
         if (strcasecmp(d->create_type, no[i]) == 0)
             return err_set(e, ERR_UNSUPPORTED, 0,
-                           "%s: disks of createType \"%s\" cannot be used directly; convert it to monolithicSparse or monolithicFlat first", name,
-                           d->create_type);
-    return err_set(e, ERR_FORMAT, 0, "%s: the disk descriptor's createType is \"%s\", which is not known", name, d->create_type);
+                           "%s: disks of createType \"%s\" cannot be used directly; convert it to monolithicSparse or "
+                           "monolithicFlat first",
+                           name, d->create_type);
+    return err_set(e, ERR_FORMAT, 0, "%s: the disk descriptor's createType is \"%s\", which is not known", name,
+                   d->create_type);
 }
 
 static int check_parent(const struct vmdk_desc *d, const char *name, struct err *e)
@@ -205,7 +239,8 @@ static int check_parent(const struct vmdk_desc *d, const char *name, struct err 
     if (d->parent_cid == VMDK_NO_PARENT)
         return 0;
     return err_set(e, ERR_UNSUPPORTED, 0,
-                   "%s holds only the changes against another disk (parentCID is %08x, parentFileNameHint \"%.100s\"); disks of snapshots and linked "
+                   "%s holds only the changes against another disk (parentCID is %08x, parentFileNameHint \"%.100s\"); "
+                   "disks of snapshots and linked "
                    "clones cannot be opened: make a full copy of it first",
                    name, d->parent_cid, d->parent_hint ? d->parent_hint : "");
 }
@@ -216,8 +251,9 @@ static int parse_desc(struct vmdk *v, uint64_t at, size_t n, uint64_t room, stru
     int rc = -1;
     if (!text)
         return err_set(e, ERR_NOMEM, 0, "%s: out of memory", v->hf.name);
-    if (hf_read_header(&v->hf, at, text, n, "disk descriptor", e) == 0 && vmdk_desc_parse(&v->desc, v->hf.name, text, n, e) == 0 &&
-        check_create_type(&v->desc, v->hf.name, e) == 0 && check_parent(&v->desc, v->hf.name, e) == 0)
+    if (hf_read_header(&v->hf, at, text, n, "disk descriptor", e) == 0 &&
+        vmdk_desc_parse(&v->desc, v->hf.name, text, n, e) == 0 && check_create_type(&v->desc, v->hf.name, e) == 0 &&
+        check_parent(&v->desc, v->hf.name, e) == 0)
         rc = 0;
     free(text);
     v->desc_at = at;
@@ -233,14 +269,17 @@ static int open_embedded(struct vmdk *v, struct err *e)
         return -1;
     if (h.desc_off == 0)
         return err_set(e, ERR_FORMAT, 0,
-                       "%s is one part of a split disk, not the disk itself; name the small text file of the same name without the \"-s001\"",
+                       "%s is one part of a split disk, not the disk itself; name the small text file of the same name "
+                       "without the \"-s001\"",
                        v->hf.name);
     size_t room = (size_t)h.desc_size * VMDK_SECTOR;
     if (parse_desc(v, h.desc_off * VMDK_SECTOR, room, room, e) < 0)
         return -1;
     if (v->desc.n_ext != 1 || v->desc.ext[0].type != VMDK_SPARSE)
-        return err_set(e, ERR_FORMAT, 0, "%s: the disk descriptor inside of a sparse file must list one SPARSE extent, but this one lists %u extents, the "
-                                         "first of type %s",
+        return err_set(e, ERR_FORMAT, 0,
+                       "%s: the disk descriptor inside of a sparse file must list one SPARSE extent, but this one "
+                       "lists %u extents, the "
+                       "first of type %s",
                        v->hf.name, v->desc.n_ext, vmdk_extent_type_name(v->desc.ext[0].type));
     v->ext = calloc(1, sizeof *v->ext);
     if (!v->ext)
@@ -254,18 +293,22 @@ static int open_embedded(struct vmdk *v, struct err *e)
     return 0;
 }
 
-static int open_file(struct vmdk *v, const struct vmdk_desc_extent *x, const struct blk_opener *op, struct vmdk_file **out, struct err *e)
+static int open_file(struct vmdk *v, const struct vmdk_desc_extent *x, const struct blk_opener *op,
+                     struct vmdk_file **out, struct err *e)
 {
     for (unsigned i = 0; i < v->n_files; i++)
         if (strcmp(v->files[i].name, x->file) == 0) {
             if (x->type == VMDK_SPARSE)
-                return err_set(e, ERR_FORMAT, 0, "%s: line %u of the disk descriptor: the sparse extent \"%.100s\" is listed twice", v->hf.name, x->line,
-                               x->file);
+                return err_set(e, ERR_FORMAT, 0,
+                               "%s: line %u of the disk descriptor: the sparse extent \"%.100s\" is listed twice",
+                               v->hf.name, x->line, x->file);
             *out = &v->files[i];
             return 0;
         }
     if (!op || !op->open)
-        return err_set(e, ERR_UNSUPPORTED, 0, "%s: the disk has a further file \"%.100s\", which cannot be reached from here", v->hf.name, x->file);
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "%s: the disk has a further file \"%.100s\", which cannot be reached from here", v->hf.name,
+                       x->file);
     bool ro = v->read_only || x->access != VMDK_RW;
     struct vmdk_file *f = &v->files[v->n_files];
     if (op->open(op->u, x->file, ro, &f->hf, e) < 0)
@@ -302,10 +345,13 @@ static int open_extent(struct vmdk *v, unsigned i, const struct blk_opener *op, 
     case VMDK_SPARSE:
         if (open_file(v, x, op, &f, e) < 0)
             return -1;
-        return vmdk_sparse_open(out, &f->hf, x->sectors, v->read_only || x->access != VMDK_RW, e) < 0 ? err_prefix(e, "%s: ", v->hf.name) : 0;
+        return vmdk_sparse_open(out, &f->hf, x->sectors, v->read_only || x->access != VMDK_RW, e) < 0
+                   ? err_prefix(e, "%s: ", v->hf.name)
+                   : 0;
     default:
-        return err_set(e, ERR_UNSUPPORTED, 0, "%s: line %u of the disk descriptor: extents of type %s are ESX's own and cannot be used here", v->hf.name,
-                       x->line, vmdk_extent_type_name(x->type));
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "%s: line %u of the disk descriptor: extents of type %s are ESX's own and cannot be used here",
+                       v->hf.name, x->line, vmdk_extent_type_name(x->type));
     }
 }
 
@@ -313,7 +359,9 @@ static int open_descriptor_file(struct vmdk *v, const struct blk_opener *op, str
 {
     int64_t size = hf_size(&v->hf);
     if (size > (int64_t)VMDK_DESC_MAX)
-        return err_set(e, ERR_FORMAT, 0, "%s is not a VMDK disk: it has not the header of one, and with %lld bytes it is too long for a disk descriptor",
+        return err_set(e, ERR_FORMAT, 0,
+                       "%s is not a VMDK disk: it has not the header of one, and with %lld bytes it is too long for a "
+                       "disk descriptor",
                        v->hf.name, (long long)size);
     if (parse_desc(v, 0, (size_t)size, 0, e) < 0)
         return -1;
@@ -349,7 +397,8 @@ int vmdk_open(struct blk_node *out, struct hostfile *hf, bool read_only, const s
         err_set(e, ERR_IO, 0, "%s cannot be read", hf->name);
     else if (hf_lock(&v->hf, read_only, e) < 0)
         ;
-    else if (memcmp(magic, "KDMV", 4) == 0 || memcmp(magic, "COWD", 4) == 0 || memcmp(magic, "\xbe\xba\xfe\xca\0\0\0\0", 8) == 0)
+    else if (memcmp(magic, "KDMV", 4) == 0 || memcmp(magic, "COWD", 4) == 0 ||
+             memcmp(magic, "\xbe\xba\xfe\xca\0\0\0\0", 8) == 0)
         rc = open_embedded(v, e);
     else
         rc = open_descriptor_file(v, op, e);

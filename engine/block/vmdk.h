@@ -11,13 +11,14 @@ enum vmdk_type { VMDK_MONOLITHIC_SPARSE, VMDK_TWOGB_SPARSE, VMDK_MONOLITHIC_FLAT
 
 struct vmdk_create_params {
     enum vmdk_type type;
-    uint64_t size;         /* bytes, rounded up to whole sectors */
-    const char *adapter;   /* ddb.adapterType: "ide", "lsilogic", "buslogic"; decides the geometry */
-    unsigned hw_version;   /* ddb.virtualHWVersion */
-    uint64_t split;        /* sectors of one extent of the TWOGB types; 0 = 4192256, as VMware makes them */
+    uint64_t size;       /* bytes, rounded up to whole sectors */
+    const char *adapter; /* ddb.adapterType: "ide", "lsilogic", "buslogic"; decides the geometry */
+    unsigned hw_version; /* ddb.virtualHWVersion */
+    uint64_t split;      /* sectors of one extent of the TWOGB types; 0 = 4192256, as VMware makes them */
 };
 
-/* Makes a file that does not exist yet, readable and writable; name is the disk's own name or one beside it (an extent). */
+/* Makes a file that does not exist yet, readable and writable; name is the disk's own name or one beside it (an
+ * extent). */
 struct vmdk_creator {
     int (*create)(void *u, const char *name, struct hostfile *out, struct err *e);
     void *u;

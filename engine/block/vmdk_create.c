@@ -17,7 +17,8 @@
 
 static int write_failed(const struct hostfile *hf, int err, struct err *e)
 {
-    return err_set(e, err == ENOSPC || err == EDQUOT ? ERR_HOST : ERR_IO, err, "%s cannot be written: %s", hf->name, strerror(err));
+    return err_set(e, err == ENOSPC || err == EDQUOT ? ERR_HOST : ERR_IO, err, "%s cannot be written: %s", hf->name,
+                   strerror(err));
 }
 
 int vmdk_sparse_create(const struct hostfile *hf, uint64_t sectors, const char *desc, size_t desc_len, struct err *e)
@@ -30,10 +31,11 @@ int vmdk_sparse_create(const struct hostfile *hf, uint64_t sectors, const char *
     uint64_t gd = rgd + gd_sectors + n_gd * gt_sectors;
     uint64_t overhead = (gd + gd_sectors + n_gd * gt_sectors + GRAIN - 1) / GRAIN * GRAIN;
     if (sectors == 0 || sectors > VMDK_MAX_SECTORS || overhead > UINT32_MAX / 2)
-        return err_set(e, ERR_CONFIG, 0, "%s: a sparse disk of %llu sectors cannot be made", hf->name, (unsigned long long)sectors);
+        return err_set(e, ERR_CONFIG, 0, "%s: a sparse disk of %llu sectors cannot be made", hf->name,
+                       (unsigned long long)sectors);
     if (desc_len > DESC_SECTORS * VMDK_SECTOR)
-        return err_set(e, ERR_CONFIG, 0, "%s: the disk descriptor is %zu bytes long, but a sparse file has room for %u", hf->name, desc_len,
-                       DESC_SECTORS * VMDK_SECTOR);
+        return err_set(e, ERR_CONFIG, 0, "%s: the disk descriptor is %zu bytes long, but a sparse file has room for %u",
+                       hf->name, desc_len, DESC_SECTORS * VMDK_SECTOR);
     memcpy(h, "KDMV", 4);
     st_le32(h + 4, 1);
     st_le32(h + 8, SPARSE_NEWLINE | SPARSE_RGD);
@@ -67,7 +69,8 @@ int vmdk_sparse_create(const struct hostfile *hf, uint64_t sectors, const char *
     return err ? write_failed(hf, err, e) : 0;
 }
 
-static const char *const type_names[] = {"monolithicSparse", "twoGbMaxExtentSparse", "monolithicFlat", "twoGbMaxExtentFlat"};
+static const char *const type_names[] = {"monolithicSparse", "twoGbMaxExtentSparse", "monolithicFlat",
+                                         "twoGbMaxExtentFlat"};
 
 static int make_extent(const struct vmdk_desc_extent *x, const struct vmdk_creator *c, struct err *e)
 {
@@ -98,14 +101,15 @@ int vmdk_create(const char *name, const struct vmdk_create_params *p, const stru
     uint64_t part = !split ? sectors : p->split ? p->split : SPLIT_SECTORS;
     uint64_t n = (sectors + part - 1) / part;
     if (n > 999)
-        return err_set(e, ERR_CONFIG, 0, "%s: the disk would have %llu parts; more than 999 cannot be named: make it in one piece", name,
+        return err_set(e, ERR_CONFIG, 0,
+                       "%s: the disk would have %llu parts; more than 999 cannot be named: make it in one piece", name,
                        (unsigned long long)n);
     struct vmdk_desc_extent *ext = calloc(n, sizeof *ext);
     int rc = ext ? 0 : err_set(e, ERR_NOMEM, 0, "%s: out of memory", name);
     for (uint64_t i = 0; i < n && rc == 0; i++) {
         ext[i].type = flat ? VMDK_FLAT : VMDK_SPARSE;
         ext[i].sectors = i + 1 < n ? part : sectors - part * (n - 1);
-        int len = split  ? asprintf(&ext[i].file, "%.*s-%c%03u.vmdk", (int)stem, name, flat ? 'f' : 's', (unsigned)i + 1)
+        int len = split ? asprintf(&ext[i].file, "%.*s-%c%03u.vmdk", (int)stem, name, flat ? 'f' : 's', (unsigned)i + 1)
                   : flat ? asprintf(&ext[i].file, "%.*s-flat.vmdk", (int)stem, name)
                          : asprintf(&ext[i].file, "%s", name);
         if (len < 0) {
@@ -118,8 +122,13 @@ int vmdk_create(const char *name, const struct vmdk_create_params *p, const stru
     char *text = NULL;
     size_t len = 0;
     if (rc == 0) {
-        struct vmdk_desc_params dp = {.create_type = type_names[p->type], .adapter = p->adapter ? p->adapter : "ide", .cid = vmdk_new_cid(),
-                                      .hw_version = p->hw_version, .sectors = sectors, .ext = ext, .n_ext = (unsigned)n};
+        struct vmdk_desc_params dp = {.create_type = type_names[p->type],
+                                      .adapter = p->adapter ? p->adapter : "ide",
+                                      .cid = vmdk_new_cid(),
+                                      .hw_version = p->hw_version,
+                                      .sectors = sectors,
+                                      .ext = ext,
+                                      .n_ext = (unsigned)n};
         text = vmdk_desc_write(&dp, &len);
         if (!text)
             rc = err_set(e, ERR_NOMEM, 0, "%s: out of memory", name);

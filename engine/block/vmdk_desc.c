@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VMDK descriptor: a small text that says what the disk is made of. It comes from a file that anybody may have written, so every number is
- * range-checked here and every refusal names file, line, field and value.
+ * The VMDK descriptor: a small text that says what the disk is made of. It comes from a file that anybody may have
+ * written, so every number is range-checked here and every refusal names file, line, field and value.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -20,8 +20,9 @@ static const struct {
     const char *name;
     enum vmdk_extent_type type;
 } extent_types[] = {
-    {"FLAT", VMDK_FLAT},         {"SPARSE", VMDK_SPARSE},   {"ZERO", VMDK_ZERO},       {"VMFS", VMDK_VMFS},
-    {"VMFSSPARSE", VMDK_VMFSSPARSE}, {"VMFSRDM", VMDK_VMFSRDM}, {"VMFSRAW", VMDK_VMFSRAW}, {"SESPARSE", VMDK_SESPARSE},
+    {"FLAT", VMDK_FLAT},       {"SPARSE", VMDK_SPARSE},         {"ZERO", VMDK_ZERO},
+    {"VMFS", VMDK_VMFS},       {"VMFSSPARSE", VMDK_VMFSSPARSE}, {"VMFSRDM", VMDK_VMFSRDM},
+    {"VMFSRAW", VMDK_VMFSRAW}, {"SESPARSE", VMDK_SESPARSE},
 };
 
 const char *vmdk_extent_type_name(enum vmdk_extent_type t)
@@ -57,7 +58,8 @@ static const char *shown(const char *v, size_t n, char out[48])
 static int bad(struct parser *p, const char *field, const char *v, size_t n, const char *why)
 {
     char s[48];
-    return err_set(p->e, ERR_FORMAT, 0, "%s: line %u of the disk descriptor: %s is \"%s\": %s", p->name, p->line, field, shown(v, n, s), why);
+    return err_set(p->e, ERR_FORMAT, 0, "%s: line %u of the disk descriptor: %s is \"%s\": %s", p->name, p->line, field,
+                   shown(v, n, s), why);
 }
 
 static bool to_number(const char *v, size_t n, uint64_t max, uint64_t *out)
@@ -89,7 +91,10 @@ static bool to_hex32(const char *v, size_t n, uint32_t *out)
     return true;
 }
 
-static bool is_key(const char *k, size_t n, const char *want) { return strlen(want) == n && strncasecmp(k, want, n) == 0; }
+static bool is_key(const char *k, size_t n, const char *want)
+{
+    return strlen(want) == n && strncasecmp(k, want, n) == 0;
+}
 
 static bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
 
@@ -136,7 +141,8 @@ static int parse_extent(struct parser *p, const char *s, const char *end)
         if (is_key(w, n, extent_types[t].name))
             break;
     if (t == sizeof extent_types / sizeof extent_types[0])
-        return bad(p, "extent type", w, n, "it must be FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, VMFSRDM, VMFSRAW or SESPARSE");
+        return bad(p, "extent type", w, n,
+                   "it must be FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, VMFSRDM, VMFSRAW or SESPARSE");
     x.type = extent_types[t].type;
     if (next_word(&s, end, &w, &n, &q)) {
         if (!q)
@@ -149,7 +155,8 @@ static int parse_extent(struct parser *p, const char *s, const char *end)
         x.file = strndup(w, n);
         if (!x.file)
             return err_set(p->e, ERR_NOMEM, 0, "%s: out of memory", p->name);
-        if (x.type == VMDK_FLAT && next_word(&s, end, &w, &n, &q) && (q || !to_number(w, n, VMDK_MAX_SECTORS, &x.offset))) {
+        if (x.type == VMDK_FLAT && next_word(&s, end, &w, &n, &q) &&
+            (q || !to_number(w, n, VMDK_MAX_SECTORS, &x.offset))) {
             free(x.file);
             return bad(p, "extent offset", w, n, "it must be a number of sectors");
         }
@@ -159,7 +166,8 @@ static int parse_extent(struct parser *p, const char *s, const char *end)
     }
     if (d->n_ext >= VMDK_MAX_EXTENTS) {
         free(x.file);
-        return err_set(p->e, ERR_FORMAT, 0, "%s: the disk descriptor lists more than %u extents", p->name, VMDK_MAX_EXTENTS);
+        return err_set(p->e, ERR_FORMAT, 0, "%s: the disk descriptor lists more than %u extents", p->name,
+                       VMDK_MAX_EXTENTS);
     }
     if ((d->n_ext & (d->n_ext - 1)) == 0) { /* grows at powers of two */
         struct vmdk_desc_extent *ext = realloc(d->ext, (d->n_ext ? d->n_ext * 2 : 1) * sizeof *ext);
@@ -246,7 +254,8 @@ static int parse_line(struct parser *p, const char *s, const char *end)
     while (t < end && blank(*t))
         t++;
     if (t >= end || *t != '=')
-        return bad(p, "the text", s, (size_t)(end - s), "it is neither an extent nor a setting of the form name = value");
+        return bad(p, "the text", s, (size_t)(end - s),
+                   "it is neither an extent nor a setting of the form name = value");
     t++;
     while (t < end && blank(*t))
         t++;
@@ -286,7 +295,8 @@ int vmdk_desc_parse(struct vmdk_desc *d, const char *name, const char *text, siz
         s = nl ? nl + 1 : end;
     }
     if (!p.have_version && d->n_ext == 0 && !d->create_type[0])
-        return err_set(e, ERR_FORMAT, 0, "%s is not a VMDK disk: it has neither the header of one nor a disk descriptor", name);
+        return err_set(e, ERR_FORMAT, 0,
+                       "%s is not a VMDK disk: it has neither the header of one nor a disk descriptor", name);
     if (!p.have_version)
         return err_set(e, ERR_FORMAT, 0, "%s: the disk descriptor has no version line", name);
     if (!d->create_type[0])
@@ -296,8 +306,9 @@ int vmdk_desc_parse(struct vmdk_desc *d, const char *name, const char *text, siz
     uint64_t sum = 0;
     for (unsigned i = 0; i < d->n_ext; i++) {
         if (d->ext[i].sectors > VMDK_MAX_SECTORS - sum)
-            return err_set(e, ERR_FORMAT, 0, "%s: line %u of the disk descriptor: the extents' sizes add up to more than %llu sectors", name,
-                           d->ext[i].line, (unsigned long long)VMDK_MAX_SECTORS);
+            return err_set(e, ERR_FORMAT, 0,
+                           "%s: line %u of the disk descriptor: the extents' sizes add up to more than %llu sectors",
+                           name, d->ext[i].line, (unsigned long long)VMDK_MAX_SECTORS);
         sum += d->ext[i].sectors;
     }
     return 0;
@@ -388,8 +399,11 @@ char *vmdk_desc_write(const struct vmdk_desc_params *p, size_t *len)
         uint32_t r = vmdk_new_cid();
         memcpy(id + i, &r, 4);
     }
-    fprintf(f, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08" PRIx32 "\nparentCID=ffffffff\nisNativeSnapshot=\"no\"\n"
-               "createType=\"%s\"\n\n# Extent description\n", p->cid, p->create_type);
+    fprintf(f,
+            "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08" PRIx32
+            "\nparentCID=ffffffff\nisNativeSnapshot=\"no\"\n"
+            "createType=\"%s\"\n\n# Extent description\n",
+            p->cid, p->create_type);
     for (unsigned i = 0; i < p->n_ext; i++) {
         const struct vmdk_desc_extent *x = &p->ext[i];
         fprintf(f, "RW %llu %s \"%s\"", (unsigned long long)x->sectors, vmdk_extent_type_name(x->type), x->file);
@@ -398,8 +412,10 @@ char *vmdk_desc_write(const struct vmdk_desc_params *p, size_t *len)
         fputc('\n', f);
     }
     vmdk_geometry(p->adapter, p->sectors, &c, &h, &s);
-    fprintf(f, "\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"%s\"\nddb.geometry.cylinders = \"%" PRIu32 "\"\nddb.geometry.heads = \"%" PRIu32
-               "\"\nddb.geometry.sectors = \"%" PRIu32 "\"\nddb.longContentID = \"", p->adapter, c, h, s);
+    fprintf(f,
+            "\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"%s\"\nddb.geometry.cylinders = \"%" PRIu32
+            "\"\nddb.geometry.heads = \"%" PRIu32 "\"\nddb.geometry.sectors = \"%" PRIu32 "\"\nddb.longContentID = \"",
+            p->adapter, c, h, s);
     for (unsigned i = 0; i < 12; i++)
         fprintf(f, "%02x", id[i]);
     fprintf(f, "%08" PRIx32 "\"\nddb.uuid = \"60 00 C2 9%x", p->cid, id[12] & 15);

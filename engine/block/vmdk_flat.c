@@ -50,7 +50,8 @@ int vmdk_flat_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t 
     uint64_t need = (offset + sectors) * VMDK_SECTOR; /* both were limited by the descriptor's parser */
     if ((uint64_t)size < need)
         return err_set(e, ERR_CORRUPT, 0,
-                       "%s is cut off: the disk descriptor says that it has %llu sectors (%llu bytes), but the file is %lld bytes long; restore it "
+                       "%s is cut off: the disk descriptor says that it has %llu sectors (%llu bytes), but the file is "
+                       "%lld bytes long; restore it "
                        "from a copy",
                        hf->name, (unsigned long long)(offset + sectors), (unsigned long long)need, (long long)size);
     struct flat *f = malloc(sizeof *f);

@@ -7,13 +7,22 @@
 #include "block/vmdk.h"
 
 #define VMDK_SECTOR 512u
-#define VMDK_DESC_MAX (1u << 20)    /* bytes of descriptor text */
+#define VMDK_DESC_MAX (1u << 20) /* bytes of descriptor text */
 #define VMDK_MAX_EXTENTS 16384u
 #define VMDK_MAX_SECTORS (1ull << 53) /* of a disk: keeps every byte offset far from overflow */
 #define VMDK_NO_PARENT 0xffffffffu
 
 enum vmdk_access { VMDK_RW, VMDK_RDONLY, VMDK_NOACCESS };
-enum vmdk_extent_type { VMDK_FLAT, VMDK_SPARSE, VMDK_ZERO, VMDK_VMFS, VMDK_VMFSSPARSE, VMDK_VMFSRDM, VMDK_VMFSRAW, VMDK_SESPARSE };
+enum vmdk_extent_type {
+    VMDK_FLAT,
+    VMDK_SPARSE,
+    VMDK_ZERO,
+    VMDK_VMFS,
+    VMDK_VMFSSPARSE,
+    VMDK_VMFSRDM,
+    VMDK_VMFSRAW,
+    VMDK_SESPARSE
+};
 
 struct vmdk_desc_extent {
     enum vmdk_access access;
@@ -71,7 +80,8 @@ struct vmdk_extent {
 };
 
 /* hf stays the caller's and must outlive the extent. */
-int vmdk_flat_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t offset, uint64_t sectors, struct err *e);
+int vmdk_flat_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t offset, uint64_t sectors,
+                   struct err *e);
 void vmdk_zero_open(struct vmdk_extent *out);
 
 /* Header of a hosted sparse extent (reference: Virtual Disk Format 5.0, "Hosted Sparse Extents"). */
@@ -87,7 +97,8 @@ struct vmdk_sparse_header {
 enum { SPARSE_NEWLINE = 1, SPARSE_RGD = 2, SPARSE_ZERO_GTE = 4, SPARSE_COMPRESSED = 0x10000, SPARSE_MARKERS = 0x20000 };
 int vmdk_sparse_read_header(const struct hostfile *hf, struct vmdk_sparse_header *h, struct err *e);
 /* sectors: what the descriptor says, 0 = as the header has it; *out gets the number that counts. */
-int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t sectors, bool read_only, struct err *e);
+int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t sectors, bool read_only,
+                     struct err *e);
 /* Writes an empty sparse extent with room for desc (NULL: none). */
 int vmdk_sparse_create(const struct hostfile *hf, uint64_t sectors, const char *desc, size_t desc_len, struct err *e);
 

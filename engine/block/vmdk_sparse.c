@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hosted sparse extents (monolithicSparse, twoGbMaxExtentSparse): a two-level table maps grains (usually 64 KiB) of the disk to places in
- * the file. The grain directory (GD) names grain tables (GT), whose entries (GTE) name grains; both levels usually exist twice, the
- * redundant copy first in the file.
+ * Hosted sparse extents (monolithicSparse, twoGbMaxExtentSparse): a two-level table maps grains (usually 64 KiB) of the
+ * disk to places in the file. The grain directory (GD) names grain tables (GT), whose entries (GTE) name grains; both
+ * levels usually exist twice, the redundant copy first in the file.
  *
  * Writing is append-only and ordered so that a crash at any instruction leaves a valid image:
  *
  *   not allocated --(extend the file; write data)--> data in place --(redundant GTE)--> --(primary GTE)--> allocated
  *
  * Invariants
- *  1. A GTE is written only after the data of its grain and after the file reaches to the grain's end. What a grain held before it was
- *     allocated is zeros (a hole at the end of the file, or a punched grain), which is also what the guest saw there. So if the host
- *     loses power with the GTE on its disk but not the data, the guest finds the old contents: legal before its own flush.
- *  2. uncleanShutdown is 1 on the host's disk before the first change, and becomes 0 only after everything else is on it. When it is
- *     found set at open, the two table copies are merged (an entry that is only in the redundant copy is taken, as it was written
- *     first) and entries that point behind the end of the file are dropped: their data never reached the host's disk.
- *  3. A grain freed by discard is used again only after a flush that began later than its GTE was cleared (or a crash could leave two
- *     GTEs pointing to it), and only if it could be punched to zeros.
+ *  1. A GTE is written only after the data of its grain and after the file reaches to the grain's end. What a grain
+ * held before it was allocated is zeros (a hole at the end of the file, or a punched grain), which is also what the
+ * guest saw there. So if the host loses power with the GTE on its disk but not the data, the guest finds the old
+ * contents: legal before its own flush.
+ *  2. uncleanShutdown is 1 on the host's disk before the first change, and becomes 0 only after everything else is on
+ * it. When it is found set at open, the two table copies are merged (an entry that is only in the redundant copy is
+ * taken, as it was written first) and entries that point behind the end of the file are dropped: their data never
+ * reached the host's disk.
+ *  3. A grain freed by discard is used again only after a flush that began later than its GTE was cleared (or a crash
+ * could leave two GTEs pointing to it), and only if it could be punched to zeros.
  *  4. Tables in the cache equal the file: writes go through, so dropping a cached table is free.
  *
  * Only lookups and allocation take the lock; data of allocated grains moves in parallel.
@@ -47,7 +49,7 @@ struct gt_slot {
 struct sparse {
     const struct hostfile *hf;
     struct vmdk_sparse_header h;
-    uint64_t grain; /* bytes */
+    uint64_t grain;     /* bytes */
     uint32_t *gd, *rgd; /* host byte order; rgd NULL: no copy */
     uint32_t n_gd;
     bool read_only;
@@ -64,8 +66,8 @@ struct sparse {
 
 static int field(const struct hostfile *hf, const char *name, uint64_t v, const char *why, struct err *e)
 {
-    return err_set(e, ERR_CORRUPT, 0, "%s: the sparse disk header's field %s has the value %llu (0x%llx): %s", hf->name, name,
-                   (unsigned long long)v, (unsigned long long)v, why);
+    return err_set(e, ERR_CORRUPT, 0, "%s: the sparse disk header's field %s has the value %llu (0x%llx): %s", hf->name,
+                   name, (unsigned long long)v, (unsigned long long)v, why);
 }
 
 int vmdk_sparse_read_header(const struct hostfile *hf, struct vmdk_sparse_header *h, struct err *e)
@@ -75,11 +77,15 @@ int vmdk_sparse_read_header(const struct hostfile *hf, struct vmdk_sparse_header
         return -1;
     if (memcmp(b, "KDMV", 4) != 0) {
         if (memcmp(b, "COWD", 4) == 0)
-            return err_set(e, ERR_UNSUPPORTED, 0, "%s is an ESX redo log (vmfsSparse), which cannot be used here; convert the disk with VMware's tools",
-                           hf->name);
+            return err_set(
+                e, ERR_UNSUPPORTED, 0,
+                "%s is an ESX redo log (vmfsSparse), which cannot be used here; convert the disk with VMware's tools",
+                hf->name);
         if (ld_le64(b) == 0xcafebabe)
-            return err_set(e, ERR_UNSUPPORTED, 0, "%s is an ESX snapshot (seSparse), which cannot be used here; convert the disk with VMware's tools",
-                           hf->name);
+            return err_set(
+                e, ERR_UNSUPPORTED, 0,
+                "%s is an ESX snapshot (seSparse), which cannot be used here; convert the disk with VMware's tools",
+                hf->name);
         return field(hf, "magicNumber", ld_le32(b), "a sparse extent begins with the letters KDMV", e);
     }
     h->version = ld_le32(b + 4);
@@ -98,12 +104,14 @@ int vmdk_sparse_read_header(const struct hostfile *hf, struct vmdk_sparse_header
         return field(hf, "version", h->version, "versions 1 to 3 are known", e);
     if (h->flags & SPARSE_NEWLINE && memcmp(b + 73, "\n \r\n", 4) != 0)
         return err_set(e, ERR_CORRUPT, 0,
-                       "%s: the line-end test in the sparse disk header failed: the file was damaged by a transfer in text mode; copy it again in binary "
+                       "%s: the line-end test in the sparse disk header failed: the file was damaged by a transfer in "
+                       "text mode; copy it again in binary "
                        "mode",
                        hf->name);
     if (h->flags & (SPARSE_COMPRESSED | SPARSE_MARKERS) || h->gd_off == UINT64_MAX)
         return err_set(e, ERR_UNSUPPORTED, 0,
-                       "%s is a streamOptimized disk, made for transport only; convert it to a normal disk first (vmware-vdiskmanager -r, or qemu-img "
+                       "%s is a streamOptimized disk, made for transport only; convert it to a normal disk first "
+                       "(vmware-vdiskmanager -r, or qemu-img "
                        "convert -O vmdk)",
                        hf->name);
     if (h->capacity == 0 || h->capacity > VMDK_MAX_SECTORS)
@@ -123,7 +131,8 @@ int vmdk_sparse_read_header(const struct hostfile *hf, struct vmdk_sparse_header
     int64_t size = hf_size(hf);
     if (h->overhead > VMDK_MAX_SECTORS || (uint64_t)size < h->overhead * VMDK_SECTOR)
         return err_set(e, ERR_CORRUPT, 0,
-                       "%s is cut off: its header says that the tables alone (field overHead) take %llu sectors, but the file is %lld bytes long; "
+                       "%s is cut off: its header says that the tables alone (field overHead) take %llu sectors, but "
+                       "the file is %lld bytes long; "
                        "restore it from a copy",
                        hf->name, (unsigned long long)h->overhead, (long long)size);
     return 0;
@@ -156,7 +165,8 @@ static int read_table(const struct sparse *s, uint64_t sector, uint32_t *t)
     return hf_pread(s->hf, sector * VMDK_SECTOR, t, gt_bytes(s));
 }
 
-/* Reads the table of directory entry gdi, merged with its copy after an unclean shutdown (invariant 2). *changed: it differs from the file. */
+/* Reads the table of directory entry gdi, merged with its copy after an unclean shutdown (invariant 2). *changed: it
+ * differs from the file. */
 static int load_table(struct sparse *s, uint32_t gdi, uint32_t *t, bool *changed)
 {
     *changed = false;
@@ -222,11 +232,12 @@ static int lookup(struct sparse *s, uint64_t gi, uint32_t *gte)
     if (err)
         return err;
     uint32_t v = ld_le32(&t[gi % s->h.gtes]);
-    /* Beyond what the scan at open looked at, or changed under us by another program: never follow it out of the file. */
+    /* Beyond what the scan at open looked at, or changed under us by another program: never follow it out of the file.
+     */
     if (gte_is_data(s, v) && (uint64_t)v + grain_need(s, gi) > s->end) {
         static struct log_rate rate;
-        log_guest_error_at(&rate, "vmdk", "%s: grain %llu is said to be at sector %u, behind the end of the file", s->hf->name,
-                           (unsigned long long)gi, v);
+        log_guest_error_at(&rate, "vmdk", "%s: grain %llu is said to be at sector %u, behind the end of the file",
+                           s->hf->name, (unsigned long long)gi, v);
         return EIO;
     }
     *gte = v;
@@ -248,7 +259,9 @@ static int read_gd(struct sparse *s, uint64_t off, uint32_t **out, const char *n
     for (uint32_t i = 0; i < s->n_gd; i++) {
         gd[i] = ld_le32(&gd[i]);
         if (gd[i] && (uint64_t)gd[i] * VMDK_SECTOR + gt_bytes(s) > size) {
-            err_set(e, ERR_CORRUPT, 0, "%s: entry %u of the %s says that a table is at sector %u, but the file has only %llu sectors; restore it from a copy",
+            err_set(e, ERR_CORRUPT, 0,
+                    "%s: entry %u of the %s says that a table is at sector %u, but the file has only %llu sectors; "
+                    "restore it from a copy",
                     s->hf->name, i, name, gd[i], (unsigned long long)(size / VMDK_SECTOR));
             free(gd);
             return -1;
@@ -275,7 +288,8 @@ static int scan_tables(struct sparse *s, uint64_t size, struct err *e)
             uint32_t v = ld_le32(&t[i]);
             if (!gte_valid(s, gi, v, size))
                 rc = err_set(e, ERR_CORRUPT, 0,
-                             "%s is cut off or damaged: entry %u of grain table %u says that data is at sector %u, but the file ends at sector %llu; "
+                             "%s is cut off or damaged: entry %u of grain table %u says that data is at sector %u, but "
+                             "the file ends at sector %llu; "
                              "restore it from a copy",
                              s->hf->name, i, g, v, (unsigned long long)(size / VMDK_SECTOR));
         }
@@ -320,7 +334,8 @@ static int repair_tables(struct sparse *s)
     }
     free(t);
     if (!err && n)
-        log_msg(LOG_WARN, "vmdk", "%s was not closed in order the last time: %u grain tables were repaired", s->hf->name, n);
+        log_msg(LOG_WARN, "vmdk", "%s was not closed in order the last time: %u grain tables were repaired",
+                s->hf->name, n);
     return err;
 }
 
@@ -395,8 +410,8 @@ static int add_table(struct sparse *s, uint32_t gdi)
 }
 
 /*
- * Writes len bytes at offset in of grain gi and of the n - 1 grains after it, none of which is allocated and all of which are in one table. The
- * new grains are one piece of the file. Lock held. (Invariant 1.)
+ * Writes len bytes at offset in of grain gi and of the n - 1 grains after it, none of which is allocated and all of
+ * which are in one table. The new grains are one piece of the file. Lock held. (Invariant 1.)
  */
 static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uint64_t len, struct iov_iter *it)
 {
@@ -425,7 +440,8 @@ static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uin
             s->end = end;
         return err;
     }
-    /* From here on the place counts as used, even if its entry cannot be written: the redundant copy may name it already. */
+    /* From here on the place counts as used, even if its entry cannot be written: the redundant copy may name it
+     * already. */
     if (reuse)
         s->n_free--;
     else
@@ -446,7 +462,8 @@ static int sparse_read(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
         bool data = !err && gte_is_data(s, first);
         /* Neighbours that can be had in the same transfer. */
         for (uint64_t k = 1; !err && run < len; k++) {
-            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data || (data && next != first + k * s->h.grain))
+            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data ||
+                (data && next != first + k * s->h.grain))
                 break;
             run += s->grain;
         }
@@ -480,7 +497,8 @@ static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it
         for (uint64_t k = 1; !err && run < len; k++) {
             if (!data && (gi + k) % s->h.gtes == 0)
                 break;
-            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data || (data && next != first + k * s->h.grain))
+            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data ||
+                (data && next != first + k * s->h.grain))
                 break;
             run += s->grain;
             n++;
@@ -531,7 +549,8 @@ static int discard_grain(struct sparse *s, uint64_t gi)
         return err;
     if (!s->freed)
         s->freed = malloc(MAX_FREE * sizeof *s->freed);
-    if (s->hf->ops->punch && s->hf->ops->punch(s->hf->f, (uint64_t)gte * VMDK_SECTOR, s->grain) == 0 && s->freed && s->n_freed < MAX_FREE)
+    if (s->hf->ops->punch && s->hf->ops->punch(s->hf->f, (uint64_t)gte * VMDK_SECTOR, s->grain) == 0 && s->freed &&
+        s->n_freed < MAX_FREE)
         s->freed[s->n_freed++] = gte;
     return 0;
 }
@@ -572,9 +591,11 @@ static void sparse_close(void *x)
     sparse_free(s);
 }
 
-static const struct vmdk_extent_ops sparse_ops = {sparse_read, sparse_write, sparse_flush, sparse_discard, sparse_close};
+static const struct vmdk_extent_ops sparse_ops = {sparse_read, sparse_write, sparse_flush, sparse_discard,
+                                                  sparse_close};
 
-int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t sectors, bool read_only, struct err *e)
+int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t sectors, bool read_only,
+                     struct err *e)
 {
     struct sparse *s = calloc(1, sizeof *s);
     if (!s)
@@ -589,17 +610,21 @@ int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_
     /* Some writers round the header's number up to whole grains. */
     uint64_t rounded = (sectors + s->h.grain - 1) & ~(s->h.grain - 1);
     if (s->h.capacity != sectors && s->h.capacity != rounded) {
-        err_set(e, ERR_CORRUPT, 0, "%s: the disk descriptor says that it has %llu sectors, but the field capacity of its header says %llu", hf->name,
-                (unsigned long long)sectors, (unsigned long long)s->h.capacity);
+        err_set(e, ERR_CORRUPT, 0,
+                "%s: the disk descriptor says that it has %llu sectors, but the field capacity of its header says %llu",
+                hf->name, (unsigned long long)sectors, (unsigned long long)s->h.capacity);
         goto fail;
     }
     s->grain = s->h.grain * VMDK_SECTOR;
     uint64_t per_gd = s->h.grain * s->h.gtes;
     uint64_t n_gd = (s->h.capacity + per_gd - 1) / per_gd;
     if (n_gd * 4 > MAX_GD_BYTES) {
-        err_set(e, ERR_UNSUPPORTED, 0, "%s: its capacity of %llu sectors with grains of %llu sectors would need a grain directory of %llu entries; more "
-                                       "than %u are not supported",
-                hf->name, (unsigned long long)s->h.capacity, (unsigned long long)s->h.grain, (unsigned long long)n_gd, MAX_GD_BYTES / 4);
+        err_set(e, ERR_UNSUPPORTED, 0,
+                "%s: its capacity of %llu sectors with grains of %llu sectors would need a grain directory of %llu "
+                "entries; more "
+                "than %u are not supported",
+                hf->name, (unsigned long long)s->h.capacity, (unsigned long long)s->h.grain, (unsigned long long)n_gd,
+                MAX_GD_BYTES / 4);
         goto fail;
     }
     s->n_gd = (uint32_t)n_gd;

@@ -86,8 +86,9 @@ static void ata_media_error(struct ide_chan *ch, uint64_t lba, uint8_t error)
 static void ata_host_error(struct ide_chan *ch, bool write, int sys_errno)
 {
     static struct log_rate rate;
-    log_guest_error_at(&rate, "ide", "ide%u:%u: %s at sector %llu failed on the host: %s", ch->index, ide_selected(ch)->unit,
-                       write ? "writing" : "reading", (unsigned long long)ch->lba, strerror(sys_errno));
+    log_guest_error_at(&rate, "ide", "ide%u:%u: %s at sector %llu failed on the host: %s", ch->index,
+                       ide_selected(ch)->unit, write ? "writing" : "reading", (unsigned long long)ch->lba,
+                       strerror(sys_errno));
     ata_media_error(ch, ch->lba, write ? ER_ABRT : ER_UNC);
 }
 
@@ -154,7 +155,8 @@ static void ata_flush_done(struct ide_chan *ch, int sys_errno)
         ata_media_ok(ch);
 }
 
-/* Everything is written. Without the write cache, and for FUA, it must be on the host's disk before the guest hears of it. */
+/* Everything is written. Without the write cache, and for FUA, it must be on the host's disk before the guest hears of
+ * it. */
 static void ata_write_end(struct ide_chan *ch)
 {
     struct ide_drive *d = ide_selected(ch);
@@ -194,9 +196,7 @@ void ata_block_done(struct ide_chan *ch)
             ide_end(ch, ST_READY, 0, false);
         }
         break;
-    case OP_REPLY:
-        ide_end(ch, ST_READY, 0, false);
-        break;
+    case OP_REPLY: ide_end(ch, ST_READY, 0, false); break;
     case OP_WRITE:
         if (ch->pos < ch->len)
             ata_next_block(ch);
@@ -204,9 +204,7 @@ void ata_block_done(struct ide_chan *ch)
             ide_submit_buf(ch, BLK_WRITE, ch->lba * SECTOR, 0, ch->chunk * SECTOR, ata_write_done);
         break;
     case OP_WRITE_BUFFER: /* the buffer's contents are not kept: READ BUFFER may return anything after other commands */
-    default:
-        ata_ok(ch);
-        break;
+    default: ata_ok(ch); break;
     }
 }
 
@@ -354,7 +352,8 @@ static void ata_identify(struct ide_chan *ch, struct ide_drive *d)
     if (d->mult)
         set(id, 59, 0x100u | d->mult);
     set32(id, 60, lba28);
-    unsigned mw = d->xfer_mode >> 3 == 4 ? 1u << (d->xfer_mode & 7) : 0, ud = d->xfer_mode >> 3 == 8 ? 1u << (d->xfer_mode & 7) : 0;
+    unsigned mw = d->xfer_mode >> 3 == 4 ? 1u << (d->xfer_mode & 7) : 0,
+             ud = d->xfer_mode >> 3 == 8 ? 1u << (d->xfer_mode & 7) : 0;
     set(id, 63, 0x07 | mw << 8);
     set(id, 64, 3); /* PIO 3 and 4 */
     for (unsigned w = 65; w <= 68; w++)
@@ -367,7 +366,7 @@ static void ata_identify(struct ide_chan *ch, struct ide_drive *d)
     set(id, 85, 0x7000u | (d->write_cache ? 0x20u : 0) | (d->look_ahead ? 0x40u : 0));
     set(id, 86, 0x3400);
     set(id, 87, 0x4040);
-    set(id, 88, 0x07 | ud << 8); /* the PIIX4 can do Ultra DMA 0 to 2 */
+    set(id, 88, 0x07 | ud << 8);            /* the PIIX4 can do Ultra DMA 0 to 2 */
     set(id, 93, d->unit ? 0x6b00 : 0x600b); /* reset result; 80-conductor cable */
     set32(id, 100, d->sectors);
     st_le32(id + 2 * 102, (uint32_t)(d->sectors >> 32));
@@ -405,9 +404,7 @@ static bool ata_set_transfer_mode(struct ide_drive *d, uint8_t mode)
 static void ata_set_features(struct ide_chan *ch, struct ide_drive *d)
 {
     switch (d->r.feature[0]) {
-    case 0x02:
-        d->write_cache = true;
-        break;
+    case 0x02: d->write_cache = true; break;
     case 0x82: { /* what the cache holds must get to the medium now */
         d->write_cache = false;
         ch->lba = 0;
@@ -420,18 +417,11 @@ static void ata_set_features(struct ide_chan *ch, struct ide_drive *d)
             return;
         }
         break;
-    case 0xaa:
-        d->look_ahead = true;
-        break;
-    case 0x55:
-        d->look_ahead = false;
-        break;
+    case 0xaa: d->look_ahead = true; break;
+    case 0x55: d->look_ahead = false; break;
     case 0x66: /* keep, or give up, settings at a software reset: we always keep them */
-    case 0xcc:
-        break;
-    default:
-        ata_fail(ch, ER_ABRT);
-        return;
+    case 0xcc: break;
+    default: ata_fail(ch, ER_ABRT); return;
     }
     ata_ok(ch);
 }
@@ -495,11 +485,8 @@ static void ata_power(struct ide_chan *ch, struct ide_drive *d, uint8_t cmd)
         ide_submit(ch, BLK_FLUSH, 0, 0, 0, ata_flush_done);
         return;
     case 0x98:
-    case 0xe5: /* CHECK POWER MODE */
-        d->r.nsector[0] = d->power;
-        break;
-    default: /* IDLE, IDLE IMMEDIATE */
-        d->power = 0xff;
+    case 0xe5: /* CHECK POWER MODE */ d->r.nsector[0] = d->power; break;
+    default: /* IDLE, IDLE IMMEDIATE */ d->power = 0xff;
     }
     ata_ok(ch);
 }
@@ -514,54 +501,29 @@ void ata_command(struct ide_chan *ch, struct ide_drive *d, uint8_t cmd)
         d->power = 0xff; /* spins up */
     switch (cmd) {
     case 0x10 ... 0x1f: /* RECALIBRATE */
-    case 0x70 ... 0x7f: /* SEEK */
-        ata_ok(ch);
-        break;
-    case 0x24: /* READ SECTORS EXT */
-        ch->ext = true; /* fall through */
+    case 0x70 ... 0x7f: /* SEEK */ ata_ok(ch); break;
+    case 0x24: /* READ SECTORS EXT */ ch->ext = true; /* fall through */
     case 0x20:
-    case 0x21:
-        ata_pio(ch, d, false, false);
-        break;
-    case 0x29: /* READ MULTIPLE EXT */
-        ch->ext = true; /* fall through */
-    case 0xc4:
-        ata_pio(ch, d, false, true);
-        break;
-    case 0x34: /* WRITE SECTORS EXT */
-        ch->ext = true; /* fall through */
+    case 0x21: ata_pio(ch, d, false, false); break;
+    case 0x29: /* READ MULTIPLE EXT */ ch->ext = true; /* fall through */
+    case 0xc4: ata_pio(ch, d, false, true); break;
+    case 0x34: /* WRITE SECTORS EXT */ ch->ext = true; /* fall through */
     case 0x30:
     case 0x31:
-    case 0x3c: /* WRITE VERIFY */
-        ata_pio(ch, d, true, false);
-        break;
-    case 0xce: /* WRITE MULTIPLE FUA EXT */
-        ch->fua = true; /* fall through */
-    case 0x39: /* WRITE MULTIPLE EXT */
-        ch->ext = true; /* fall through */
-    case 0xc5:
-        ata_pio(ch, d, true, true);
-        break;
-    case 0x25: /* READ DMA EXT */
-        ch->ext = true; /* fall through */
+    case 0x3c: /* WRITE VERIFY */ ata_pio(ch, d, true, false); break;
+    case 0xce: /* WRITE MULTIPLE FUA EXT */ ch->fua = true; /* fall through */
+    case 0x39: /* WRITE MULTIPLE EXT */ ch->ext = true;     /* fall through */
+    case 0xc5: ata_pio(ch, d, true, true); break;
+    case 0x25: /* READ DMA EXT */ ch->ext = true; /* fall through */
     case 0xc8:
-    case 0xc9:
-        ata_dma(ch, d, false);
-        break;
-    case 0x3d: /* WRITE DMA FUA EXT */
-        ch->fua = true; /* fall through */
-    case 0x35: /* WRITE DMA EXT */
-        ch->ext = true; /* fall through */
+    case 0xc9: ata_dma(ch, d, false); break;
+    case 0x3d: /* WRITE DMA FUA EXT */ ch->fua = true; /* fall through */
+    case 0x35: /* WRITE DMA EXT */ ch->ext = true;     /* fall through */
     case 0xca:
-    case 0xcb:
-        ata_dma(ch, d, true);
-        break;
-    case 0x42: /* READ VERIFY SECTORS EXT */
-        ch->ext = true; /* fall through */
+    case 0xcb: ata_dma(ch, d, true); break;
+    case 0x42: /* READ VERIFY SECTORS EXT */ ch->ext = true; /* fall through */
     case 0x40:
-    case 0x41:
-        ata_verify(ch, d);
-        break;
+    case 0x41: ata_verify(ch, d); break;
     case 0x06: /* DATA SET MANAGEMENT */
         ch->ext = true;
         if (d->r.feature[0] != 1) {
@@ -572,23 +534,14 @@ void ata_command(struct ide_chan *ch, struct ide_drive *d, uint8_t cmd)
         ch->op = OP_DSM;
         ide_dma_ready(ch);
         break;
-    case 0x27: /* READ NATIVE MAX ADDRESS EXT */
-        ch->ext = true; /* fall through */
-    case 0xf8:
-        ata_read_native_max(ch, d);
-        break;
-    case 0x91:
-        ata_init_params(ch, d);
-        break;
+    case 0x27: /* READ NATIVE MAX ADDRESS EXT */ ch->ext = true; /* fall through */
+    case 0xf8: ata_read_native_max(ch, d); break;
+    case 0x91: ata_init_params(ch, d); break;
     case 0x94 ... 0x99:
     case 0xe0 ... 0xe3:
     case 0xe5:
-    case 0xe6:
-        ata_power(ch, d, cmd);
-        break;
-    case 0xc6:
-        ata_set_multiple(ch, d);
-        break;
+    case 0xe6: ata_power(ch, d, cmd); break;
+    case 0xc6: ata_set_multiple(ch, d); break;
     case 0xe4: /* READ BUFFER */
         memset(ch->buf, 0, SECTOR);
         ata_reply(ch);
@@ -608,9 +561,7 @@ void ata_command(struct ide_chan *ch, struct ide_drive *d, uint8_t cmd)
         ata_identify(ch, d);
         ata_reply(ch);
         break;
-    case 0xef:
-        ata_set_features(ch, d);
-        break;
+    case 0xef: ata_set_features(ch, d); break;
     default: /* also A0h and A1h, by which drivers tell disks from packet devices; B0h, since SMART is not supported */
         ata_fail(ch, ER_ABRT);
         break;

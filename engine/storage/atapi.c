@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ATAPI CD-ROM drive: the PACKET feature set (ATA/ATAPI-6 8.23, 9.8 to 9.10), that is how command packets, data and status move over the
- * task file. What the packets mean is in atapi_cmd.c.
+ * ATAPI CD-ROM drive: the PACKET feature set (ATA/ATAPI-6 8.23, 9.8 to 9.10), that is how command packets, data and
+ * status move over the task file. What the packets mean is in atapi_cmd.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,7 +73,8 @@ static void atapi_expand(struct ide_chan *ch)
     } else {
         for (uint32_t i = 0; i < ch->chunk; i++) {
             uint8_t user[CD_SECTOR];
-            memcpy(user, ch->buf + from + i * CD_SECTOR, CD_SECTOR); /* the output of sector i ends before the input of i + 1 begins */
+            memcpy(user, ch->buf + from + i * CD_SECTOR,
+                   CD_SECTOR); /* the output of sector i ends before the input of i + 1 begins */
             cd_make_sector(ch->buf + i * ch->raw_size, user, (uint32_t)ch->lba + i, ch->raw_flags);
         }
     }
@@ -92,8 +93,8 @@ static bool atapi_read_failed(struct ide_chan *ch, int sys_errno)
         atapi_check(ch, 6, 0x28, 0x00);
     } else if (sys_errno) {
         static struct log_rate rate;
-        log_guest_error_at(&rate, "ide", "ide%u:%u: reading at CD sector %llu failed on the host: %s", ch->index, d->unit,
-                           (unsigned long long)ch->lba, strerror(sys_errno));
+        log_guest_error_at(&rate, "ide", "ide%u:%u: reading at CD sector %llu failed on the host: %s", ch->index,
+                           d->unit, (unsigned long long)ch->lba, strerror(sys_errno));
         atapi_check(ch, 3, 0x11, 0x00); /* MEDIUM ERROR, UNRECOVERED READ ERROR */
     } else {
         return false;
@@ -237,9 +238,7 @@ void atapi_block_done(struct ide_chan *ch)
         else
             atapi_out_data(ch, d);
         break;
-    default: /* answer of IDENTIFY PACKET DEVICE */
-        ide_end(ch, ST_READY, 0, false);
-        break;
+    default: /* answer of IDENTIFY PACKET DEVICE */ ide_end(ch, ST_READY, 0, false); break;
     }
 }
 
@@ -312,7 +311,8 @@ static void atapi_identify(struct ide_chan *ch, struct ide_drive *d)
 {
     uint8_t *id = ch->buf;
     memset(id, 0, 512);
-    unsigned mw = d->xfer_mode >> 3 == 4 ? 1u << (d->xfer_mode & 7) : 0, ud = d->xfer_mode >> 3 == 8 ? 1u << (d->xfer_mode & 7) : 0;
+    unsigned mw = d->xfer_mode >> 3 == 4 ? 1u << (d->xfer_mode & 7) : 0,
+             ud = d->xfer_mode >> 3 == 8 ? 1u << (d->xfer_mode & 7) : 0;
     st_le16(id, 0x85c0); /* packet device, CD-ROM, removable, DRQ within 50 us, 12-byte packets */
     ide_string(id + 20, d->serial, 20);
     ide_string(id + 46, "00000001", 8);
@@ -346,7 +346,8 @@ static void atapi_set_features(struct ide_chan *ch, struct ide_drive *d)
     uint8_t mode = d->r.nsector[0];
     bool good = d->r.feature[0] == 0x66 || d->r.feature[0] == 0xcc;
     if (d->r.feature[0] == 0x03) {
-        good = mode <= 1 || (mode >= 0x08 && mode <= 0x0c) || (mode >= 0x20 && mode <= 0x22) || (mode >= 0x40 && mode <= 0x42);
+        good = mode <= 1 || (mode >= 0x08 && mode <= 0x0c) || (mode >= 0x20 && mode <= 0x22) ||
+               (mode >= 0x40 && mode <= 0x42);
         if (good)
             d->xfer_mode = mode <= 1 ? 0x0c : mode;
     }
@@ -382,20 +383,13 @@ void atapi_command(struct ide_chan *ch, struct ide_drive *d, uint8_t cmd)
         ide_end(ch, ST_READY | ST_ERR, ER_ABRT, true);
         return;
     case 0xe5:
-    case 0x98: /* CHECK POWER MODE */
-        d->r.nsector[0] = 0xff;
-        break;
+    case 0x98: /* CHECK POWER MODE */ d->r.nsector[0] = 0xff; break;
     case 0xe0 ... 0xe3: /* STANDBY, IDLE and their immediate forms */
     case 0xe6:
     case 0x94 ... 0x97:
-    case 0x99:
-        break;
-    case 0xef:
-        atapi_set_features(ch, d);
-        return;
-    default:
-        ide_end(ch, ST_READY | ST_ERR, ER_ABRT, true);
-        return;
+    case 0x99: break;
+    case 0xef: atapi_set_features(ch, d); return;
+    default: ide_end(ch, ST_READY | ST_ERR, ER_ABRT, true); return;
     }
     ide_end(ch, ST_READY, 0, true);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The packet commands of the CD-ROM drive: SPC-2 for the general ones, MMC-3 (with SFF-8020i's older forms) for the rest. */
+/* The packet commands of the CD-ROM drive: SPC-2 for the general ones, MMC-3 (with SFF-8020i's older forms) for the
+ * rest. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -53,7 +54,8 @@ static void cmd_request_sense(struct ide_chan *ch, struct ide_drive *d)
     uint8_t *b = ch->buf, alloc = ch->cdb[4];
     /* SPC-2 7.20: nothing to report, but an attention is pending: it is reported here and done with. */
     if (d->sense.key == 0 && (d->ua_reset || d->ua_medium)) {
-        d->sense = d->ua_reset ? (struct ide_sense){KEY_ATTENTION, 0x29, 0} : (struct ide_sense){KEY_ATTENTION, 0x28, 0};
+        d->sense =
+            d->ua_reset ? (struct ide_sense){KEY_ATTENTION, 0x29, 0} : (struct ide_sense){KEY_ATTENTION, 0x28, 0};
         if (d->ua_reset)
             d->ua_reset = false;
         else
@@ -150,11 +152,11 @@ static unsigned page_2a(const struct ide_drive *d, uint8_t *p)
     memset(p, 0, 20);
     p[0] = 0x2a;
     p[1] = 18;
-    p[2] = 0x0b;                            /* reads CD-R, CD-RW, DVD-ROM */
-    p[4] = 0x70;                            /* mode 2 form 1 and 2, multi-session */
-    p[5] = 0x03;                            /* CD-DA commands, accurate */
+    p[2] = 0x0b;                                  /* reads CD-R, CD-RW, DVD-ROM */
+    p[4] = 0x70;                                  /* mode 2 form 1 and 2, multi-session */
+    p[5] = 0x03;                                  /* CD-DA commands, accurate */
     p[6] = (uint8_t)(0x29 | (d->locked ? 2 : 0)); /* tray, can eject, can lock */
-    st_be16(p + 8, 5645);                   /* 32 times 176.4 kB/s */
+    st_be16(p + 8, 5645);                         /* 32 times 176.4 kB/s */
     st_be16(p + 10, 2);
     st_be16(p + 12, 512);
     st_be16(p + 14, 5645);
@@ -198,8 +200,7 @@ static unsigned mode_page(const struct ide_drive *d, uint8_t code, unsigned form
         if (form == 1)
             memset(p + 2, 0, 18);
         return 20;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -359,7 +360,10 @@ static void cmd_read_capacity(struct ide_chan *ch, struct ide_drive *d)
 
 /* ---- what is on the disc: one session with one data track ---- */
 
-static uint32_t leadout(const struct ide_drive *d) { return d->sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)d->sectors; }
+static uint32_t leadout(const struct ide_drive *d)
+{
+    return d->sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)d->sectors;
+}
 
 static void cmd_read_toc(struct ide_chan *ch, struct ide_drive *d)
 {
@@ -404,9 +408,7 @@ static void cmd_read_toc(struct ide_chan *ch, struct ide_drive *d)
                 st_msf(p + 8, i == 2 ? leadout(d) : 0);
         }
         break;
-    default:
-        bad_field(ch);
-        return;
+    default: bad_field(ch); return;
     }
     st_be16(b, (uint16_t)(p - b - 2));
     atapi_reply(ch, (uint32_t)(p - b), alloc);
@@ -462,8 +464,8 @@ static void cmd_read_disc_information(struct ide_chan *ch, struct ide_drive *d)
     st_be16(b, 32);
     b[2] = 0x0e; /* last session complete, disc finished */
     b[3] = b[4] = b[5] = b[6] = 1;
-    b[7] = 0x20;              /* unrestricted use */
-    memset(b + 16, 0xff, 8);  /* no further session can be written */
+    b[7] = 0x20;             /* unrestricted use */
+    memset(b + 16, 0xff, 8); /* no further session can be written */
     atapi_reply(ch, 34, ld_be16(ch->cdb + 7));
 }
 
@@ -506,12 +508,8 @@ static void cmd_read_dvd_structure(struct ide_chan *ch, struct ide_drive *d)
         st_be24(p + 9, 0x30000 + leadout(d) - 1);
         n = 2052;
         break;
-    case 0x01: /* no copyright protection */
-        n = 8;
-        break;
-    case 0x04: /* manufacturing information: none */
-        n = 2052;
-        break;
+    case 0x01: /* no copyright protection */ n = 8; break;
+    case 0x04: /* manufacturing information: none */ n = 2052; break;
     case 0xff: /* which structures there are */
         p[0] = 0x00;
         p[4] = 0x01;
@@ -525,9 +523,7 @@ static void cmd_read_dvd_structure(struct ide_chan *ch, struct ide_drive *d)
         st_be16(p + 14, 20);
         n = 20;
         break;
-    default:
-        bad_field(ch);
-        return;
+    default: bad_field(ch); return;
     }
     st_be16(b, (uint16_t)(n - 2));
     atapi_reply(ch, n, alloc);
@@ -557,16 +553,16 @@ static void cmd_get_configuration(struct ide_chan *ch, struct ide_drive *d)
         struct feature f;
         bool current;
     } all[] = {
-        {{0x0000, 0, 1, 8, {0x00, 0x10, dvd, 0, 0x00, 0x08, cd, 0}}, true},  /* profiles DVD-ROM, CD-ROM */
-        {{0x0001, 1, 1, 8, {0, 0, 0, 2, 0, 0, 0, 0}}, true},                 /* core: ATAPI */
-        {{0x0002, 0, 1, 4, {0}}, true},                                      /* morphing: events by polling */
-        {{0x0003, 0, 1, 4, {0x29, 0, 0, 0}}, true},                          /* removable medium: tray, eject, lock */
-        {{0x0010, 0, 0, 8, {0, 0, 8, 0, 0, 1, 0, 0}}, medium},               /* random readable, 2048-byte blocks */
-        {{0x001d, 0, 0, 0, {0}}, medium},                                    /* multi-read */
-        {{0x001e, 1, 0, 4, {0}}, cd},                                        /* CD read */
-        {{0x001f, 0, 0, 0, {0}}, dvd},                                       /* DVD read */
-        {{0x0100, 0, 1, 0, {0}}, true},                                      /* power management */
-        {{0x0105, 0, 1, 0, {0}}, true},                                      /* time-out */
+        {{0x0000, 0, 1, 8, {0x00, 0x10, dvd, 0, 0x00, 0x08, cd, 0}}, true}, /* profiles DVD-ROM, CD-ROM */
+        {{0x0001, 1, 1, 8, {0, 0, 0, 2, 0, 0, 0, 0}}, true},                /* core: ATAPI */
+        {{0x0002, 0, 1, 4, {0}}, true},                                     /* morphing: events by polling */
+        {{0x0003, 0, 1, 4, {0x29, 0, 0, 0}}, true},                         /* removable medium: tray, eject, lock */
+        {{0x0010, 0, 0, 8, {0, 0, 8, 0, 0, 1, 0, 0}}, medium},              /* random readable, 2048-byte blocks */
+        {{0x001d, 0, 0, 0, {0}}, medium},                                   /* multi-read */
+        {{0x001e, 1, 0, 4, {0}}, cd},                                       /* CD read */
+        {{0x001f, 0, 0, 0, {0}}, dvd},                                      /* DVD read */
+        {{0x0100, 0, 1, 0, {0}}, true},                                     /* power management */
+        {{0x0105, 0, 1, 0, {0}}, true},                                     /* time-out */
     };
     uint8_t *b = ch->buf, rt = ch->cdb[1] & 3;
     uint16_t start = ld_be16(ch->cdb + 2);

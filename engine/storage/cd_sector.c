@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The 2352 bytes of a mode 1 sector on a disc (ECMA-130 chapter 14 and annexes A and B), which READ CD can ask for: sync, header, user data, EDC,
- * eight zeros, and the P and Q parity of the Reed-Solomon product code.
+ * The 2352 bytes of a mode 1 sector on a disc (ECMA-130 chapter 14 and annexes A and B), which READ CD can ask for:
+ * sync, header, user data, EDC, eight zeros, and the P and Q parity of the Reed-Solomon product code.
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -14,7 +14,8 @@ enum { F_SYNC = 0x80, F_SUBHEADER = 0x40, F_HEADER = 0x20, F_USER = 0x10, F_EDC 
 uint32_t cd_sector_size(uint8_t flags)
 {
     /* Mode 1 has no sub-header: asking for it adds nothing. */
-    return (flags & F_SYNC ? 12u : 0) + (flags & F_HEADER ? 4u : 0) + (flags & F_USER ? 2048u : 0) + (flags & F_EDC ? 288u : 0);
+    return (flags & F_SYNC ? 12u : 0) + (flags & F_HEADER ? 4u : 0) + (flags & F_USER ? 2048u : 0) +
+           (flags & F_EDC ? 288u : 0);
 }
 
 /* CRC over x^32+x^31+x^16+x^15+x^4+x^3+x+1, least significant bit first (ECMA-130 14.3). */
@@ -47,8 +48,8 @@ static uint8_t div3(uint8_t v)
 }
 
 /*
- * Parity over the 2340 bytes after the sync, seen as two interleaved columns of bytes. Code word i of n has len bytes: the first at
- * its start, the next ones step bytes on, wrapping at size.
+ * Parity over the 2340 bytes after the sync, seen as two interleaved columns of bytes. Code word i of n has len bytes:
+ * the first at its start, the next ones step bytes on, wrapping at size.
  */
 static void parity(const uint8_t *src, uint32_t n, uint32_t len, uint32_t start_step, uint32_t step, uint8_t *dst)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The IDE function of the Intel 82371AB (PIIX4): two channels at the ports of the PC/AT, each with up to two drives that share the
- * cable. Here are the registers of the command and control blocks, the data port, resets and interrupts; what commands do is in
- * ata_disk.c and atapi.c, the bus master in ide_dma.c. References: ATA/ATAPI-6 (T13/1410D) chapters 7 and 9, 82371AB data sheet 6.
+ * The IDE function of the Intel 82371AB (PIIX4): two channels at the ports of the PC/AT, each with up to two drives
+ * that share the cable. Here are the registers of the command and control blocks, the data port, resets and interrupts;
+ * what commands do is in ata_disk.c and atapi.c, the bus master in ide_dma.c. References: ATA/ATAPI-6 (T13/1410D)
+ * chapters 7 and 9, 82371AB data sheet 6.
  *
- * One command at a time is active on a channel, as on the cable. Its data passes through buf in DRQ blocks (PIO) or goes straight to guest
- * memory (DMA). A request to the block layer is in flight only while the selected drive shows BSY; a reset that comes meanwhile keeps
- * BSY until the request has ended, since its buffers cannot be taken from the host earlier.
+ * One command at a time is active on a channel, as on the cable. Its data passes through buf in DRQ blocks (PIO) or
+ * goes straight to guest memory (DMA). A request to the block layer is in flight only while the selected drive shows
+ * BSY; a reset that comes meanwhile keeps BSY until the request has ended, since its buffers cannot be taken from the
+ * host earlier.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -17,7 +19,13 @@
 #include "core/vm.h"
 #include "storage/ide_private.h"
 
-enum { PCI_IDETIM = 0x40, PCI_SIDETIM = 0x44, PCI_UDMACTL = 0x48, PCI_UDMATIM = 0x4a, IDETIM_DECODE = 0x80 /* of the high byte */ };
+enum {
+    PCI_IDETIM = 0x40,
+    PCI_SIDETIM = 0x44,
+    PCI_UDMACTL = 0x48,
+    PCI_UDMATIM = 0x4a,
+    IDETIM_DECODE = 0x80 /* of the high byte */
+};
 
 /* ---- interrupts and the end of commands ---- */
 
@@ -101,10 +109,12 @@ static void ide_req_done(struct blk_req *r, int sys_errno)
     ch->on_done(ch, sys_errno);
 }
 
-void ide_submit(struct ide_chan *ch, enum blk_op op, uint64_t off, uint64_t len, int n_iov, void (*fn)(struct ide_chan *, int))
+void ide_submit(struct ide_chan *ch, enum blk_op op, uint64_t off, uint64_t len, int n_iov,
+                void (*fn)(struct ide_chan *, int))
 {
     struct ide_drive *d = ide_selected(ch);
-    ch->req = (struct blk_req){.op = op, .off = off, .len = len, .iov = ch->iov, .n_iov = n_iov, .done = ide_req_done, .owner = ch};
+    ch->req = (struct blk_req){
+        .op = op, .off = off, .len = len, .iov = ch->iov, .n_iov = n_iov, .done = ide_req_done, .owner = ch};
     ch->on_done = fn;
     ch->in_flight = true;
     ide_busy(ch);
@@ -115,7 +125,8 @@ void ide_submit(struct ide_chan *ch, enum blk_op op, uint64_t off, uint64_t len,
     blk_submit(d->blk, &ch->req); /* last: without a machine, in tests, fn has run already */
 }
 
-void ide_submit_buf(struct ide_chan *ch, enum blk_op op, uint64_t off, uint32_t pos, uint32_t n, void (*fn)(struct ide_chan *, int))
+void ide_submit_buf(struct ide_chan *ch, enum blk_op op, uint64_t off, uint32_t pos, uint32_t n,
+                    void (*fn)(struct ide_chan *, int))
 {
     ch->iov[0] = (struct iovec){ch->buf + pos, n};
     ide_submit(ch, op, off, n, 1, fn);
@@ -240,7 +251,8 @@ static void ide_write_reg(struct ide_chan *ch, unsigned reg, uint8_t val)
         struct ide_drive *d = ide_selected(ch);
         if (d->kind != IDE_NONE && d->status & ST_BSY)
             return;
-        /* Selecting the other drive in the middle of a transfer ends that transfer: there is only one buffer on the cable. */
+        /* Selecting the other drive in the middle of a transfer ends that transfer: there is only one buffer on the
+         * cable. */
         if ((val ^ ch->device) & DEV_DEV && ch->op != OP_NONE && !ch->in_flight) {
             guest_error("ide", "drive changed in the middle of command %02x", ch->cmd);
             ide_end(ch, ST_READY, 0, false);
@@ -254,26 +266,17 @@ static void ide_write_reg(struct ide_chan *ch, unsigned reg, uint8_t val)
         if (d->kind == IDE_NONE || d->status & ST_BSY)
             continue;
         switch (reg) {
-        case 1:
-            put(d->r.feature, val);
-            break;
-        case 2:
-            put(d->r.nsector, val);
-            break;
-        case 3:
-            put(d->r.lbal, val);
-            break;
-        case 4:
-            put(d->r.lbam, val);
-            break;
-        case 5:
-            put(d->r.lbah, val);
-            break;
+        case 1: put(d->r.feature, val); break;
+        case 2: put(d->r.nsector, val); break;
+        case 3: put(d->r.lbal, val); break;
+        case 4: put(d->r.lbam, val); break;
+        case 5: put(d->r.lbah, val); break;
         }
     }
 }
 
-/* The drive whose registers answer: device 0 answers for a device 1 that is not there (ATA/ATAPI-6 9.16.1). NULL: nobody does. */
+/* The drive whose registers answer: device 0 answers for a device 1 that is not there (ATA/ATAPI-6 9.16.1). NULL:
+ * nobody does. */
 static struct ide_drive *ide_answers(struct ide_chan *ch)
 {
     struct ide_drive *d = ide_selected(ch);
@@ -300,18 +303,12 @@ static uint8_t ide_read_reg(struct ide_chan *ch, unsigned reg)
     if (d->status & ST_BSY && reg != 7)
         return d->status;
     switch (reg) {
-    case 1:
-        return hob ? d->r.feature[1] : d->error;
-    case 2:
-        return d->r.nsector[hob];
-    case 3:
-        return d->r.lbal[hob];
-    case 4:
-        return d->r.lbam[hob];
-    case 5:
-        return d->r.lbah[hob];
-    case 6:
-        return ch->device;
+    case 1: return hob ? d->r.feature[1] : d->error;
+    case 2: return d->r.nsector[hob];
+    case 3: return d->r.lbal[hob];
+    case 4: return d->r.lbam[hob];
+    case 5: return d->r.lbah[hob];
+    case 6: return ch->device;
     default:
         if (d == ide_selected(ch)) {
             d->intrq = false;
@@ -332,12 +329,16 @@ static void ide_block_done(struct ide_chan *ch)
 }
 
 static bool op_is_in(uint8_t op) { return op == OP_READ || op == OP_REPLY || op == OP_PKT_IN; }
-static bool op_is_out(uint8_t op) { return op == OP_WRITE || op == OP_WRITE_BUFFER || op == OP_PKT_CDB || op == OP_PKT_OUT; }
+static bool op_is_out(uint8_t op)
+{
+    return op == OP_WRITE || op == OP_WRITE_BUFFER || op == OP_PKT_CDB || op == OP_PKT_OUT;
+}
 
 static bool ide_data_ready(struct ide_chan *ch, bool in)
 {
     struct ide_drive *d = ide_selected(ch);
-    return d->kind != IDE_NONE && (d->status & (ST_DRQ | ST_BSY)) == ST_DRQ && (in ? op_is_in(ch->op) : op_is_out(ch->op));
+    return d->kind != IDE_NONE && (d->status & (ST_DRQ | ST_BSY)) == ST_DRQ &&
+           (in ? op_is_in(ch->op) : op_is_out(ch->op));
 }
 
 static void ide_data_in(struct ide_chan *ch, uint8_t *p, size_t n, unsigned size)
@@ -447,8 +448,11 @@ static void ide_cmd_write_rep(void *dev, uint64_t off, unsigned size, const void
     }
 }
 
-static const struct io_ops ide_cmd_ops = {
-    .read = ide_cmd_read, .write = ide_cmd_write, .read_rep = ide_cmd_read_rep, .write_rep = ide_cmd_write_rep, .widths = IO_8 | IO_16 | IO_32};
+static const struct io_ops ide_cmd_ops = {.read = ide_cmd_read,
+                                          .write = ide_cmd_write,
+                                          .read_rep = ide_cmd_read_rep,
+                                          .write_rep = ide_cmd_write_rep,
+                                          .widths = IO_8 | IO_16 | IO_32};
 
 static uint64_t ide_ctl_read(void *dev, uint64_t off, unsigned size)
 {
@@ -577,7 +581,9 @@ static int ide_drive_init(struct ide_chan *ch, unsigned unit, const struct ide_d
     if (p->kind == IDE_DISK && !p->blk)
         return err_set(e, ERR_CONFIG, 0, "ide%u:%u is a disk without an image", ch->index, unit);
     d->blk = p->blk;
-    const char *model = p->model ? p->model : p->kind == IDE_DISK ? "VMware Virtual IDE Hard Drive" : "VMware Virtual IDE CDROM Drive";
+    const char *model = p->model              ? p->model
+                        : p->kind == IDE_DISK ? "VMware Virtual IDE Hard Drive"
+                                              : "VMware Virtual IDE CDROM Drive";
     snprintf(d->model, sizeof d->model, "%s", model);
     if (p->serial)
         snprintf(d->serial, sizeof d->serial, "%s", p->serial);
@@ -592,13 +598,16 @@ static int ide_drive_init(struct ide_chan *ch, unsigned unit, const struct ide_d
         return 0;
     }
     if (in.sector != 512)
-        return err_set(e, ERR_CONFIG, 0, "ide%u:%u is a disk, but its image is one of a CD; set deviceType = \"cdrom-image\"", ch->index, unit);
+        return err_set(e, ERR_CONFIG, 0,
+                       "ide%u:%u is a disk, but its image is one of a CD; set deviceType = \"cdrom-image\"", ch->index,
+                       unit);
     if (in.read_only)
-        return err_set(e, ERR_CONFIG, 0, "ide%u:%u: an IDE disk cannot be read-only; make its image writable", ch->index, unit);
+        return err_set(e, ERR_CONFIG, 0, "ide%u:%u: an IDE disk cannot be read-only; make its image writable",
+                       ch->index, unit);
     d->sectors = in.size / 512;
     if (d->sectors > 1ull << 48)
-        return err_set(e, ERR_CONFIG, 0, "ide%u:%u: the disk has %llu sectors; IDE can address 281474976710656", ch->index, unit,
-                       (unsigned long long)d->sectors);
+        return err_set(e, ERR_CONFIG, 0, "ide%u:%u: the disk has %llu sectors; IDE can address 281474976710656",
+                       ch->index, unit, (unsigned long long)d->sectors);
     d->def_heads = 16;
     d->def_secs = 63;
     /* The image's own geometry counts if a drive could have it (ATA: at most 16 heads, 63 sectors here). */
@@ -628,7 +637,8 @@ static int ide_init(struct dev *dev, const void *params, struct err *e)
         for (unsigned u = 0; u < 2; u++)
             if (ide_drive_init(ch, u, &ide->params.drive[i][u], e) < 0)
                 return -1;
-        struct port_range cmd = {names[i], cmd_port[i], 8, &ide_cmd_ops, ch}, ctl = {names[i], ctl_port[i], 1, &ide_ctl_ops, ch};
+        struct port_range cmd = {names[i], cmd_port[i], 8, &ide_cmd_ops, ch},
+                          ctl = {names[i], ctl_port[i], 1, &ide_ctl_ops, ch};
         ch->cmd_range = cmd;
         if (port_claim(dev->vm, &ch->cmd_range, e) < 0) {
             ch->cmd_range.ops = NULL;
@@ -657,16 +667,20 @@ static struct ide_drive *ide_find(struct dev *dev, unsigned channel, unsigned un
     return channel < 2 && unit < 2 ? &((struct ide *)dev)->ch[channel].drive[unit] : NULL;
 }
 
-int ide_cd_insert(struct dev *dev, unsigned channel, unsigned unit, struct blk *blk, bool force, struct blk **old, struct err *e)
+int ide_cd_insert(struct dev *dev, unsigned channel, unsigned unit, struct blk *blk, bool force, struct blk **old,
+                  struct err *e)
 {
     struct ide_drive *d = ide_find(dev, channel, unit);
     *old = NULL;
     if (!d || d->kind != IDE_CDROM)
-        return err_set(e, ERR_CONFIG, 0, "ide%u:%u is not a CD-ROM drive, so its medium cannot be changed", channel, unit);
+        return err_set(e, ERR_CONFIG, 0, "ide%u:%u is not a CD-ROM drive, so its medium cannot be changed", channel,
+                       unit);
     if (d->locked && !force && d->blk && !d->tray_open) {
         d->media_event = 1; /* the button was pressed: a guest that watches for it unmounts and ejects */
-        return err_set(e, ERR_BUSY, 0, "The guest has locked the CD-ROM drive ide%u:%u; eject the disc in the guest first, or force the change", channel,
-                       unit);
+        return err_set(
+            e, ERR_BUSY, 0,
+            "The guest has locked the CD-ROM drive ide%u:%u; eject the disc in the guest first, or force the change",
+            channel, unit);
     }
     *old = d->blk;
     d->blk = blk;
@@ -690,8 +704,12 @@ int ide_drive_get_status(struct dev *dev, unsigned channel, unsigned unit, struc
     struct ide_drive *d = ide_find(dev, channel, unit);
     if (!d)
         return -1;
-    *out = (struct ide_drive_status){.kind = d->kind, .medium = d->blk && !d->tray_open, .tray_open = d->tray_open, .locked = d->locked,
-                                     .reads = d->n_reads, .writes = d->n_writes};
+    *out = (struct ide_drive_status){.kind = d->kind,
+                                     .medium = d->blk && !d->tray_open,
+                                     .tray_open = d->tray_open,
+                                     .locked = d->locked,
+                                     .reads = d->n_reads,
+                                     .writes = d->n_writes};
     return 0;
 }
 
@@ -699,74 +717,75 @@ int ide_drive_get_status(struct dev *dev, unsigned channel, unsigned unit, struc
 
 static const struct state_field sense_fields[] = {
     SF(struct ide_sense, key, SF_U8), SF(struct ide_sense, asc, SF_U8), SF(struct ide_sense, ascq, SF_U8), {NULL}};
-static const struct state_desc sense_desc = {.name = "ide_sense", .version = 1, .min_version = 1, .fields = sense_fields};
+static const struct state_desc sense_desc = {
+    .name = "ide_sense", .version = 1, .min_version = 1, .fields = sense_fields};
 
-static const struct state_field regs_fields[] = {SF_BUF(struct ide_regs, feature), SF_BUF(struct ide_regs, nsector), SF_BUF(struct ide_regs, lbal),
-                                                 SF_BUF(struct ide_regs, lbam), SF_BUF(struct ide_regs, lbah), {NULL}};
+static const struct state_field regs_fields[] = {SF_BUF(struct ide_regs, feature), SF_BUF(struct ide_regs, nsector),
+                                                 SF_BUF(struct ide_regs, lbal),    SF_BUF(struct ide_regs, lbam),
+                                                 SF_BUF(struct ide_regs, lbah),    {NULL}};
 static const struct state_desc regs_desc = {.name = "ide_regs", .version = 1, .min_version = 1, .fields = regs_fields};
 
-static const struct state_field drive_fields[] = {
-    SF_SUB(struct ide_drive, r, &regs_desc),
-    SF(struct ide_drive, status, SF_U8),
-    SF(struct ide_drive, error, SF_U8),
-    SF(struct ide_drive, intrq, SF_BOOL),
-    SF_MAX(struct ide_drive, heads, SF_U32, 16),
-    SF_MAX(struct ide_drive, secs, SF_U32, 255),
-    SF_MAX(struct ide_drive, mult, SF_U8, IDE_MAX_MULT),
-    SF(struct ide_drive, xfer_mode, SF_U8),
-    SF(struct ide_drive, power, SF_U8),
-    SF(struct ide_drive, write_cache, SF_BOOL),
-    SF(struct ide_drive, look_ahead, SF_BOOL),
-    SF(struct ide_drive, geometry_ok, SF_BOOL),
-    SF_SUB(struct ide_drive, sense, &sense_desc),
-    SF(struct ide_drive, ua_reset, SF_BOOL),
-    SF(struct ide_drive, ua_medium, SF_BOOL),
-    SF(struct ide_drive, tray_open, SF_BOOL),
-    SF(struct ide_drive, locked, SF_BOOL),
-    SF_MAX(struct ide_drive, media_event, SF_U8, 3),
-    SF_BUF(struct ide_drive, page01),
-    SF_BUF(struct ide_drive, page0e),
-    {NULL}};
-static const struct state_desc drive_desc = {.name = "ide_drive", .version = 1, .min_version = 1, .fields = drive_fields};
+static const struct state_field drive_fields[] = {SF_SUB(struct ide_drive, r, &regs_desc),
+                                                  SF(struct ide_drive, status, SF_U8),
+                                                  SF(struct ide_drive, error, SF_U8),
+                                                  SF(struct ide_drive, intrq, SF_BOOL),
+                                                  SF_MAX(struct ide_drive, heads, SF_U32, 16),
+                                                  SF_MAX(struct ide_drive, secs, SF_U32, 255),
+                                                  SF_MAX(struct ide_drive, mult, SF_U8, IDE_MAX_MULT),
+                                                  SF(struct ide_drive, xfer_mode, SF_U8),
+                                                  SF(struct ide_drive, power, SF_U8),
+                                                  SF(struct ide_drive, write_cache, SF_BOOL),
+                                                  SF(struct ide_drive, look_ahead, SF_BOOL),
+                                                  SF(struct ide_drive, geometry_ok, SF_BOOL),
+                                                  SF_SUB(struct ide_drive, sense, &sense_desc),
+                                                  SF(struct ide_drive, ua_reset, SF_BOOL),
+                                                  SF(struct ide_drive, ua_medium, SF_BOOL),
+                                                  SF(struct ide_drive, tray_open, SF_BOOL),
+                                                  SF(struct ide_drive, locked, SF_BOOL),
+                                                  SF_MAX(struct ide_drive, media_event, SF_U8, 3),
+                                                  SF_BUF(struct ide_drive, page01),
+                                                  SF_BUF(struct ide_drive, page0e),
+                                                  {NULL}};
+static const struct state_desc drive_desc = {
+    .name = "ide_drive", .version = 1, .min_version = 1, .fields = drive_fields};
 
 static const struct state_field cursor_fields[] = {
-    SF(struct bm_cursor, table, SF_U32), SF(struct bm_cursor, addr, SF_U32), SF_MAX(struct bm_cursor, left, SF_U32, 65536),
-    SF(struct bm_cursor, n, SF_U32),     SF(struct bm_cursor, last, SF_BOOL), {NULL}};
-static const struct state_desc cursor_desc = {.name = "ide_cursor", .version = 1, .min_version = 1, .fields = cursor_fields};
+    SF(struct bm_cursor, table, SF_U32),           SF(struct bm_cursor, addr, SF_U32),
+    SF_MAX(struct bm_cursor, left, SF_U32, 65536), SF(struct bm_cursor, n, SF_U32),
+    SF(struct bm_cursor, last, SF_BOOL),           {NULL}};
+static const struct state_desc cursor_desc = {
+    .name = "ide_cursor", .version = 1, .min_version = 1, .fields = cursor_fields};
 
-static const struct state_field chan_fields[] = {
-    SF_SUBS(struct ide_chan, drive, &drive_desc),
-    SF(struct ide_chan, device, SF_U8),
-    SF(struct ide_chan, devctl, SF_U8),
-    SF(struct ide_chan, in_srst, SF_BOOL),
-    SF_MAX(struct ide_chan, op, SF_U8, OP_COUNT - 1),
-    SF(struct ide_chan, cmd, SF_U8),
-    SF(struct ide_chan, ext, SF_BOOL),
-    SF(struct ide_chan, fua, SF_BOOL),
-    SF_MAX(struct ide_chan, lba, SF_U64, 1ull << 48),
-    SF_MAX(struct ide_chan, left, SF_U32, 0xffffff),
-    SF_MAX(struct ide_chan, block, SF_U32, IDE_BUF),
-    SF_MAX(struct ide_chan, pos, SF_U32, IDE_BUF),
-    SF_MAX(struct ide_chan, drq_end, SF_U32, IDE_BUF),
-    SF_MAX(struct ide_chan, len, SF_U32, IDE_BUF),
-    SF_BUF(struct ide_chan, cdb),
-    SF(struct ide_chan, pkt_dma, SF_BOOL),
-    SF_MAX(struct ide_chan, bcl, SF_U32, 65535),
-    SF_MAX(struct ide_chan, out_len, SF_U32, IDE_BUF),
-    SF_MAX(struct ide_chan, raw_size, SF_U32, 2352),
-    SF(struct ide_chan, raw_flags, SF_U8),
-    SF(struct ide_chan, bm_cmd, SF_U8),
-    SF(struct ide_chan, bm_status, SF_U8),
-    SF(struct ide_chan, bm_table, SF_U32),
-    SF_SUB(struct ide_chan, cur, &cursor_desc),
-    SF_BUF(struct ide_chan, buf),
-    {NULL}};
+static const struct state_field chan_fields[] = {SF_SUBS(struct ide_chan, drive, &drive_desc),
+                                                 SF(struct ide_chan, device, SF_U8),
+                                                 SF(struct ide_chan, devctl, SF_U8),
+                                                 SF(struct ide_chan, in_srst, SF_BOOL),
+                                                 SF_MAX(struct ide_chan, op, SF_U8, OP_COUNT - 1),
+                                                 SF(struct ide_chan, cmd, SF_U8),
+                                                 SF(struct ide_chan, ext, SF_BOOL),
+                                                 SF(struct ide_chan, fua, SF_BOOL),
+                                                 SF_MAX(struct ide_chan, lba, SF_U64, 1ull << 48),
+                                                 SF_MAX(struct ide_chan, left, SF_U32, 0xffffff),
+                                                 SF_MAX(struct ide_chan, block, SF_U32, IDE_BUF),
+                                                 SF_MAX(struct ide_chan, pos, SF_U32, IDE_BUF),
+                                                 SF_MAX(struct ide_chan, drq_end, SF_U32, IDE_BUF),
+                                                 SF_MAX(struct ide_chan, len, SF_U32, IDE_BUF),
+                                                 SF_BUF(struct ide_chan, cdb),
+                                                 SF(struct ide_chan, pkt_dma, SF_BOOL),
+                                                 SF_MAX(struct ide_chan, bcl, SF_U32, 65535),
+                                                 SF_MAX(struct ide_chan, out_len, SF_U32, IDE_BUF),
+                                                 SF_MAX(struct ide_chan, raw_size, SF_U32, 2352),
+                                                 SF(struct ide_chan, raw_flags, SF_U8),
+                                                 SF(struct ide_chan, bm_cmd, SF_U8),
+                                                 SF(struct ide_chan, bm_status, SF_U8),
+                                                 SF(struct ide_chan, bm_table, SF_U32),
+                                                 SF_SUB(struct ide_chan, cur, &cursor_desc),
+                                                 SF_BUF(struct ide_chan, buf),
+                                                 {NULL}};
 static const struct state_desc chan_desc = {.name = "ide_chan", .version = 1, .min_version = 1, .fields = chan_fields};
 
 static const struct state_field ide_fields[] = {
-    SF_SUB(struct ide, pci, &pci_dev_state),
-    SF_SUBS(struct ide, ch, &chan_desc),
-    {NULL}};
+    SF_SUB(struct ide, pci, &pci_dev_state), SF_SUBS(struct ide, ch, &chan_desc), {NULL}};
 
 /* What the table cannot say: the transfer must be one that these drives could be in. */
 static bool ide_chan_sane(const struct ide_chan *ch)
@@ -786,10 +805,11 @@ static bool ide_chan_sane(const struct ide_chan *ch)
         return !(d->status & ST_DRQ) || d->kind == IDE_NONE;
     if (!(d->status & ST_DRQ) || (ch->op != OP_REPLY && d->kind != (packet_op ? IDE_CDROM : IDE_DISK)))
         return false;
-    if ((ch->op == OP_READ || ch->op == OP_WRITE) && (ch->block == 0 || ch->block % 512 || ch->pos > ch->drq_end || ch->drq_end % 512))
+    if ((ch->op == OP_READ || ch->op == OP_WRITE) &&
+        (ch->block == 0 || ch->block % 512 || ch->pos > ch->drq_end || ch->drq_end % 512))
         return false;
-    if (!packet_op && ch->op != OP_REPLY && ch->op != OP_WRITE_BUFFER && (ch->lba > d->sectors || ch->left > d->sectors - ch->lba) &&
-        ch->op != OP_DSM)
+    if (!packet_op && ch->op != OP_REPLY && ch->op != OP_WRITE_BUFFER &&
+        (ch->lba > d->sectors || ch->left > d->sectors - ch->lba) && ch->op != OP_DSM)
         return false;
     if (ch->op == OP_PKT_CDB && (ch->drq_end != 12 || ch->len != 12))
         return false;
@@ -822,7 +842,8 @@ static int ide_post_load(void *dev, unsigned version, struct err *e)
     return 0;
 }
 
-static const struct state_desc ide_state = {.name = "ide", .version = 1, .min_version = 1, .fields = ide_fields, .post_load = ide_post_load};
+static const struct state_desc ide_state = {
+    .name = "ide", .version = 1, .min_version = 1, .fields = ide_fields, .post_load = ide_post_load};
 
 const struct dev_class ide_class = {
     .name = "ide",

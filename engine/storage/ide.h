@@ -15,7 +15,8 @@ enum ide_kind { IDE_NONE, IDE_DISK, IDE_CDROM };
 
 struct ide_drive_params {
     enum ide_kind kind;
-    struct blk *blk;    /* stays the caller's, who closes it after the device or after ide_cd_insert gave it back; CD: NULL = no medium */
+    struct blk *blk; /* stays the caller's, who closes it after the device or after ide_cd_insert gave it back; CD: NULL
+                        = no medium */
     const char *model;  /* NULL: VMware's */
     const char *serial; /* NULL: VMware's, by position */
 };
@@ -23,7 +24,7 @@ struct ide_drive_params {
 struct ide_params {
     struct pci_bus *bus;
     uint8_t devfn;
-    struct irq_line irq[2]; /* ISA interrupts 14 and 15 */
+    struct irq_line irq[2];              /* ISA interrupts 14 and 15 */
     struct ide_drive_params drive[2][2]; /* [channel][unit] */
     /* The guest opened (or closed) the tray. [dev]; may be NULL */
     void (*tray)(void *u, unsigned channel, unsigned unit, bool open);
@@ -33,10 +34,12 @@ struct ide_params {
 extern const struct dev_class ide_class;
 
 /*
- * Puts another medium into a CD-ROM drive: blk NULL = leave it empty. *old gets the medium that was in it (may be NULL); the caller closes
- * it. When the guest has locked the tray and force is not set, the guest is told that the user wants it and the call fails (ERR_BUSY). [dev]
+ * Puts another medium into a CD-ROM drive: blk NULL = leave it empty. *old gets the medium that was in it (may be
+ * NULL); the caller closes it. When the guest has locked the tray and force is not set, the guest is told that the user
+ * wants it and the call fails (ERR_BUSY). [dev]
  */
-int ide_cd_insert(struct dev *ide, unsigned channel, unsigned unit, struct blk *blk, bool force, struct blk **old, struct err *e);
+int ide_cd_insert(struct dev *ide, unsigned channel, unsigned unit, struct blk *blk, bool force, struct blk **old,
+                  struct err *e);
 
 struct ide_drive_status {
     enum ide_kind kind;

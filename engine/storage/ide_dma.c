@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bus master of the PIIX4's IDE function (SFF-8038i, Programming Interface for Bus Master IDE Controller 1.0): per channel a command, a status
- * and a pointer to a table of physical regions (PRDs).
+ * Bus master of the PIIX4's IDE function (SFF-8038i, Programming Interface for Bus Master IDE Controller 1.0): per
+ * channel a command, a status and a pointer to a table of physical regions (PRDs).
  *
- * A transfer runs when both sides want it: the drive (its command is a DMA one and its data is at hand) and the guest (Start is set). It is done
- * in as few requests to the block layer as the table allows, usually one, whose buffers are the guest's own memory. If a region is not RAM,
- * the piece goes through the channel's buffer instead.
+ * A transfer runs when both sides want it: the drive (its command is a DMA one and its data is at hand) and the guest
+ * (Start is set). It is done in as few requests to the block layer as the table allows, usually one, whose buffers are
+ * the guest's own memory. If a region is not RAM, the piece goes through the channel's buffer instead.
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -117,7 +117,8 @@ uint32_t ide_dma_copy(struct ide_chan *ch, uint8_t *buf, uint32_t n, bool to_gue
     uint32_t done = 0;
     while (done < n && cur_fill(ch, &ch->cur)) {
         uint32_t part = ch->cur.left < n - done ? ch->cur.left : n - done;
-        int r = to_guest ? pci_dma_write(pci, ch->cur.addr, buf + done, part) : pci_dma_read(pci, ch->cur.addr, buf + done, part);
+        int r = to_guest ? pci_dma_write(pci, ch->cur.addr, buf + done, part)
+                         : pci_dma_read(pci, ch->cur.addr, buf + done, part);
         if (r < 0)
             guest_error("ide", "DMA to %08x, where there is no memory", ch->cur.addr);
         ch->cur.addr += part;
@@ -220,17 +221,13 @@ static void bm_write_command(struct ide_chan *ch, uint8_t val)
 static uint8_t bm_read_byte(struct ide_chan *ch, unsigned off)
 {
     switch (off) {
-    case 0:
-        return ch->bm_cmd;
-    case 2:
-        return ch->bm_status;
+    case 0: return ch->bm_cmd;
+    case 2: return ch->bm_status;
     case 4:
     case 5:
     case 6:
-    case 7:
-        return (uint8_t)(ch->bm_table >> (8 * (off - 4)));
-    default:
-        return 0;
+    case 7: return (uint8_t)(ch->bm_table >> (8 * (off - 4)));
+    default: return 0;
     }
 }
 
@@ -246,9 +243,7 @@ static uint64_t bm_read(void *dev, uint64_t off, unsigned size)
 static void bm_write_byte(struct ide_chan *ch, unsigned off, uint8_t val)
 {
     switch (off) {
-    case 0:
-        bm_write_command(ch, val);
-        break;
+    case 0: bm_write_command(ch, val); break;
     case 2: /* Interrupt and Error are cleared by writing 1; the two capable bits are the driver's notes */
         ch->bm_status = (uint8_t)((ch->bm_status & ~(val & (BM_ERROR | BM_INTR)) & ~BM_CAPABLE) | (val & BM_CAPABLE));
         break;

@@ -99,7 +99,8 @@ size_t char_fd_write(struct chardev *c, const uint8_t *buf, size_t n)
     if (f->fd < 0)
         return n;
     while (done < n) {
-        ssize_t r = f->is_socket ? send(f->fd, buf + done, n - done, MSG_NOSIGNAL | MSG_DONTWAIT) : write(f->fd, buf + done, n - done);
+        ssize_t r = f->is_socket ? send(f->fd, buf + done, n - done, MSG_NOSIGNAL | MSG_DONTWAIT)
+                                 : write(f->fd, buf + done, n - done);
         if (r > 0) {
             done += (size_t)r;
         } else if (r < 0 && errno == EINTR) {

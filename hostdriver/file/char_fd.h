@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the byte streams over a pollable descriptor have in common: watching it, reading only what the UART has room for. */
+/* What the byte streams over a pollable descriptor have in common: watching it, reading only what the UART has room
+ * for. */
 #ifndef LODGE_HOSTDRIVER_FILE_CHAR_FD_H
 #define LODGE_HOSTDRIVER_FILE_CHAR_FD_H
 
@@ -22,7 +23,7 @@ struct char_fd {
 };
 
 void char_fd_start(struct char_fd *f, int fd); /* begins to watch fd (non-blocking) */
-void char_fd_stop(struct char_fd *f);          /* stops watching; a waiting UART is let go on; fd stays open and is forgotten */
+void char_fd_stop(struct char_fd *f); /* stops watching; a waiting UART is let go on; fd stays open and is forgotten */
 size_t char_fd_write(struct chardev *c, const uint8_t *buf, size_t n);
 void char_fd_accept(struct chardev *c);
 void char_fd_carrier(struct char_fd *f, bool on);

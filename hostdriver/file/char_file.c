@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Serial port output into a file. Every write of the UART is one write(2) at the file's end, so that tail -f shows it at once. A
- * disk that is full loses output, reported once; it does not stop the guest.
+ * Serial port output into a file. Every write of the UART is one write(2) at the file's end, so that tail -f shows it
+ * at once. A disk that is full loses output, reported once; it does not stop the guest.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -69,8 +69,8 @@ struct chardev *char_file_open(struct vm *vm, const char *path, struct err *e)
     f->fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
     if (f->fd < 0) {
         int en = errno;
-        err_set(e, en == EACCES || en == EPERM || en == EROFS ? ERR_DENIED : ERR_CONFIG, en, "The serial port's file %s cannot be written: %s", path,
-                strerror(en));
+        err_set(e, en == EACCES || en == EPERM || en == EROFS ? ERR_DENIED : ERR_CONFIG, en,
+                "The serial port's file %s cannot be written: %s", path, strerror(en));
         free(f);
         return NULL;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * serialN.fileType = "pipe": on a Linux host VMware's pipe is a Unix stream socket. pipe.endPoint = "server" makes the socket and serves one
- * peer at a time, further ones wait in the socket's queue; "client" connects to an existing one when the machine is powered on, and the
- * port stays unplugged after that peer is gone.
+ * serialN.fileType = "pipe": on a Linux host VMware's pipe is a Unix stream socket. pipe.endPoint = "server" makes the
+ * socket and serves one peer at a time, further ones wait in the socket's queue; "client" connects to an existing one
+ * when the machine is powered on, and the port stays unplugged after that peer is gone.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -85,7 +85,8 @@ static int pipe_clear_stale(const struct sockaddr_un *sa, struct err *e)
     if (lstat(sa->sun_path, &st) < 0)
         return 0;
     if (!S_ISSOCK(st.st_mode))
-        return err_set(e, ERR_CONFIG, 0, "The serial port's pipe %s cannot be made: a file of that name is in the way", sa->sun_path);
+        return err_set(e, ERR_CONFIG, 0, "The serial port's pipe %s cannot be made: a file of that name is in the way",
+                       sa->sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return err_set(e, ERR_HOST, errno, "The serial port's pipe %s: %s", sa->sun_path, strerror(errno));
@@ -117,7 +118,8 @@ static int pipe_make(struct char_pipe *p, const struct sockaddr_un *sa, bool ser
         }
         if (r < 0) {
             close(fd);
-            return err_set(e, ERR_CONFIG, en, "The serial port's pipe %s cannot be made: %s", sa->sun_path, strerror(en));
+            return err_set(e, ERR_CONFIG, en, "The serial port's pipe %s cannot be made: %s", sa->sun_path,
+                           strerror(en));
         }
         p->listen_fd = fd;
         return 0;
@@ -126,7 +128,8 @@ static int pipe_make(struct char_pipe *p, const struct sockaddr_un *sa, bool ser
         int en = errno;
         close(fd);
         return err_set(e, ERR_CONFIG, en,
-                       "The serial port cannot connect to the pipe %s: %s; start the program at the other end first, or set pipe.endPoint = "
+                       "The serial port cannot connect to the pipe %s: %s; start the program at the other end first, "
+                       "or set pipe.endPoint = "
                        "\"server\"",
                        sa->sun_path, strerror(en));
     }
@@ -138,7 +141,8 @@ struct chardev *char_pipe_open(struct vm *vm, const char *path, bool server, str
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof sa.sun_path || !*path) {
-        err_set(e, ERR_CONFIG, 0, "The serial port's pipe name \"%s\" must have 1 to %zu characters", path, sizeof sa.sun_path - 1);
+        err_set(e, ERR_CONFIG, 0, "The serial port's pipe name \"%s\" must have 1 to %zu characters", path,
+                sizeof sa.sun_path - 1);
         return NULL;
     }
     memcpy(sa.sun_path, path, strlen(path) + 1);

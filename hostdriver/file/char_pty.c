@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Serial port on a new pseudo terminal. While no program has the terminal open the port is unplugged: the kernel then reports a hang-up on our
- * side without end, so we look for a program on a slow timer instead of watching the descriptor.
+ * Serial port on a new pseudo terminal. While no program has the terminal open the port is unplugged: the kernel then
+ * reports a hang-up on our side without end, so we look for a program on a slow timer instead of watching the
+ * descriptor.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -71,7 +72,8 @@ struct chardev *char_pty_open(struct vm *vm, struct err *e)
     }
     p->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     int slave = -1;
-    if (p->master < 0 || grantpt(p->master) < 0 || unlockpt(p->master) < 0 || ptsname_r(p->master, p->path, sizeof p->path) != 0 ||
+    if (p->master < 0 || grantpt(p->master) < 0 || unlockpt(p->master) < 0 ||
+        ptsname_r(p->master, p->path, sizeof p->path) != 0 ||
         (slave = open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
         int en = errno;
         if (p->master >= 0)
@@ -96,4 +98,7 @@ struct chardev *char_pty_open(struct vm *vm, struct err *e)
     return &p->f.c;
 }
 
-const char *char_pty_path(const struct chardev *c) { return c->ops == &pty_ops ? ((const struct char_pty *)c)->path : NULL; }
+const char *char_pty_path(const struct chardev *c)
+{
+    return c->ops == &pty_ops ? ((const struct char_pty *)c)->path : NULL;
+}

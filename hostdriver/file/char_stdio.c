@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Serial port on the process' standard input and output. The descriptors are shared with the shell, so they are not made non-blocking:
- * input is read when the event loop says that there is some, and output asks poll() first.
+ * Serial port on the process' standard input and output. The descriptors are shared with the shell, so they are not
+ * made non-blocking: input is read when the event loop says that there is some, and output asks poll() first.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -62,8 +62,8 @@ struct chardev *char_stdio_open(struct vm *vm, struct err *e)
     if (tcgetattr(STDIN_FILENO, &s->saved) == 0 && tcgetpgrp(STDIN_FILENO) == getpgrp()) {
         struct termios raw = s->saved;
         cfmakeraw(&raw);
-        raw.c_oflag |= OPOST;  /* our own messages keep their line ends */
-        raw.c_lflag |= ISIG;   /* Ctrl-C still ends the machine in order */
+        raw.c_oflag |= OPOST; /* our own messages keep their line ends */
+        raw.c_lflag |= ISIG;  /* Ctrl-C still ends the machine in order */
         s->restore = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
     }
     s->f.vm = vm;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What serial and parallel ports can be connected to on this host. All give NULL and *e on failure; chardev_ops.close frees. [main] */
+/* What serial and parallel ports can be connected to on this host. All give NULL and *e on failure; chardev_ops.close
+ * frees. [main] */
 #ifndef LODGE_HOSTDRIVER_FILE_CHARDEVS_H
 #define LODGE_HOSTDRIVER_FILE_CHARDEVS_H
 
@@ -12,7 +13,8 @@ struct vm;
 
 /* serialN.fileType = "file": output only, added to the end of the file at once, so that it can be followed. */
 struct chardev *char_file_open(struct vm *vm, const char *path, struct err *e);
-/* serialN.fileType = "pipe": a Unix stream socket at path. server: makes it and takes one peer at a time; else connects to it. */
+/* serialN.fileType = "pipe": a Unix stream socket at path. server: makes it and takes one peer at a time; else connects
+ * to it. */
 struct chardev *char_pipe_open(struct vm *vm, const char *path, bool server, struct err *e);
 /* serialN.fileType = "pty": a new pseudo terminal, whose name char_pty_path gives. */
 struct chardev *char_pty_open(struct vm *vm, struct err *e);

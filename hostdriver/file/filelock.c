@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Locks that die with their process: open file description locks (fcntl(2), F_OFD_SETLK), which the kernel drops with the last
- * descriptor, so that there is never a stale lock. The kernel does not tell whose such a lock is; the lock file therefore carries the
- * holder's pid as text, and for disk images the process is looked for in /proc.
+ * Locks that die with their process: open file description locks (fcntl(2), F_OFD_SETLK), which the kernel drops with
+ * the last descriptor, so that there is never a stale lock. The kernel does not tell whose such a lock is; the lock
+ * file therefore carries the holder's pid as text, and for disk images the process is looked for in /proc.
  */
 #define _GNU_SOURCE
 #include "file/filelock.h"
@@ -51,7 +51,8 @@ int filelock_take(struct filelock *l, const char *path, const char *what, struct
         struct stat a, b;
         if (fstat(fd, &a) < 0 || !S_ISREG(a.st_mode)) {
             close(fd);
-            return err_set(e, ERR_CONFIG, 0, "%s cannot be locked: %s is in the way and is not a regular file", what, path);
+            return err_set(e, ERR_CONFIG, 0, "%s cannot be locked: %s is in the way and is not a regular file", what,
+                           path);
         }
         int en = ofd_lock(fd, F_WRLCK);
         if (en) {
@@ -60,10 +61,12 @@ int filelock_take(struct filelock *l, const char *path, const char *what, struct
             if (en != EAGAIN && en != EACCES)
                 return err_set(e, ERR_HOST, en, "%s cannot be locked: %s", what, strerror(en));
             if (pid > 0)
-                return err_set(e, ERR_BUSY, 0, "%s is in use by process %ld; power that one off first", what, (long)pid);
+                return err_set(e, ERR_BUSY, 0, "%s is in use by process %ld; power that one off first", what,
+                               (long)pid);
             return err_set(e, ERR_BUSY, 0, "%s is in use by another process", what);
         }
-        /* The previous holder may have removed the file between our open and our lock: then the lock is on a dead name. */
+        /* The previous holder may have removed the file between our open and our lock: then the lock is on a dead name.
+         */
         if (stat(path, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) {
             close(fd);
             continue;
@@ -74,7 +77,8 @@ int filelock_take(struct filelock *l, const char *path, const char *what, struct
             en = errno;
             unlink(path);
             close(fd);
-            return err_set(e, ERR_HOST, en, "%s cannot be locked: the lock file %s cannot be written: %s", what, path, strerror(en));
+            return err_set(e, ERR_HOST, en, "%s cannot be locked: the lock file %s cannot be written: %s", what, path,
+                           strerror(en));
         }
         l->path = strdup(path);
         if (!l->path) {
@@ -132,7 +136,8 @@ static pid_t find_user(dev_t dev, ino_t ino)
         struct dirent *f;
         while (!found && (f = readdir(fds))) {
             struct stat st;
-            if (f->d_name[0] != '.' && fstatat(dirfd(fds), f->d_name, &st, 0) == 0 && st.st_dev == dev && st.st_ino == ino)
+            if (f->d_name[0] != '.' && fstatat(dirfd(fds), f->d_name, &st, 0) == 0 && st.st_dev == dev &&
+                st.st_ino == ino)
                 found = pid;
         }
         closedir(fds);
@@ -150,8 +155,10 @@ int filelock_fd(int fd, bool exclusive, const char *name, struct err *e)
         struct stat st;
         pid_t pid = fstat(fd, &st) == 0 ? find_user(st.st_dev, st.st_ino) : 0;
         if (pid)
-            return err_set(e, ERR_BUSY, 0, "%s is in use by process %ld; close that program or virtual machine first", name, (long)pid);
-        return err_set(e, ERR_BUSY, 0, "%s is in use by another program or virtual machine; close that one first", name);
+            return err_set(e, ERR_BUSY, 0, "%s is in use by process %ld; close that program or virtual machine first",
+                           name, (long)pid);
+        return err_set(e, ERR_BUSY, 0, "%s is in use by another program or virtual machine; close that one first",
+                       name);
     }
     /* File systems without locks (some network and FUSE ones): VMware runs without its lock there as well. */
     if (en == ENOLCK || en == EOPNOTSUPP || en == ENOSYS || en == EINVAL)

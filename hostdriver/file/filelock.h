@@ -14,8 +14,9 @@ struct filelock {
 };
 
 /*
- * Takes the lock file at path (made when it is missing) for this process. ERR_BUSY with "... (process N)" when another process has
- * it; what is the sentence's subject, e.g. "The virtual machine Debian.vmx". A file left over by a dead process is no obstacle. [main]
+ * Takes the lock file at path (made when it is missing) for this process. ERR_BUSY with "... (process N)" when another
+ * process has it; what is the sentence's subject, e.g. "The virtual machine Debian.vmx". A file left over by a dead
+ * process is no obstacle. [main]
  */
 int filelock_take(struct filelock *l, const char *path, const char *what, struct err *e);
 void filelock_drop(struct filelock *l); /* removes the file; harmless when the lock is not held */

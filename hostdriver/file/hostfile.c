@@ -91,8 +91,14 @@ static int file_vec(struct fdfile *ff, bool write, uint64_t off, const struct io
     return 0;
 }
 
-static int file_preadv(void *f, uint64_t off, const struct iovec *iov, int n) { return file_vec(f, false, off, iov, n); }
-static int file_pwritev(void *f, uint64_t off, const struct iovec *iov, int n) { return file_vec(f, true, off, iov, n); }
+static int file_preadv(void *f, uint64_t off, const struct iovec *iov, int n)
+{
+    return file_vec(f, false, off, iov, n);
+}
+static int file_pwritev(void *f, uint64_t off, const struct iovec *iov, int n)
+{
+    return file_vec(f, true, off, iov, n);
+}
 
 static int file_flush(void *f)
 {
@@ -182,7 +188,8 @@ int hostfile_from_fd(struct hostfile *out, int fd, const char *name, bool read_o
     } else if (S_ISDIR(st.st_mode)) {
         err_set(e, ERR_CONFIG, 0, "%s is a folder, not a disk image; name the image file itself", name);
     } else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-        err_set(e, ERR_CONFIG, 0, "%s is neither a regular file nor a block device, so it cannot be a disk image", name);
+        err_set(e, ERR_CONFIG, 0, "%s is neither a regular file nor a block device, so it cannot be a disk image",
+                name);
     } else if (!(ff = calloc(1, sizeof *ff))) {
         err_set(e, ERR_NOMEM, 0, "%s: out of memory", name);
     }
@@ -208,18 +215,17 @@ int hostfile_open(struct hostfile *out, int dirfd, const char *path, bool read_o
     if (fd < 0) {
         int en = errno;
         switch (en) {
-        case ENOENT:
-            return err_set(e, ERR_CONFIG, en, "%s does not exist; check the file name", path);
+        case ENOENT: return err_set(e, ERR_CONFIG, en, "%s does not exist; check the file name", path);
         case EACCES:
         case EPERM:
             return err_set(e, ERR_DENIED, en, "%s may not be opened for %s by this user; change its permissions", path,
                            read_only ? "reading" : "writing");
         case EROFS:
-            return err_set(e, ERR_DENIED, en, "%s is on a read-only file system, so a disk cannot be written there", path);
+            return err_set(e, ERR_DENIED, en, "%s is on a read-only file system, so a disk cannot be written there",
+                           path);
         case EISDIR:
             return err_set(e, ERR_CONFIG, en, "%s is a folder, not a disk image; name the image file itself", path);
-        default:
-            return err_set(e, ERR_HOST, en, "%s cannot be opened: %s", path, strerror(en));
+        default: return err_set(e, ERR_HOST, en, "%s cannot be opened: %s", path, strerror(en));
         }
     }
     return hostfile_from_fd(out, fd, path, read_only, e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest RAM: private anonymous memory, so that the host's kernel can use huge pages, merge and trim it. A guard area on each side turns a
- * wild access of ours into a fault instead of a silent corruption. Video memory is a memfd that the window maps.
+ * Guest RAM: private anonymous memory, so that the host's kernel can use huge pages, merge and trim it. A guard area on
+ * each side turns a wild access of ours into a fault instead of a silent corruption. Video memory is a memfd that the
+ * window maps.
  */
 #define _GNU_SOURCE
 #include "mem/guestmem.h"
@@ -98,11 +99,14 @@ static int no_memory(struct err *e, uint64_t size, int en)
     struct rlimit rl;
     if (getrlimit(RLIMIT_AS, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
         return err_set(e, ERR_NOMEM, en,
-                       "The guest's %llu MiB of memory do not fit: this process may use only %llu MiB of address space (ulimit -v); raise that "
+                       "The guest's %llu MiB of memory do not fit: this process may use only %llu MiB of address space "
+                       "(ulimit -v); raise that "
                        "limit or lower memsize",
                        (unsigned long long)(size >> 20), (unsigned long long)(rl.rlim_cur >> 20));
-    return err_set(e, ERR_NOMEM, en, "The host's kernel refuses %llu MiB of memory for the guest (%s); lower memsize or close other programs",
-                   (unsigned long long)(size >> 20), strerror(en));
+    return err_set(
+        e, ERR_NOMEM, en,
+        "The host's kernel refuses %llu MiB of memory for the guest (%s); lower memsize or close other programs",
+        (unsigned long long)(size >> 20), strerror(en));
 }
 
 int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct err *e)
@@ -110,7 +114,8 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
     memset(out, 0, sizeof *out);
     out->fd = -1;
     if (p->size == 0 || p->size % PAGE || p->size > (1ull << 46))
-        return err_set(e, ERR_CONFIG, 0, "A guest memory of %llu bytes is not possible; memsize must be a multiple of 4 MB",
+        return err_set(e, ERR_CONFIG, 0,
+                       "A guest memory of %llu bytes is not possible; memsize must be a multiple of 4 MB",
                        (unsigned long long)p->size);
     uint64_t have = p->no_check ? 0 : guestmem_available();
     if (have) {
@@ -118,7 +123,8 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
         uint64_t swap = meminfo("\nSwapFree:") / 2;
         if (p->size > have + swap)
             return err_set(e, ERR_NOMEM, 0,
-                           "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize or close other programs",
+                           "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize "
+                           "or close other programs",
                            (unsigned long long)(p->size >> 20), (unsigned long long)(have >> 20));
     }
     uint64_t span = p->size + 3 * GUARD;
@@ -126,8 +132,8 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
     if (area == MAP_FAILED)
         return no_memory(e, p->size, errno);
     uint8_t *ram = (uint8_t *)(((uintptr_t)area + GUARD + GUARD - 1) & ~(uintptr_t)(GUARD - 1));
-    if (mmap(ram, p->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p->populate ? MAP_POPULATE : 0), -1, 0) ==
-        MAP_FAILED) {
+    if (mmap(ram, p->size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p->populate ? MAP_POPULATE : 0), -1, 0) == MAP_FAILED) {
         int en = errno;
         munmap(area, span);
         return no_memory(e, p->size, en);
@@ -154,19 +160,21 @@ int guestmem_alloc_shared(struct memblk *out, const char *name, uint64_t size, s
     memset(out, 0, sizeof *out);
     out->fd = -1;
     if (size == 0 || size % PAGE || size > (1ull << 40))
-        return err_set(e, ERR_CONFIG, 0, "A shared memory (%s) of %llu bytes is not possible", name, (unsigned long long)size);
+        return err_set(e, ERR_CONFIG, 0, "A shared memory (%s) of %llu bytes is not possible", name,
+                       (unsigned long long)size);
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return err_set(e, ERR_HOST, errno, "Shared memory (%s) cannot be made: %s", name, strerror(errno));
     if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         int en = errno;
         close(fd);
-        return err_set(e, ERR_NOMEM, en, "Shared memory (%s) of %llu KiB cannot be made: %s", name, (unsigned long long)(size >> 10),
-                       strerror(en));
+        return err_set(e, ERR_NOMEM, en, "Shared memory (%s) of %llu KiB cannot be made: %s", name,
+                       (unsigned long long)(size >> 10), strerror(en));
     }
     uint64_t span = size + 2 * GUARD;
     uint8_t *area = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED || mmap(area + GUARD, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    if (area == MAP_FAILED ||
+        mmap(area + GUARD, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
         int en = errno;
         if (area != MAP_FAILED)
             munmap(area, span);

@@ -9,14 +9,15 @@
 #include "core/memmap.h"
 
 struct guestmem_params {
-    uint64_t size;    /* bytes, a multiple of 4096 */
-    bool huge;        /* let the kernel use transparent huge pages */
-    bool mergeable;   /* let the kernel merge equal pages (KSM) */
-    bool populate;    /* touch every page now */
-    bool no_check;    /* do not compare with the memory that the host has */
+    uint64_t size;  /* bytes, a multiple of 4096 */
+    bool huge;      /* let the kernel use transparent huge pages */
+    bool mergeable; /* let the kernel merge equal pages (KSM) */
+    bool populate;  /* touch every page now */
+    bool no_check;  /* do not compare with the memory that the host has */
 };
 
-/* Private anonymous memory between guard areas, 2 MiB aligned. Fails with a clear sentence when the host has too little. [main] */
+/* Private anonymous memory between guard areas, 2 MiB aligned. Fails with a clear sentence when the host has too
+ * little. [main] */
 int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct err *e);
 /* Shared memory with a descriptor (out->fd) that another process can map; sealed against shrinking. */
 int guestmem_alloc_shared(struct memblk *out, const char *name, uint64_t size, struct err *e);

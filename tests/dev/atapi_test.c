@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ATAPI CD-ROM drive. Expected values: ATA/ATAPI-6 (PACKET feature set), SPC-2, MMC-3, SFF-8020i, ECMA-130 for raw sectors. */
+/* The ATAPI CD-ROM drive. Expected values: ATA/ATAPI-6 (PACKET feature set), SPC-2, MMC-3, SFF-8020i, ECMA-130 for raw
+ * sectors. */
 #define _GNU_SOURCE
 #include "tests/tap.h"
 #include "tests/dev/idebox.h"
@@ -99,7 +100,8 @@ static void fails(const uint8_t *cdb, uint32_t want, const char *name)
 {
     uint8_t st = packet(cdb, 0xfffe, NULL), err = inb(0x171);
     uint32_t s = sense();
-    if (!ok((st & 0x89) == 1 && err >> 4 == want >> 16 && s == want, "%s: %x/%02x/%02x", name, want >> 16, want >> 8 & 0xff, want & 0xff))
+    if (!ok((st & 0x89) == 1 && err >> 4 == want >> 16 && s == want, "%s: %x/%02x/%02x", name, want >> 16,
+            want >> 8 & 0xff, want & 0xff))
         printf("# status %02x, error %02x, sense %06x\n", st, err, s);
 }
 
@@ -110,7 +112,8 @@ static void test_basics(void)
     irqs();
     outb(0x176, 0xa0);
     outb(0x177, 0xec);
-    ok(wait() == 0x51 && inb(0x171) == 4 && inb(0x174) == 0x14 && inb(0x175) == 0xeb, "IDENTIFY DEVICE is aborted, with the signature");
+    ok(wait() == 0x51 && inb(0x171) == 4 && inb(0x174) == 0x14 && inb(0x175) == 0xeb,
+       "IDENTIFY DEVICE is aborted, with the signature");
     outb(0x177, 0xa1);
     ok((wait() & 0x89) == 8, "IDENTIFY PACKET DEVICE");
     fakevm_ins(B.vm, 0x170, 2, id, 256);
@@ -121,7 +124,9 @@ static void test_basics(void)
     good(CDB(0x00), "TEST UNIT READY then");
     is_u64(sense(), 0, "no sense");
     good(CDB(0x12, 0, 0, 0, 36), "INQUIRY");
-    ok(got == 36 && data[0] == 5 && data[1] == 0x80 && data[4] == 31 && memcmp(data + 8, "NECVMWarVMware IDE CDR101.00", 28) == 0, "its text");
+    ok(got == 36 && data[0] == 5 && data[1] == 0x80 && data[4] == 31 &&
+           memcmp(data + 8, "NECVMWarVMware IDE CDR101.00", 28) == 0,
+       "its text");
     good(CDB(0x12, 0, 0, 0, 5), "INQUIRY of 5 bytes");
     ok(got == 5 && data[4] == 31, "an odd allocation length");
     good(CDB(0x25), "READ CAPACITY");
@@ -147,11 +152,14 @@ static void test_reading(void)
     good(CDB(0x28, 0, 0, 0, 0, 16, 0, 0, 1), "READ(10)");
     ok(got == 2048 && memcmp(data, B.cd.data + 16 * 2048, 2048) == 0 && bursts == 1, "one sector");
     uint8_t st = packet(CDB(0x28, 0, 0, 0, 0, 20, 0, 0, 4), 1024, NULL);
-    ok((st & 9) == 0 && protocol_ok && got == 8192 && bursts == 8 && memcmp(data, B.cd.data + 20 * 2048, 8192) == 0, "a limit of 1024: eight bursts");
+    ok((st & 9) == 0 && protocol_ok && got == 8192 && bursts == 8 && memcmp(data, B.cd.data + 20 * 2048, 8192) == 0,
+       "a limit of 1024: eight bursts");
     st = packet(CDB(0x28, 0, 0, 0, 0, 20, 0, 0, 2), 1001, NULL);
-    ok((st & 9) == 0 && protocol_ok && got == 4096 && bursts == 5 && memcmp(data, B.cd.data + 20 * 2048, 4096) == 0, "an odd limit is rounded down");
+    ok((st & 9) == 0 && protocol_ok && got == 4096 && bursts == 5 && memcmp(data, B.cd.data + 20 * 2048, 4096) == 0,
+       "an odd limit is rounded down");
     st = packet(CDB(0xa8, 0, 0, 0, 1, 0, 0, 0, 0, 100), 0xffff, NULL);
-    ok((st & 9) == 0 && protocol_ok && got == 204800 && memcmp(data, B.cd.data + 256 * 2048, 204800) == 0, "READ(12) of 100");
+    ok((st & 9) == 0 && protocol_ok && got == 204800 && memcmp(data, B.cd.data + 256 * 2048, 204800) == 0,
+       "READ(12) of 100");
     good(CDB(0x28, 0, 0, 0, 0, 16, 0, 0, 0), "a length of 0 is no error");
     is_u64(got, 0, "and moves nothing");
     fails(CDB(0x28, 0, 0, 0, 0x10, 0, 0, 0, 1), 0x052100, "behind the end");
@@ -174,15 +182,16 @@ static void test_reading(void)
     send_cdb(CDB(0x28, 0, 0, 0, 0, 32, 0, 0, 8), 0, true);
     outb(BM_PORT + 8, 9);
     ok((wait() & 0x89) == 0 && irqs() == 1 && (inb(0x172) & 3) == 3 && (inb(BM_PORT + 10) & 7) == 4, "READ(10) by DMA");
-    ok(memcmp(ram + 0x10000, B.cd.data + 65536, 0x1234) == 0 && memcmp(ram + 0x20000, B.cd.data + 65536 + 0x1234, 0x4000 - 0x1234) == 0 &&
-           B.cd.reads == reads + 1,
+    ok(memcmp(ram + 0x10000, B.cd.data + 65536, 0x1234) == 0 &&
+           memcmp(ram + 0x20000, B.cd.data + 65536 + 0x1234, 0x4000 - 0x1234) == 0 && B.cd.reads == reads + 1,
        "the data, in one request");
     outb(BM_PORT + 8, 0);
     st_le32(ram + 0x1004, 64 | 0x80000000u);
     fakevm_out(B.vm, BM_PORT + 8 + 2, 1, 6);
     send_cdb(CDB(0x12, 0, 0, 0, 36), 0, true);
     outb(BM_PORT + 8, 9);
-    ok((wait() & 0x89) == 0 && memcmp(ram + 0x10000 + 8, "NECVMWar", 8) == 0 && (inb(BM_PORT + 10) & 7) == 5, "INQUIRY by DMA, table longer");
+    ok((wait() & 0x89) == 0 && memcmp(ram + 0x10000 + 8, "NECVMWar", 8) == 0 && (inb(BM_PORT + 10) & 7) == 5,
+       "INQUIRY by DMA, table longer");
     outb(BM_PORT + 8, 0);
     st_le32(ram + 0x1004, 4704 | 0x80000000u);
     send_cdb(CDB(0xbe, 0, 0, 0, 0, 7, 0, 0, 2, 0xf8), 0, true);
@@ -192,7 +201,8 @@ static void test_reading(void)
     inb(0x177);
 }
 
-/* Reed-Solomon check by the definition (ECMA-130 annex A): the sum of the words, and their sum weighted by powers of x, are both zero. */
+/* Reed-Solomon check by the definition (ECMA-130 annex A): the sum of the words, and their sum weighted by powers of x,
+ * are both zero. */
 static uint8_t times_x(uint8_t v) { return (uint8_t)(v << 1 ^ (v >> 7) * 0x1d); }
 static bool rs_ok(const uint8_t *s, const unsigned *at, unsigned n)
 {
@@ -213,7 +223,8 @@ static void test_read_cd(void)
     static const uint8_t sync[12] = {0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0};
     is_u64(got, 2352, "2352 bytes");
     /* LBA 4095 + 150 = 4245 frames = 00:56:45 */
-    ok(memcmp(s, sync, 12) == 0 && s[12] == 0 && s[13] == 0x56 && s[14] == 0x45 && s[15] == 1, "sync and header in BCD, mode 1");
+    ok(memcmp(s, sync, 12) == 0 && s[12] == 0 && s[13] == 0x56 && s[14] == 0x45 && s[15] == 1,
+       "sync and header in BCD, mode 1");
     ok(memcmp(s + 16, B.cd.data + 4095 * 2048, 2048) == 0, "user data");
     /* EDC: the polynomial (x^16+x^15+x^2+1)(x^16+x^2+x+1) divides the code word, bits in the order of the disc. */
     uint32_t poly = 0, p1 = 0x18005, p2 = 0x10007, crc = 0;
@@ -247,9 +258,12 @@ static void test_read_cd(void)
     }
     ok(fine, "P and Q parity");
     good(CDB(0xbe, 0, 0, 0, 0, 0, 0, 0, 40, 0xf8), "40 raw sectors");
-    ok(got == 40 * 2352 && memcmp(data + 39 * 2352 + 16, B.cd.data + 39 * 2048, 2048) == 0 && data[39 * 2352 + 14] == 0x39, "the last of them");
+    ok(got == 40 * 2352 && memcmp(data + 39 * 2352 + 16, B.cd.data + 39 * 2048, 2048) == 0 &&
+           data[39 * 2352 + 14] == 0x39,
+       "the last of them");
     good(CDB(0xbe, 0, 0, 0, 0, 5, 0, 0, 1, 0x30), "header and user data");
-    ok(got == 2052 && data[1] == 2 && data[2] == 5 && data[3] == 1 && memcmp(data + 4, B.cd.data + 5 * 2048, 2048) == 0, "2052 bytes");
+    ok(got == 2052 && data[1] == 2 && data[2] == 5 && data[3] == 1 && memcmp(data + 4, B.cd.data + 5 * 2048, 2048) == 0,
+       "2052 bytes");
     good(CDB(0xb9, 0, 0, 0, 2, 16, 0, 2, 18, 0x10), "READ CD MSF");
     ok(got == 4096 && memcmp(data, B.cd.data + 16 * 2048, 4096) == 0, "00:02:16 is sector 16");
     fails(CDB(0xbe, 0x04, 0, 0, 0, 5, 0, 0, 1, 0x10), 0x056400, "an audio sector is asked for");
@@ -261,8 +275,9 @@ static void test_disc(void)
     static const uint8_t toc[] = {0, 18, 1, 1, 0, 0x14, 1, 0, 0, 0, 0, 0, 0, 0x14, 0xaa, 0, 0, 0, 0x10, 0};
     static const uint8_t toc_msf[] = {0, 18, 1, 1, 0, 0x14, 1, 0, 0, 0, 2, 0, 0, 0x14, 0xaa, 0, 0, 0, 56, 46};
     static const uint8_t session[] = {0, 10, 1, 1, 0, 0x14, 1, 0, 0, 0, 0, 0};
-    static const uint8_t full[] = {0, 46, 1, 1, 1, 0x14, 0, 0xa0, 0, 0, 0, 0, 1, 0, 0, 1, 0x14, 0, 0xa1, 0, 0, 0, 0, 1, 0, 0,
-                                   1, 0x14, 0, 0xa2, 0, 0, 0, 0, 0, 56, 46, 1, 0x14, 0, 1, 0, 0, 0, 0, 0, 2, 0};
+    static const uint8_t full[] = {0,    46, 1,    1,  1,  0x14, 0,    0xa0, 0, 0, 0, 0,    1, 0,    0, 1,
+                                   0x14, 0,  0xa1, 0,  0,  0,    0,    1,    0, 0, 1, 0x14, 0, 0xa2, 0, 0,
+                                   0,    0,  0,    56, 46, 1,    0x14, 0,    1, 0, 0, 0,    0, 0,    2, 0};
     good(CDB(0x43, 0, 0, 0, 0, 0, 0, 0x01, 0), "READ TOC");
     ok(got == sizeof toc && memcmp(data, toc, got) == 0, "track 1 at 0, lead-out at 4096");
     good(CDB(0x43, 2, 0, 0, 0, 0, 0, 0x01, 0), "READ TOC, MSF");
@@ -290,7 +305,8 @@ static void test_disc(void)
     fails(CDB(0x45, 0, 0, 0, 0, 0, 0, 0, 1), 0x056400, "PLAY AUDIO of a data track");
     good(CDB(0x4e), "STOP PLAY");
     good(CDB(0x46, 0, 0, 0, 0, 0, 0, 1, 0), "GET CONFIGURATION");
-    ok(ld_be16(data + 6) == 8 && ld_be32(data) == got - 4 && ld_be16(data + 8) == 0 && data[11] == 8, "current profile CD-ROM, profile list first");
+    ok(ld_be16(data + 6) == 8 && ld_be32(data) == got - 4 && ld_be16(data + 8) == 0 && data[11] == 8,
+       "current profile CD-ROM, profile list first");
     good(CDB(0x46, 2, 0, 0x1e, 0, 0, 0, 1, 0), "GET CONFIGURATION of CD read");
     ok(got == 16 && ld_be16(data + 8) == 0x1e && data[10] & 1, "that one alone, current");
     good(CDB(0x46, 2, 0x99, 0, 0, 0, 0, 1, 0), "of a feature that is not there");
@@ -304,7 +320,8 @@ static void test_disc(void)
 static void test_modes(void)
 {
     good(CDB(0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 128), "MODE SENSE(10) of the capabilities");
-    ok(got == 28 && ld_be16(data) == 26 && data[2] == 1 && data[8] == 0x2a && data[9] == 18 && data[14] & 1 && data[14] & 8 && data[14] >> 5 == 1,
+    ok(got == 28 && ld_be16(data) == 26 && data[2] == 1 && data[8] == 0x2a && data[9] == 18 && data[14] & 1 &&
+           data[14] & 8 && data[14] >> 5 == 1,
        "lock, eject, tray");
     good(CDB(0x1a, 0, 0x2a, 0, 28), "MODE SENSE(6)");
     ok(got == 24 && data[0] == 23 && data[4] == 0x2a, "4-byte header");
@@ -332,7 +349,8 @@ static void test_modes(void)
 static void gesn(uint8_t event, uint8_t status, const char *name)
 {
     packet(CDB(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 0xfffe, NULL);
-    if (!ok(got == 8 && data[2] == 4 && data[4] == event && data[5] == status, "%s: event %u, status %u", name, event, status))
+    if (!ok(got == 8 && data[2] == 4 && data[4] == event && data[5] == status, "%s: event %u, status %u", name, event,
+            status))
         printf("# %02x %02x %02x\n", data[2], data[4], data[5]);
 }
 
@@ -347,7 +365,8 @@ static void test_media(void)
     gesn(0, 2, "nothing happened");
     good(CDB(0x1e, 0, 0, 0, 1), "PREVENT MEDIUM REMOVAL");
     fails(CDB(0x1b, 0, 0, 0, 2), 0x055302, "eject while locked");
-    ok(ide_cd_insert(B.ide, 1, 0, NULL, false, &old, &e) == -1 && e.kind == ERR_BUSY, "the host cannot take it either: %s", e.msg);
+    ok(ide_cd_insert(B.ide, 1, 0, NULL, false, &old, &e) == -1 && e.kind == ERR_BUSY,
+       "the host cannot take it either: %s", e.msg);
     gesn(1, 2, "but the guest hears of the wish");
     good(CDB(0x1e, 0, 0, 0, 0), "ALLOW MEDIUM REMOVAL");
     good(CDB(0x1b, 0, 0, 0, 2), "eject");
@@ -369,13 +388,15 @@ static void test_media(void)
     good(CDB(0x46, 0, 0, 0, 0, 0, 0, 0, 8), "GET CONFIGURATION");
     is_u64(ld_be16(data + 6), 0x10, "current profile DVD-ROM");
     good(CDB(0xad, 0, 0, 0, 0, 0, 0, 0, 8, 4), "READ DVD STRUCTURE");
-    ok(got == 2052 && data[4] == 1 && (data[13] << 16 | data[14] << 8 | data[15]) == 0x30000 + 409599, "its last sector");
+    ok(got == 2052 && data[4] == 1 && (data[13] << 16 | data[14] << 8 | data[15]) == 0x30000 + 409599,
+       "its last sector");
     good(CDB(0x28, 0, 0, 0, 0, 1, 0, 0, 1), "READ");
     ok(data[0] == 0x42, "its data");
     ok(ide_cd_insert(B.ide, 1, 0, NULL, true, &old, &e) == 0 && old == dvd, "taken out");
     gesn(3, 0, "removal");
     fails(CDB(0x25), 0x023a01, "no medium, tray closed");
-    ok(ide_cd_insert(B.ide, 0, 0, NULL, true, &old, &e) == -1 && strstr(e.msg, "ide0:0"), "a disk has no tray: %s", e.msg);
+    ok(ide_cd_insert(B.ide, 0, 0, NULL, true, &old, &e) == -1 && strstr(e.msg, "ide0:0"), "a disk has no tray: %s",
+       e.msg);
     /* In the middle of a transfer. */
     ide_cd_insert(B.ide, 1, 0, B.blk[2], true, &old, &e);
     packet(CDB(0x00), 0xfffe, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ATA disks through the ports of the PIIX4 IDE function. Expected values: ATA/ATAPI-6 (T13/1410D), SFF-8038i, 82371AB data sheet. */
+/* ATA disks through the ports of the PIIX4 IDE function. Expected values: ATA/ATAPI-6 (T13/1410D), SFF-8038i, 82371AB
+ * data sheet. */
 #define _GNU_SOURCE
 #include "tests/tap.h"
 #include "tests/dev/idebox.h"
@@ -68,7 +69,8 @@ static void fill(struct memfile *m)
 static void test_reset(void)
 {
     box_reset(&B);
-    ok(inb(0x1f2) == 1 && inb(0x1f3) == 1 && inb(0x1f4) == 0 && inb(0x1f5) == 0 && inb(0x1f1) == 1, "device 0: signature of an ATA disk");
+    ok(inb(0x1f2) == 1 && inb(0x1f3) == 1 && inb(0x1f4) == 0 && inb(0x1f5) == 0 && inb(0x1f1) == 1,
+       "device 0: signature of an ATA disk");
     is_u64(inb(0x1f7), 0x50, "DRDY and DSC");
     outb(0x1f6, 0x10);
     is_u64(inb(0x1f7), 0x50, "device 1 is there as well");
@@ -89,7 +91,8 @@ static void test_reset(void)
     outb(0x3f6, 4);
     is_u64(inb(0x3f6), 0x80, "SRST set: BSY");
     outb(0x3f6, 0);
-    ok(inb(0x1f4) == 0 && inb(0x1f2) == 1 && inb(0x1f6) == 0 && inb(0x1f7) == 0x50, "SRST clear: signature, device 0 selected");
+    ok(inb(0x1f4) == 0 && inb(0x1f2) == 1 && inb(0x1f6) == 0 && inb(0x1f7) == 0x50,
+       "SRST clear: signature, device 0 selected");
     irqs();
     outb(0x1f6, 0x10);
     outb(0x1f7, 0x90);
@@ -155,7 +158,8 @@ static void test_identify(void)
     command(0xec);
     fakevm_ins(B.vm, 0x1f0, 4, id, 128);
     ok(id[88] == 0x0407 && id[59] == 0x110, "IDENTIFY tells the modes");
-    ok(id[54] == 120 && id[55] == 4 && id[56] == 17 && id[57] == 8160 && id[58] == 0 && id[1] == 8, "and the current geometry");
+    ok(id[54] == 120 && id[55] == 4 && id[56] == 17 && id[57] == 8160 && id[58] == 0 && id[1] == 8,
+       "and the current geometry");
     outb(0x1f6, 0xb0);
     command(0xec);
     fakevm_ins(B.vm, 0x1f0, 2, id, 256);
@@ -198,7 +202,8 @@ static void test_pio(void)
         wait();
         fakevm_ins(B.vm, 0x1f0, i & 1 ? 2 : 4, buf + i * 512, i & 1 ? 256 : 128);
     }
-    ok(memcmp(buf, B.disk.data, 256 * 512) == 0 && inb(0x1f7) == 0x50, "a count of 0 means 256 sectors; 32-bit data port");
+    ok(memcmp(buf, B.disk.data, 256 * 512) == 0 && inb(0x1f7) == 0x50,
+       "a count of 0 means 256 sectors; 32-bit data port");
     ok(B.disk.reads - reads <= 2, "in two requests to the host");
     regs_chs(1, 2, 3, 1);
     command(0x20);
@@ -270,7 +275,8 @@ static void test_pio(void)
         n += irqs();
         fakevm_ins(B.vm, 0x1f0, 2, buf + i * 8192, i < 2 ? 4096 : 2048);
     }
-    ok(n == 3 && irqs() == 0 && inb(0x1f7) == 0x50 && memcmp(buf, B.disk.data + 5120, 40 * 512) == 0, "40 sectors in blocks of 16, 16 and 8");
+    ok(n == 3 && irqs() == 0 && inb(0x1f7) == 0x50 && memcmp(buf, B.disk.data + 5120, 40 * 512) == 0,
+       "40 sectors in blocks of 16, 16 and 8");
     regs28(0, 2000, 20);
     command(0xc5);
     fakevm_outs(B.vm, 0x1f0, 2, buf, 4096);
@@ -332,7 +338,8 @@ static void test_dma(void)
     bm_start(true);
     ok(wait() == 0x50 && irqs() == 1, "done, one interrupt");
     is_u64(inb(BM_PORT + 2), 0x64, "Interrupt set, Active clear: the table fits");
-    ok(memcmp(ram + 0x10000, B.disk.data + 64 * 512, 0x1000) == 0 && memcmp(ram + 0x20002, B.disk.data + 64 * 512 + 0x1000, 0xffe) == 0 &&
+    ok(memcmp(ram + 0x10000, B.disk.data + 64 * 512, 0x1000) == 0 &&
+           memcmp(ram + 0x20002, B.disk.data + 64 * 512 + 0x1000, 0xffe) == 0 &&
            memcmp(ram + 0x30000, B.disk.data + 64 * 512 + 0x1ffe, 0x1002) == 0,
        "three regions");
     ok(B.disk.reads - reads == 1 && B.disk.biggest >= 24 * 512, "one request to the host");
@@ -363,11 +370,13 @@ static void test_dma(void)
     command(0xc8);
     bm_start(true);
     wait();
-    ok((inb(BM_PORT + 2) & 7) == 0 && inb(0x3f6) == 0x58 && irqs() == 0, "table shorter: neither Active nor Interrupt, the drive waits");
+    ok((inb(BM_PORT + 2) & 7) == 0 && inb(0x3f6) == 0x58 && irqs() == 0,
+       "table shorter: neither Active nor Interrupt, the drive waits");
     outb(BM_PORT, 0);
     prd(0, 0x50000, 0x800, true);
     bm_start(true);
-    ok(wait() == 0x50 && irqs() == 1 && memcmp(ram + 0x50000, B.disk.data + 20 * 512, 0x800) == 0, "a second table brings the rest");
+    ok(wait() == 0x50 && irqs() == 1 && memcmp(ram + 0x50000, B.disk.data + 20 * 512, 0x800) == 0,
+       "a second table brings the rest");
     outb(BM_PORT, 0);
     inb(0x1f7);
     /* Writing, EXT, many small regions. */
@@ -379,7 +388,8 @@ static void test_dma(void)
     regs48(3000, 64);
     command(0x35);
     bm_start(false);
-    ok(wait() == 0x50 && memcmp(B.disk.data + 3000 * 512, ram + 0x60000, 0x8000) == 0 && B.disk.writes == writes + 1, "WRITE DMA EXT, neighbours joined");
+    ok(wait() == 0x50 && memcmp(B.disk.data + 3000 * 512, ram + 0x60000, 0x8000) == 0 && B.disk.writes == writes + 1,
+       "WRITE DMA EXT, neighbours joined");
     is_u64(B.disk.flushes, flushes, "no flush with the write cache on");
     outb(BM_PORT, 0);
     inb(0x1f7);
@@ -387,7 +397,8 @@ static void test_dma(void)
     command(0x3d);
     bm_start(false);
     wait();
-    ok(B.disk.flushes == flushes + 1 && memcmp(B.disk.data + 3100 * 512, ram + 0x60000, 0x8000) == 0, "WRITE DMA FUA EXT flushes");
+    ok(B.disk.flushes == flushes + 1 && memcmp(B.disk.data + 3100 * 512, ram + 0x60000, 0x8000) == 0,
+       "WRITE DMA FUA EXT flushes");
     outb(BM_PORT, 0);
     inb(0x1f7);
     /* Scattered, more than fits one list. */
@@ -423,7 +434,8 @@ static void test_dma(void)
     regs28(0, 30, 4);
     command(0xc8);
     bm_start(true);
-    ok(wait() == 0x50 && memcmp(ram + 0x70000, B.disk.data + 31 * 512, 1024) == 0, "regions without memory are passed over");
+    ok(wait() == 0x50 && memcmp(ram + 0x70000, B.disk.data + 31 * 512, 1024) == 0,
+       "regions without memory are passed over");
     outb(BM_PORT, 0);
     inb(0x1f7);
     outl(BM_PORT + 4, 0xfffffff0);
@@ -513,7 +525,8 @@ static void test_others(void)
     ok(wait() == 0x50 && B.disk.flushes == flushes + 1, "write cache off: every write is flushed");
     outb(0x1f6, 0xe0);
     command(0xf8);
-    ok(inb(0x1f3) == 0xff && inb(0x1f4) == 0x1f && inb(0x1f5) == 0 && (inb(0x1f6) & 15) == 0, "READ NATIVE MAX ADDRESS");
+    ok(inb(0x1f3) == 0xff && inb(0x1f4) == 0x1f && inb(0x1f5) == 0 && (inb(0x1f6) & 15) == 0,
+       "READ NATIVE MAX ADDRESS");
     command(0x27);
     outb(0x3f6, 0x80);
     ok(inb(0x1f3) == 0, "READ NATIVE MAX ADDRESS EXT, upper bytes");
@@ -561,7 +574,8 @@ static void test_save(void)
     B = T;
     ((struct pci_dev *)B.ide)->bus_master = true;
     fakevm_ins(B.vm, 0x1f0, 2, buf + 712, 256 * 8 - 356);
-    ok(memcmp(buf, B.disk.data + 20 * 512, sizeof buf) == 0 && inb(0x1f7) == 0x50, "the rest is read in the other machine");
+    ok(memcmp(buf, B.disk.data + 20 * 512, sizeof buf) == 0 && inb(0x1f7) == 0x50,
+       "the rest is read in the other machine");
     regs28(0, 20, 8);
     command(0xc8);
     /* Back again, with DMA waiting. */
@@ -576,7 +590,8 @@ static void test_save(void)
     B = T;
     prd(0, 0x10000, 4096, true);
     bm_start(true);
-    ok(wait() == 0x50 && memcmp(fakevm_ram(B.vm) + 0x10000, B.disk.data + 20 * 512, 4096) == 0, "the transfer is done in the other machine");
+    ok(wait() == 0x50 && memcmp(fakevm_ram(B.vm) + 0x10000, B.disk.data + 20 * 512, 4096) == 0,
+       "the transfer is done in the other machine");
     box_fini(&T);
     box_fini(&M);
     B = A;
@@ -587,7 +602,8 @@ int main(void)
     for (int pass = 0; pass < 2; pass++) {
         threaded = pass == 1;
         memset(&B, 0, sizeof B);
-        if (!ok(box_init(&B, threaded, 4 << 20, 1 << 20, 8 << 20), "made, %s", threaded ? "with I/O threads" : "synchronous"))
+        if (!ok(box_init(&B, threaded, 4 << 20, 1 << 20, 8 << 20), "made, %s",
+                threaded ? "with I/O threads" : "synchronous"))
             return TAP_DONE();
         box_reset(&B);
         test_reset();

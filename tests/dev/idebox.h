@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The IDE function on a bench: a fake vm, a PCI bus of one function (the bus master at port C000h), disks in memory. For the device test and
- * the fuzz harness.
+ * The IDE function on a bench: a fake vm, a PCI bus of one function (the bus master at port C000h), disks in memory.
+ * For the device test and the fuzz harness.
  */
 #ifndef LODGE_TESTS_IDEBOX_H
 #define LODGE_TESTS_IDEBOX_H
@@ -23,7 +23,8 @@
 /* ---- PCI, as far as one function needs it ---- */
 
 #define BM_PORT 0xc000
-int pci_register(struct pci_dev *p, struct pci_bus *bus, uint8_t devfn, const struct pci_id *id, uint8_t pin, struct err *e)
+int pci_register(struct pci_dev *p, struct pci_bus *bus, uint8_t devfn, const struct pci_id *id, uint8_t pin,
+                 struct err *e)
 {
     (void)bus, (void)pin, (void)e;
     p->devfn = devfn;
@@ -39,7 +40,10 @@ void pci_bar_io(struct pci_dev *p, int bar, uint16_t count, const struct io_ops 
     p->bar[bar].pr = (struct port_range){"bus master", BM_PORT, count, ops, dev};
     port_claim(p->dev.vm, &p->bar[bar].pr, &e);
 }
-void pci_on_config(struct pci_dev *p, void (*changed)(struct pci_dev *p, unsigned off, unsigned size)) { p->changed = changed; }
+void pci_on_config(struct pci_dev *p, void (*changed)(struct pci_dev *p, unsigned off, unsigned size))
+{
+    p->changed = changed;
+}
 void pci_reset_function(struct pci_dev *p)
 {
     p->cfg[4] = 0;
@@ -50,8 +54,12 @@ int pci_dma_read(struct pci_dev *p, gpa_t a, void *buf, size_t n)
     memset(buf, 0xff, n);
     return p->bus_master ? gmem_read(p->dev.vm, a, buf, n) : -1;
 }
-int pci_dma_write(struct pci_dev *p, gpa_t a, const void *buf, size_t n) { return p->bus_master ? gmem_write(p->dev.vm, a, buf, n) : -1; }
-static const struct state_field fake_pci_fields[] = {SF_BUF(struct pci_dev, cfg), SF(struct pci_dev, bus_master, SF_BOOL), {NULL}};
+int pci_dma_write(struct pci_dev *p, gpa_t a, const void *buf, size_t n)
+{
+    return p->bus_master ? gmem_write(p->dev.vm, a, buf, n) : -1;
+}
+static const struct state_field fake_pci_fields[] = {
+    SF_BUF(struct pci_dev, cfg), SF(struct pci_dev, bus_master, SF_BOOL), {NULL}};
 const struct state_desc pci_dev_state = {.name = "pci_dev", .version = 1, .min_version = 1, .fields = fake_pci_fields};
 
 static void fake_pci_write(struct pci_dev *p, unsigned off, uint8_t v)
@@ -82,13 +90,15 @@ static void box_tray(void *u, unsigned ch, unsigned unit, bool open)
 }
 
 /* ide0:0 and ide0:1 disks, ide1:0 CD, ide1:1 nothing. */
-__attribute__((unused)) static bool box_make(struct idebox *b, struct vm *vm, bool threads, uint64_t disk, uint64_t disk2, uint64_t cd)
+__attribute__((unused)) static bool box_make(struct idebox *b, struct vm *vm, bool threads, uint64_t disk,
+                                             uint64_t disk2, uint64_t cd)
 {
     struct err e = {0};
     b->vm = vm;
     fakevm_irqs_init(&b->irqs);
     struct vm *bv = threads ? b->vm : NULL;
-    struct ide_params p = {.devfn = 9, .irq = {fakevm_irq(&b->irqs, 14), fakevm_irq(&b->irqs, 15)}, .tray = box_tray, .tray_u = b};
+    struct ide_params p = {
+        .devfn = 9, .irq = {fakevm_irq(&b->irqs, 14), fakevm_irq(&b->irqs, 15)}, .tray = box_tray, .tray_u = b};
     b->blk[0] = mf_open(bv, &b->disk, disk, "raw", false);
     p.drive[0][0] = (struct ide_drive_params){.kind = IDE_DISK, .blk = b->blk[0]};
     if (disk2) {

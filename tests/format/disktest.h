@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by the tests of disk formats: a scratch folder, other programs, synchronous reads and writes, a pattern generator. */
+/* Shared by the tests of disk formats: a scratch folder, other programs, synchronous reads and writes, a pattern
+ * generator. */
 #ifndef LODGE_TESTS_DISKTEST_H
 #define LODGE_TESTS_DISKTEST_H
 
@@ -49,7 +50,10 @@ __attribute__((unused)) static void dt_done(void)
         dt_run("rm -rf '%s'", dt_dir);
 }
 
-__attribute__((unused)) static bool dt_have(const char *prog) { return dt_run("command -v %s >/dev/null 2>&1", prog) == 0; }
+__attribute__((unused)) static bool dt_have(const char *prog)
+{
+    return dt_run("command -v %s >/dev/null 2>&1", prog) == 0;
+}
 
 static int dt_open_cb(void *u, const char *name, bool ro, struct hostfile *out, struct err *e)
 {
@@ -73,7 +77,8 @@ __attribute__((unused)) static struct blk *dt_open(const char *path, const char 
     return blk_open(NULL, &hf, format, ro, &op, e);
 }
 
-__attribute__((unused)) static int dt_create(const char *name, enum vmdk_type t, uint64_t size, uint64_t split, struct err *e)
+__attribute__((unused)) static int dt_create(const char *name, enum vmdk_type t, uint64_t size, uint64_t split,
+                                             struct err *e)
 {
     static const struct vmdk_creator c = {dt_create_cb, NULL};
     struct vmdk_create_params p = {.type = t, .size = size, .adapter = "ide", .hw_version = 8, .split = split};

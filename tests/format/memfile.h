@@ -94,10 +94,18 @@ static int mf_punch(void *f, uint64_t off, uint64_t n)
 }
 static int64_t mf_size(void *f) { return (int64_t)((struct memfile *)f)->size; }
 static void mf_close(void *f) { (void)f; }
-static const struct hostfile_ops mf_ops = {.pread = mf_pread, .pwrite = mf_pwrite, .flush = mf_flush, .truncate = mf_truncate, .punch = mf_punch,
-                                           .size = mf_size, .close = mf_close, .preadv = mf_preadv, .pwritev = mf_pwritev};
+static const struct hostfile_ops mf_ops = {.pread = mf_pread,
+                                           .pwrite = mf_pwrite,
+                                           .flush = mf_flush,
+                                           .truncate = mf_truncate,
+                                           .punch = mf_punch,
+                                           .size = mf_size,
+                                           .close = mf_close,
+                                           .preadv = mf_preadv,
+                                           .pwritev = mf_pwritev};
 
-__attribute__((unused)) static struct blk *mf_open(struct vm *vm, struct memfile *m, uint64_t size, const char *format, bool ro)
+__attribute__((unused)) static struct blk *mf_open(struct vm *vm, struct memfile *m, uint64_t size, const char *format,
+                                                   bool ro)
 {
     struct err e = {0};
     struct hostfile hf = {.ops = &mf_ops, .f = m, .name = "memory"};

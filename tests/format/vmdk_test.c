@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMDK against qemu-img: disks that it made are read and written here, disks made here are read and checked by it. Then the ways in
- * which a file can be wrong: each must be refused with a sentence that names the file and the field, and must not be changed.
+ * VMDK against qemu-img: disks that it made are read and written here, disks made here are read and checked by it. Then
+ * the ways in which a file can be wrong: each must be refused with a sentence that names the file and the field, and
+ * must not be changed.
  */
 #define _GNU_SOURCE
 #include "tests/format/disktest.h"
@@ -74,10 +75,12 @@ static void test_subformat(const char *sub, uint64_t size, bool ours, enum vmdk_
         dt_run("truncate -s %llu ref.raw", (unsigned long long)size);
     } else {
         /* Random data first, so that there is something to read. */
-        dt_run("rm -f ref.raw; truncate -s %llu ref.raw; for i in 0 1 5 17 40; do dd if=/dev/urandom of=ref.raw bs=70001 count=3 seek=$i conv=notrunc "
+        dt_run("rm -f ref.raw; truncate -s %llu ref.raw; for i in 0 1 5 17 40; do dd if=/dev/urandom of=ref.raw "
+               "bs=70001 count=3 seek=$i conv=notrunc "
                "2>/dev/null; done; dd if=/dev/urandom of=ref.raw bs=1M count=2 seek=%llu conv=notrunc 2>/dev/null",
                (unsigned long long)size, (unsigned long long)(size > 0x80000000ull ? 2047 : 100));
-        ok(dt_run("qemu-img convert -q -f raw -O vmdk -o subformat=%s ref.raw %s", sub, name) == 0, "%s: qemu-img made it", name);
+        ok(dt_run("qemu-img convert -q -f raw -O vmdk -o subformat=%s ref.raw %s", sub, name) == 0,
+           "%s: qemu-img made it", name);
     }
     struct blk *b = dt_open(name, NULL, false, &e);
     if (!ok(b != NULL, "%s: opened %s", name, e.msg))
@@ -112,7 +115,8 @@ static void refuse(const char *path, const char *w1, const char *w2, const char 
     struct blk *b = dt_open(path, NULL, false, &e);
     if (!ok(b == NULL, "%s: refused", what))
         blk_close(b);
-    else if (!ok(strstr(e.msg, w1) && strstr(e.msg, w2) && strstr(e.msg, path), "%s: the message names the matter", what))
+    else if (!ok(strstr(e.msg, w1) && strstr(e.msg, w2) && strstr(e.msg, path), "%s: the message names the matter",
+                 what))
         printf("# %s\n", e.msg);
     stat(path, &z);
     ok(a.st_mtim.tv_nsec == z.st_mtim.tv_nsec && a.st_size == z.st_size, "%s: the file is untouched", what);
@@ -223,7 +227,8 @@ static void test_descriptor(void)
         {HEAD "createType=\"custom\"\nRW 8 FLAT \"f.img\" 9007199254740992\n", "f.img", "cut off"},
         {HEAD "createType=\"custom\"\nRW\n", "extent", "size"},
         {HEAD "createType=\"custom\"\nRW 8\n", "extent", "type"},
-        {HEAD "createType=\"custom\"\nRW 9007199254740992 FLAT \"f.img\" 0\nRW 9007199254740992 FLAT \"f.img\" 0\n", "add up", "line 7"},
+        {HEAD "createType=\"custom\"\nRW 9007199254740992 FLAT \"f.img\" 0\nRW 9007199254740992 FLAT \"f.img\" 0\n",
+         "add up", "line 7"},
         {HEAD "createType=\"custom\"\nRW 8 FLAT \"/etc/passwd\" 0\n", "/etc/passwd", "outside"},
         {HEAD "createType=\"custom\"\nRW 8 FLAT \"missing.img\" 0\n", "missing.img", "does not exist"},
         {HEAD "createType=\"custom\"\nRW 80000 FLAT \"f.img\" 0\n", "cut off", "40960000 bytes"},
@@ -231,8 +236,11 @@ static void test_descriptor(void)
         {HEAD "createType=\"custom\"\nRW 8 VMFSSPARSE \"f.img\"\n", "VMFSSPARSE", "line 6"},
         {HEAD "createType=\"custom\"\nhello world\nRW 8 FLAT \"f.img\" 0\n", "hello world", "line 6"},
         {"version=1\nCID=xyz\ncreateType=\"custom\"\nRW 8 FLAT \"f.img\" 0\n", "CID", "xyz"},
-        {"version=1\nCID=1\nparentCID=12\nparentFileNameHint=\"base.vmdk\"\ncreateType=\"custom\"\nRW 8 FLAT \"f.img\" 0\n", "parentCID", "base.vmdk"},
-        {HEAD "createType=\"custom\"\nddb.geometry.heads = \"many\"\nRW 8 FLAT \"f.img\" 0\n", "geometry.heads", "many"},
+        {"version=1\nCID=1\nparentCID=12\nparentFileNameHint=\"base.vmdk\"\ncreateType=\"custom\"\nRW 8 FLAT \"f.img\" "
+         "0\n",
+         "parentCID", "base.vmdk"},
+        {HEAD "createType=\"custom\"\nddb.geometry.heads = \"many\"\nRW 8 FLAT \"f.img\" 0\n", "geometry.heads",
+         "many"},
         {HEAD "createType=\"custom\"\nRW 8 FLAT \"self.vmdk\" 0\n", "self.vmdk", "in use"},
     };
     dt_run("head -c 8192 /dev/urandom > f.img");
@@ -246,8 +254,10 @@ static void test_descriptor(void)
     /* What is odd but right. */
     static const char *const good[] = {
         "version=1\ncreatetype=\"CUSTOM\"\nrw 8 flat \"f.img\" 4\n",
-        "\n\n# x\nVersion = 2\r\nCID=1\r\nparentCID=ffffffff\r\nCreateType = \"2GbMaxExtentFlat\"\r\nRW 4 FLAT \"f.img\" 4\r\nRW 4 FLAT \"f.img\" 8\r\n",
-        "\xef\xbb\xbf# Disk DescriptorFile\nversion=3\nencoding=\"windows-1252\"\ncreateType=\"vmfs\"\nRW 8 VMFS \"f.img\"\nchangeTrackPath=\"x\"\n",
+        "\n\n# x\nVersion = 2\r\nCID=1\r\nparentCID=ffffffff\r\nCreateType = \"2GbMaxExtentFlat\"\r\nRW 4 FLAT "
+        "\"f.img\" 4\r\nRW 4 FLAT \"f.img\" 8\r\n",
+        "\xef\xbb\xbf# Disk DescriptorFile\nversion=3\nencoding=\"windows-1252\"\ncreateType=\"vmfs\"\nRW 8 VMFS "
+        "\"f.img\"\nchangeTrackPath=\"x\"\n",
         "version=1\ncreateType=\"partitionedDevice\"\nRDONLY 4 FLAT \"f.img\" 0\nRW 4 ZERO\n",
     };
     for (unsigned i = 0; i < 4; i++) {
@@ -260,7 +270,8 @@ static void test_descriptor(void)
             blk_get_info(b, &in);
         dt_peek("f.img", 0, f, sizeof f);
         ok(b && in.size == 4096, "good descriptor %u: opened %s", i, e.msg);
-        ok(b && dt_io(b, BLK_READ, 0, a, 4096) == 0 && memcmp(a, i == 2 || i == 3 ? f : f + 2048, 2048) == 0, "good descriptor %u: data", i);
+        ok(b && dt_io(b, BLK_READ, 0, a, 4096) == 0 && memcmp(a, i == 2 || i == 3 ? f : f + 2048, 2048) == 0,
+           "good descriptor %u: data", i);
         if (i == 3) {
             uint8_t zero[2048] = {0};
             ok(b && memcmp(a + 2048, zero, 2048) == 0, "a ZERO extent reads zeros");
@@ -272,7 +283,8 @@ static void test_descriptor(void)
             memset(w, 0xab, sizeof w);
             ok(b && dt_io(b, BLK_WRITE, 1536, w, 1024) == 0, "write over the border of two extents");
             dt_peek("f.img", 0, f, sizeof f);
-            ok(memcmp(f + 2048 + 1536, w, 512) == 0 && memcmp(f + 4096, w, 512) == 0, "the data is where the extents say");
+            ok(memcmp(f + 2048 + 1536, w, 512) == 0 && memcmp(f + 4096, w, 512) == 0,
+               "the data is where the extents say");
         }
         blk_close(b);
     }
@@ -331,7 +343,8 @@ static void test_unclean(void)
     put32("k.vmdk", gt * 512ull + 8, 0);
     dt_poke("k.vmdk", 72, &flag, 1);
     b = dt_open("k.vmdk", NULL, true, &e);
-    ok(b && dt_io(b, BLK_READ, 0, r, sizeof r) == 0 && memcmp(r, w, sizeof r) == 0, "an entry in the redundant copy alone counts");
+    ok(b && dt_io(b, BLK_READ, 0, r, sizeof r) == 0 && memcmp(r, w, sizeof r) == 0,
+       "an entry in the redundant copy alone counts");
     blk_close(b);
     b = dt_open("k.vmdk", NULL, false, &e);
     ok(b && dt_io(b, BLK_WRITE, 40 << 20, w, 512) == 0, "writing repairs");
@@ -346,7 +359,8 @@ static void test_unclean(void)
     dt_poke("k.vmdk", 72, &flag, 1);
     b = dt_open("k.vmdk", NULL, false, &e);
     static const uint8_t zero[65536];
-    ok(b && dt_io(b, BLK_READ, 0, r, sizeof r) == 0 && memcmp(r, w, 131072) == 0 && memcmp(r + 131072, zero, 65536) == 0,
+    ok(b && dt_io(b, BLK_READ, 0, r, sizeof r) == 0 && memcmp(r, w, 131072) == 0 &&
+           memcmp(r + 131072, zero, 65536) == 0,
        "an entry behind the end of the file is dropped after a crash");
     ok(b && dt_io(b, BLK_WRITE, 131072, w, 65536) == 0, "and can be written again");
     blk_close(b);
@@ -359,11 +373,13 @@ static void test_unclean(void)
     b = dt_open("u.vmdk", NULL, false, &e);
     ok(dt_io(b, BLK_DISCARD, 65536 - 512, NULL, 65536 + 1024) == 0, "discard");
     dt_io(b, BLK_READ, 0, r, sizeof r);
-    ok(memcmp(r, w, 65536) == 0 && memcmp(r + 65536, zero, 65536) == 0 && memcmp(r + 131072, w + 131072, 65536) == 0, "only whole grains go");
+    ok(memcmp(r, w, 65536) == 0 && memcmp(r + 65536, zero, 65536) == 0 && memcmp(r + 131072, w + 131072, 65536) == 0,
+       "only whole grains go");
     dt_io(b, BLK_FLUSH, 0, NULL, 0);
     dt_io(b, BLK_WRITE, 20 << 20, w, 1024);
     dt_io(b, BLK_READ, 20 << 20, r, 65536);
-    ok(memcmp(r, w, 1024) == 0 && memcmp(r + 1024, zero, 65536 - 1024) == 0, "a grain that is used again has zeros around the data");
+    ok(memcmp(r, w, 1024) == 0 && memcmp(r + 1024, zero, 65536 - 1024) == 0,
+       "a grain that is used again has zeros around the data");
     blk_close(b);
     stat("u.vmdk", &s2);
     is_u64((uint64_t)s2.st_size, (uint64_t)s1.st_size, "the file did not grow");
@@ -400,7 +416,9 @@ static void test_raw_iso_lock(void)
     blk_get_info(b, &in);
     ok(b && strcmp(in.format, "raw") == 0 && in.size == 1 << 20, "raw is what is left");
     dt_fill(sec, sizeof sec, &seed);
-    ok(dt_io(b, BLK_WRITE, 1024, sec, 2048) == 0 && dt_io(b, BLK_READ, 1024, got, 2048) == 0 && memcmp(sec, got, 2048) == 0, "raw: write and read");
+    ok(dt_io(b, BLK_WRITE, 1024, sec, 2048) == 0 && dt_io(b, BLK_READ, 1024, got, 2048) == 0 &&
+           memcmp(sec, got, 2048) == 0,
+       "raw: write and read");
     ok(dt_io(b, BLK_READ, 1 << 20, got, 512) == EINVAL, "read behind the end");
     ok(dt_io(b, BLK_READ, ~511ull, got, 1024) == EINVAL, "read around 2^64");
     ok(dt_io(b, BLK_READ, 100, got, 512) == EINVAL, "an offset inside of a sector");
@@ -465,7 +483,8 @@ int main(void)
     for (unsigned i = 0; i < 4; i++) {
         test_subformat(t[i].sub, t[i].size, true, t[i].type, t[i].split);
         if (have_qemu)
-            test_subformat(t[i].sub, t[i].type == VMDK_MONOLITHIC_SPARSE ? 300ull << 20 : t[i].size, false, t[i].type, 0);
+            test_subformat(t[i].sub, t[i].type == VMDK_MONOLITHIC_SPARSE ? 300ull << 20 : t[i].size, false, t[i].type,
+                           0);
         else
             skip("qemu-img is not installed (qemu-utils)");
     }

@@ -10,10 +10,12 @@ static unsigned n_boxes;
 
 static void make(struct vm *vm)
 {
-    fuzz_check(n_boxes < 2 && box_make(&box[n_boxes++], vm, false, 1 << 20, 64 << 10, 512 << 10), "the machine is made");
+    fuzz_check(n_boxes < 2 && box_make(&box[n_boxes++], vm, false, 1 << 20, 64 << 10, 512 << 10),
+               "the machine is made");
 }
 
-/* 0: bytes into the PRD area at 1000h. 1: a whole ATA command. 2: a packet command. 3: data port in bulk, PCI registers, media, errors. */
+/* 0: bytes into the PRD area at 1000h. 1: a whole ATA command. 2: a packet command. 3: data port in bulk, PCI
+ * registers, media, errors. */
 static void extra(struct fuzz *f, unsigned what)
 {
     struct idebox *b = &box[0];
@@ -66,9 +68,7 @@ static void extra(struct fuzz *f, unsigned what)
             ide_cd_insert(b->ide, 1, n & 1, n & 2 ? b->blk[2] : NULL, n & 4, &old, &e);
             break;
         }
-        default:
-            b->disk.fail = n & 1 ? EIO : 0;
-            b->cd.fail = n & 2 ? EIO : 0;
+        default: b->disk.fail = n & 1 ? EIO : 0; b->cd.fail = n & 2 ? EIO : 0;
         }
     }
 }
@@ -76,8 +76,11 @@ static void extra(struct fuzz *f, unsigned what)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct fuzz_target t = {
-        .vcpus = 1, .ports = {{0x1f0, 8}, {0x3f6, 1}, {0x170, 8}, {0x376, 1}, {BM_PORT, 16}}, .n_ports = 5, .make = make, .extra = extra};
+    static const struct fuzz_target t = {.vcpus = 1,
+                                         .ports = {{0x1f0, 8}, {0x3f6, 1}, {0x170, 8}, {0x376, 1}, {BM_PORT, 16}},
+                                         .n_ports = 5,
+                                         .make = make,
+                                         .extra = extra};
     log_set_sink(NULL, NULL, LOG_ERROR);
     memset(box, 0, sizeof box);
     n_boxes = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fuzz target: VMDK files. The input's first two bytes say where the disk's file ends and the extent file "x" begins; the rest of the bytes
- * are the two files. What opens is read, written, trimmed and read back.
+ * Fuzz target: VMDK files. The input's first two bytes say where the disk's file ends and the extent file "x" begins;
+ * the rest of the bytes are the two files. What opens is read, written, trimmed and read back.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct blk_info in;
         blk_get_info(b, &in);
         memset(w, 0xc3, sizeof w);
-        uint64_t at[] = {0, in.size / 2 & ~511ull, in.size > 65536 ? 65536 - 512 : 0, in.size > sizeof w ? in.size - sizeof w : 0};
+        uint64_t at[] = {0, in.size / 2 & ~511ull, in.size > 65536 ? 65536 - 512 : 0,
+                         in.size > sizeof w ? in.size - sizeof w : 0};
         for (unsigned i = 0; i < 4; i++) {
             size_t n = in.size - at[i] < sizeof w ? (size_t)(in.size - at[i]) : sizeof w;
             io(b, BLK_READ, at[i], r, n);

@@ -49,8 +49,12 @@ static int slow_flush(void *f)
     return 0;
 }
 static int64_t slow_size(void *f) { return (int64_t)((struct slow *)f)->m.size; }
-static const struct hostfile_ops slow_ops = {.pread = slow_pread, .pwrite = slow_pwrite, .flush = slow_flush, .truncate = mf_truncate,
-                                             .size = slow_size, .close = mf_close};
+static const struct hostfile_ops slow_ops = {.pread = slow_pread,
+                                             .pwrite = slow_pwrite,
+                                             .flush = slow_flush,
+                                             .truncate = mf_truncate,
+                                             .size = slow_size,
+                                             .close = mf_close};
 
 enum { N = 64 };
 static struct blk *disk;
@@ -88,7 +92,8 @@ static struct op *submit(unsigned i, enum blk_op op, uint64_t off, unsigned len)
     o->again = again;
     memset(o->buf, (int)i + 1, sizeof o->buf);
     o->iov = (struct iovec){o->buf, len};
-    o->r = (struct blk_req){.op = op, .off = off, .len = len, .iov = &o->iov, .n_iov = len ? 1 : 0, .done = op_done, .owner = o};
+    o->r = (struct blk_req){
+        .op = op, .off = off, .len = len, .iov = &o->iov, .n_iov = len ? 1 : 0, .done = op_done, .owner = o};
     o->status = -1;
     chipset_lock(vm);
     blk_submit(disk, &o->r);
@@ -155,9 +160,12 @@ int main(void)
     submit(1, BLK_READ, 1 << 20, 512);
     submit(2, BLK_READ, 0, 100);
     submit(3, BLK_READ, 0, 512);
-    ok(wait_count(4) && ops[0].status == EINVAL && ops[1].status == EINVAL && ops[2].status == EINVAL && ops[3].status == 0, "bounds");
+    ok(wait_count(4) && ops[0].status == EINVAL && ops[1].status == EINVAL && ops[2].status == EINVAL &&
+           ops[3].status == 0,
+       "bounds");
     ok(!blk_busy(disk), "not busy");
-    /* Pause with work in flight, from which more work comes: the device's quiesce is blk_drain with the chipset lock. */
+    /* Pause with work in flight, from which more work comes: the device's quiesce is blk_drain with the chipset lock.
+     */
     done_count = 0;
     for (unsigned i = 0; i < 8; i++) {
         ops[i].again = 5;

@@ -56,7 +56,8 @@ static void test_lock(void)
     filelock_drop(&b);
     mkdir("dir.lck", 0700);
     ok(filelock_take(&b, "dir.lck", "X", &e) == -1 && e.msg[0], "a folder in its place: %s", e.msg);
-    ok(symlink("/etc/passwd", "link.lck") == 0 && filelock_take(&b, "link.lck", "X", &e) == -1, "a link is not followed");
+    ok(symlink("/etc/passwd", "link.lck") == 0 && filelock_take(&b, "link.lck", "X", &e) == -1,
+       "a link is not followed");
     ok(filelock_take(&b, "no/such/folder.lck", "X", &e) == -1 && strstr(e.msg, "no/such/folder.lck"), "%s", e.msg);
     close(pfd[0]);
     close(pfd[1]);
@@ -95,7 +96,9 @@ static void test_memory(void)
     ok(guestmem_alloc(&b, &p, &e) == 0 && b.host[4096 * 2] == 0, "12 KiB, populated");
     guestmem_free(&b);
     p = (struct guestmem_params){.size = 1ull << 44};
-    ok(guestmem_alloc(&b, &p, &e) == -1 && e.kind == ERR_NOMEM && strstr(e.msg, "16777216 MiB") && strstr(e.msg, "memsize"), "%s", e.msg);
+    ok(guestmem_alloc(&b, &p, &e) == -1 && e.kind == ERR_NOMEM && strstr(e.msg, "16777216 MiB") &&
+           strstr(e.msg, "memsize"),
+       "%s", e.msg);
     p.size = 4097;
     ok(guestmem_alloc(&b, &p, &e) == -1 && e.kind == ERR_CONFIG, "not whole pages: %s", e.msg);
     ok(guestmem_available() > 1 << 20, "the host has some memory");
@@ -165,11 +168,11 @@ static void shut(struct chardev *c)
     chipset_unlock(vm);
 }
 
-#define UNTIL(x)                                        \
-    ({                                                  \
-        for (int i_ = 0; i_ < 3000 && !(x); i_++)       \
-            usleep(1000);                               \
-        (x);                                            \
+#define UNTIL(x)                                  \
+    ({                                            \
+        for (int i_ = 0; i_ < 3000 && !(x); i_++) \
+            usleep(1000);                         \
+        (x);                                      \
     })
 
 static int connect_to(const char *path)
@@ -254,7 +257,8 @@ static void test_pipe(void)
     ok(UNTIL(carrier == -1) && put(c, "x", 1) == 1, "the server goes; output vanishes");
     shut(c);
     close(l);
-    ok(!char_pipe_open(vm, "dead.sock", false, &e) && strstr(e.msg, "dead.sock") && strstr(e.msg, "server"), "%s", e.msg);
+    ok(!char_pipe_open(vm, "dead.sock", false, &e) && strstr(e.msg, "dead.sock") && strstr(e.msg, "server"), "%s",
+       e.msg);
     c = char_pipe_open(vm, "dead.sock", true, &e);
     ok(c != NULL, "a server takes over a dead socket %s", e.msg);
     shut(c);

@@ -21,8 +21,13 @@ static enum vcpu_exit rv_run(struct vcpu *v)
 static void rv_kick(struct vcpu *v) { (void)v; }
 static void rv_reset(struct vcpu *v, bool init) { (void)v, (void)init; }
 static void rv_sipi(struct vcpu *v, uint8_t vector) { (void)v, (void)vector; }
-static const struct cpu_backend rv_backend = {.name = "halted", .vcpu_init = rv_vcpu_init, .vcpu_fini = rv_vcpu_fini, .run = rv_run, .kick = rv_kick,
-                                              .reset = rv_reset, .sipi = rv_sipi};
+static const struct cpu_backend rv_backend = {.name = "halted",
+                                              .vcpu_init = rv_vcpu_init,
+                                              .vcpu_fini = rv_vcpu_fini,
+                                              .run = rv_run,
+                                              .kick = rv_kick,
+                                              .reset = rv_reset,
+                                              .sipi = rv_sipi};
 static bool rv_pending(void *ctl, struct vcpu *v)
 {
     (void)ctl, (void)v;
@@ -39,7 +44,8 @@ static struct vm *rv_new(void (*thread_started)(void *u, const char *kind), void
 {
     static const struct vm_events events;
     struct err e = {0};
-    struct vm_params p = {.n_vcpus = 1, .cpu = {.cores_per_socket = 1}, .thread_started = thread_started, .thread_started_u = u};
+    struct vm_params p = {
+        .n_vcpus = 1, .cpu = {.cores_per_socket = 1}, .thread_started = thread_started, .thread_started_u = u};
     struct vm *vm = vm_create(&p, &rv_backend, &events, NULL, &e);
     if (!vm)
         exit(1);
