@@ -31,6 +31,8 @@ void input_post(struct input *in, const struct input_event *ev, int n);         
 void input_release_all(struct input *in);                                       /* [any] key-up for everything that is down */
 bool input_wants_absolute(struct input *in);                                    /* [any] */
 void input_set_leds(struct input *in, unsigned leds);                           /* [dev] bit 0 scroll, 1 num, 2 caps */
+/* What absolute positions are scaled by when the guest's pointer is relative; 1024 x 768 until called. [any] */
+void input_set_screen(struct input *in, uint32_t w, uint32_t h);
 void input_on_leds(struct input *in, void (*fn)(void *u, unsigned leds), void *u); /* [main] */
 
 #endif

@@ -12,5 +12,6 @@ struct ps2mouse_params {
 };
 extern const struct dev_class ps2mouse_class;
 struct ps2_link *ps2mouse_link(struct dev *d);
+void ps2mouse_poke(struct dev *d); /* [dev] sends a packet without movement: a guest driver then asks the backdoor for the position */
 
 #endif
