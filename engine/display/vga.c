@@ -26,14 +26,18 @@ void vga_reset(struct svga_dev *d)
     v->misc = 1; /* colour addresses: what a guest without firmware expects */
 }
 
+/* Mode Control bit 2: the vertical counter runs at half the line rate, so its registers count pairs of lines. */
+static unsigned line_pairs(const struct vga_state *v) { return v->crtc[0x17] & 4 ? 2 : 1; }
+
 uint32_t vga_vertical_display(const struct vga_state *v)
 {
-    return (v->crtc[0x12] | (v->crtc[7] & 0x02) << 7 | (v->crtc[7] & 0x40) << 3) + 1u;
+    return ((v->crtc[0x12] | (v->crtc[7] & 0x02) << 7 | (v->crtc[7] & 0x40) << 3) + 1u) * line_pairs(v);
 }
 
 uint32_t vga_line_compare(const struct vga_state *v)
 {
-    return v->crtc[0x18] | (v->crtc[7] & 0x10) << 4 | (v->crtc[9] & 0x40) << 3;
+    uint32_t n = v->crtc[0x18] | (v->crtc[7] & 0x10) << 4 | (v->crtc[9] & 0x40) << 3;
+    return n * line_pairs(v) + line_pairs(v) - 1;
 }
 
 void vga_get_timing(const struct svga_dev *d, struct vga_timing *t)
@@ -45,9 +49,9 @@ void vga_get_timing(const struct svga_dev *d, struct vga_timing *t)
         dot_hz /= 2;
     t->chars = v->crtc[0] + 5u;
     t->visible_chars = v->crtc[1] + 1u;
-    t->lines = (v->crtc[6] | (v->crtc[7] & 0x01) << 8 | (v->crtc[7] & 0x20) << 4) + 2u;
+    t->lines = ((v->crtc[6] | (v->crtc[7] & 0x01) << 8 | (v->crtc[7] & 0x20) << 4) + 2u) * line_pairs(v);
     t->visible = vga_vertical_display(v);
-    t->retrace_start = v->crtc[0x10] | (v->crtc[7] & 0x04) << 6 | (v->crtc[7] & 0x80) << 2;
+    t->retrace_start = (v->crtc[0x10] | (v->crtc[7] & 0x04) << 6 | (v->crtc[7] & 0x80) << 2) * line_pairs(v);
     t->line_ns = (int64_t)t->chars * cell * 1000000000 / dot_hz;
     t->frame_ns = t->line_ns * t->lines;
     if (t->frame_ns < 8000000 || t->frame_ns > 30000000 || t->retrace_start >= t->lines || t->retrace_start < t->visible ||
@@ -59,8 +63,8 @@ void vga_get_timing(const struct svga_dev *d, struct vga_timing *t)
         return;
     }
     /* Vertical Retrace End compares the low four bits of the line counter. */
-    unsigned len = (v->crtc[0x11] - t->retrace_start) & 15;
-    t->retrace_end = t->retrace_start + (len ? len : 16);
+    unsigned len = (v->crtc[0x11] - v->crtc[0x10]) & 15;
+    t->retrace_end = t->retrace_start + (len ? len : 16) * line_pairs(v);
 }
 
 /* Input Status Register 1: bit 0 = not displaying (either retrace or blank), bit 3 = vertical retrace. */
