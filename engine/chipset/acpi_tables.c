@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ACPI tables, and the script by which the firmware places them: it allocates the files, adds addresses to the pointer fields (which hold
- * offsets until then) and sets the checksums. ACPI 3.0; the DSDT is compiled from resources/acpi/dsdt.asl, the SSDT with what depends on the
- * machine is made here. OEM ids are those of VMware's firmware.
+ * offsets until then) and sets the checksums. ACPI 3.0; the DSDT is compiled from resources/acpi/dsdt.asl, the SSDT with the processors is
+ * made here. OEM ids are those of VMware's firmware.
  */
 #include "chipset/acpi_tables.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 
 static const uint8_t dsdt_aml[] = {
@@ -164,12 +165,33 @@ static size_t make_facs(struct build *b)
     return at;
 }
 
-static size_t make_dsdt(struct build *b)
+/* Firmware begins the PCI window at 2 or 3 GiB, whichever is above RAM. */
+static uint32_t pci_window(const struct acpi_params *p) { return p->ram_below_4g <= 0x80000000ull ? 0x80000000u : 0xc0000000u; }
+
+/* Sets the value of Name (name, 0x1DDE1DDE): NameOp, four letters, DWordPrefix, value. Returns how many were found. */
+static unsigned set_name(uint8_t *aml, size_t n, const char *name, uint32_t v)
+{
+    uint8_t want[10] = {0x08, (uint8_t)name[0], (uint8_t)name[1], (uint8_t)name[2], (uint8_t)name[3], 0x0c};
+    unsigned found = 0;
+    st_le32(want + 6, 0x1dde1dde);
+    for (size_t i = HDR; i + sizeof want <= n; i++)
+        if (!memcmp(aml + i, want, sizeof want)) {
+            st_le32(aml + i + 6, v);
+            found++;
+        }
+    return found;
+}
+
+static size_t make_dsdt(struct build *b, const struct acpi_params *p)
 {
     align(b, 16);
-    size_t at = put(&b->t, dsdt_aml, sizeof dsdt_aml);
+    size_t at = put(&b->t, dsdt_aml, sizeof dsdt_aml), n = sizeof dsdt_aml;
     if (b->t.oom)
         return 0;
+    uint8_t *aml = b->t.p + at;
+    unsigned found = set_name(aml, n, "LPMN", pci_window(p)) + set_name(aml, n, "LHPT", p->hpet) + set_name(aml, n, "LCOM", p->com & 15) +
+                     set_name(aml, n, "LKBD", p->kbd_mouse) + set_name(aml, n, "LFDC", p->floppy);
+    ASSERT(found == 5);
     b->t.p[at + 9] = 0;
     memcpy(b->t.p + at + 28, "LDGE", 4);
     st_le32(b->t.p + at + 32, 1);
@@ -286,27 +308,11 @@ static void make_waet(struct build *b)
 
 /* ---- SSDT ---- */
 
-static void aml_name(struct buf *a, const char *name, uint32_t v)
-{
-    put_u(a, 0x08, 1);
-    put(a, name, 4);
-    put_u(a, 0x0c, 1);
-    put_u(a, v, 4);
-}
-
-/* Firmware begins the PCI window at 2 or 3 GiB, whichever is above RAM. */
-static uint32_t pci_window(const struct acpi_params *p) { return p->ram_below_4g <= 0x80000000ull ? 0x80000000u : 0xc0000000u; }
-
 static void make_ssdt(struct build *b, const struct acpi_params *p)
 {
     enum { PROCESSOR = 13 }; /* bytes of one Processor object */
-    size_t at = begin(b, "SSDT", 1, "INTEL ", "LODGEDEV", 1);
+    size_t at = begin(b, "SSDT", 1, "INTEL ", "LODGECPU", 1);
     struct buf *a = &b->t;
-    aml_name(a, "LPMN", pci_window(p));
-    aml_name(a, "LHPT", p->hpet);
-    aml_name(a, "LCOM", p->com & 15);
-    aml_name(a, "LKBD", p->kbd_mouse);
-    aml_name(a, "LFDC", p->floppy);
     unsigned len = 2 + 5 + p->n_cpus * PROCESSOR; /* PkgLength counts itself: two bytes */
     put_u(a, 0x10, 1);
     put_u(a, 0x40 | (len & 15), 1);
@@ -345,7 +351,7 @@ int acpi_tables_build(const struct acpi_params *p, struct acpi_blobs *out, struc
         return err_set(e, ERR_CONFIG, 0, "The ACPI tables cannot describe %u processors.", p->n_cpus);
     ld_allocate(&b.s, tables_file, 64, ZONE_HIGH);
     ld_allocate(&b.s, rsdp_file, 16, ZONE_FSEG);
-    size_t facs = make_facs(&b), dsdt = make_dsdt(&b);
+    size_t facs = make_facs(&b), dsdt = make_dsdt(&b, p);
     make_fadt(&b, facs, dsdt, p->kbd_mouse);
     make_ssdt(&b, p);
     make_madt(&b, p);

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What does not change from machine to machine: a 440FX board with the PIIX4 at 00:07. What does (processors, presence of devices,
- * the beginning of the PCI window) is in the SSDT that chipset/acpi_tables.c makes at power on:
- *   LPMN  first byte of the 32-bit PCI memory window
- *   LHPT  the HPET is there           LKBD  keyboard controller is there
- *   LCOM  bit n: COMn+1 is there      LFDC  floppy controller is there
- * The power button is a fixed one (FADT), sleep states are S0 and S5.
+ * What does not change from machine to machine: a 440FX board with the PIIX4 at 00:07. What does are the values of the five names below, which
+ * chipset/acpi_tables.c sets in the compiled table, and the processors, for which it makes an SSDT. The power button is a fixed one (FADT),
+ * sleep states are S0 and S5.
  */
 DefinitionBlock ("", "DSDT", 1, "INTEL ", "440BX   ", 0x06040000)
 {
-    External (LPMN, IntObj)
-    External (LHPT, IntObj)
-    External (LCOM, IntObj)
-    External (LKBD, IntObj)
-    External (LFDC, IntObj)
+    Name (LPMN, 0x1DDE1DDE) /* first byte of the 32-bit PCI memory window */
+    Name (LHPT, 0x1DDE1DDE) /* the HPET is there */
+    Name (LCOM, 0x1DDE1DDE) /* bit n: COMn+1 is there */
+    Name (LKBD, 0x1DDE1DDE) /* the keyboard controller is there */
+    Name (LFDC, 0x1DDE1DDE) /* the floppy controller is there */
 
     /* SLP_TYP of the PIIX4: 0 is soft off */
     Name (_S5, Package () { 0, 0, 0, 0 })
