@@ -58,7 +58,8 @@ struct sparse {
     uint64_t end;        /* sector after the last used one: where the next grain goes */
     uint64_t clock;
     struct gt_slot cache[CACHE_SETS][CACHE_WAYS];
-    uint32_t *freed, *free; /* sectors of grains: freed since the last flush, and usable */
+    uint32_t *freed,
+        *free; /* sectors of grains: freed since the last flush; usable, as a stack with the lowest on top */
     unsigned n_freed, n_free;
 };
 
@@ -409,18 +410,33 @@ static int add_table(struct sparse *s, uint32_t gdi)
     return err;
 }
 
+/* The freed grains at the top of the stack that are neighbours in the file, at most max. Lock held. */
+static uint32_t free_run(const struct sparse *s, uint32_t max)
+{
+    uint32_t n = 0;
+    while (n < max && n < s->n_free && s->free[s->n_free - 1 - n] == s->free[s->n_free - 1] + n * s->h.grain)
+        n++;
+    return n;
+}
+
 /*
- * Writes len bytes at offset in of grain gi and of the n - 1 grains after it, none of which is allocated and all of
- * which are in one table. The new grains are one piece of the file. Lock held. (Invariant 1.)
+ * Writes *len bytes at offset in of grain gi and of the n - 1 grains after it, none of which is allocated and all of
+ * which are in one table. The new grains are one piece of the file; *len becomes less if the piece is too small. Lock
+ * held. (Invariant 1.)
  */
-static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uint64_t len, struct iov_iter *it)
+static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uint64_t *len, struct iov_iter *it)
 {
     uint32_t gdi = (uint32_t)(gi / s->h.gtes);
     int err = s->gd[gdi] ? 0 : add_table(s, gdi);
     if (err)
         return err;
-    bool reuse = n == 1 && s->n_free > 0;
-    uint64_t at = reuse ? s->free[s->n_free - 1] : s->end;
+    uint32_t reuse = free_run(s, n);
+    if (reuse > 0) {
+        n = reuse;
+        if (*len > n * s->grain - in)
+            *len = n * s->grain - in;
+    }
+    uint64_t at = reuse > 0 ? s->free[s->n_free - 1] : s->end;
     uint64_t end = at + n * s->h.grain;
     if (end > UINT32_MAX)
         return EFBIG;
@@ -428,23 +444,20 @@ static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uin
         int64_t size = hf_size(s->hf);
         if (size < 0)
             return EIO;
-        if ((uint64_t)size < end * VMDK_SECTOR && (in > 0 || len < n * s->grain))
+        if ((uint64_t)size < end * VMDK_SECTOR && (in > 0 || *len < n * s->grain))
             err = s->hf->ops->truncate(s->hf->f, end * VMDK_SECTOR);
     }
     if (!err)
-        err = hf_write(s->hf, at * VMDK_SECTOR + in, len, it);
-    if (err) { /* the place must be zeros again for who gets it next */
-        if (reuse)
-            s->n_free--;
-        else if (s->hf->ops->truncate(s->hf->f, s->end * VMDK_SECTOR) != 0)
+        err = hf_write(s->hf, at * VMDK_SECTOR + in, *len, it);
+    s->n_free -= reuse; /* also after a failure: what is there now may be no zeros any more */
+    if (err) {
+        if (!reuse && s->hf->ops->truncate(s->hf->f, s->end * VMDK_SECTOR) != 0)
             s->end = end;
         return err;
     }
     /* From here on the place counts as used, even if its entry cannot be written: the redundant copy may name it
      * already. */
-    if (reuse)
-        s->n_free--;
-    else
+    if (!reuse)
         s->end = end;
     return set_entries(s, gdi, (uint32_t)(gi % s->h.gtes), n, (uint32_t)at, (uint32_t)s->h.grain);
 }
@@ -506,7 +519,7 @@ static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it
         if (run > len)
             run = len;
         if (!err && !data)
-            err = write_new(s, gi, n, in, run, it);
+            err = write_new(s, gi, n, in, &run, it);
         lock_drop(&s->lock);
         if (!err && data)
             err = hf_write(s->hf, (uint64_t)first * VMDK_SECTOR + in, run, it);
@@ -514,6 +527,12 @@ static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it
         len -= run;
     }
     return err;
+}
+
+static int descending(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
 }
 
 static int sparse_flush(void *x)
@@ -532,6 +551,8 @@ static int sparse_flush(void *x)
         s->free = malloc(MAX_FREE * sizeof *s->free);
     for (unsigned i = 0; i < n && s->free && s->n_free < MAX_FREE; i++)
         s->free[s->n_free++] = s->freed[i];
+    if (s->free) /* the lowest on top, so that neighbours are handed out together and in order */
+        qsort(s->free, s->n_free, sizeof *s->free, descending);
     memmove(s->freed, s->freed + n, (s->n_freed - n) * sizeof *s->freed);
     s->n_freed -= n;
     lock_drop(&s->lock);

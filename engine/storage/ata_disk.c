@@ -85,10 +85,17 @@ static void ata_media_error(struct ide_chan *ch, uint64_t lba, uint8_t error)
 
 static void ata_host_error(struct ide_chan *ch, bool write, int sys_errno)
 {
-    static struct log_rate rate;
-    log_guest_error_at(&rate, "ide", "ide%u:%u: %s at sector %llu failed on the host: %s", ch->index,
-                       ide_selected(ch)->unit, write ? "writing" : "reading", (unsigned long long)ch->lba,
-                       strerror(sys_errno));
+    struct ide_drive *d = ide_selected(ch);
+    /* A full disk is for the user to mend; once is enough until a write has worked again. */
+    if (write && (sys_errno == ENOSPC || sys_errno == EDQUOT)) {
+        if (!d->full_reported)
+            log_msg(LOG_ERROR, "ide", "ide%u:%u: the guest's writes fail, because the host's disk is full: make room there",
+                    ch->index, d->unit);
+        d->full_reported = true;
+    } else {
+        guest_error("ide", "ide%u:%u: %s at sector %llu failed on the host: %s", ch->index, d->unit,
+                    write ? "writing" : "reading", (unsigned long long)ch->lba, strerror(sys_errno));
+    }
     ata_media_error(ch, ch->lba, write ? ER_ABRT : ER_UNC);
 }
 
@@ -160,6 +167,7 @@ static void ata_flush_done(struct ide_chan *ch, int sys_errno)
 static void ata_write_end(struct ide_chan *ch)
 {
     struct ide_drive *d = ide_selected(ch);
+    d->full_reported = false;
     if (ch->fua || !d->write_cache)
         ide_submit(ch, BLK_FLUSH, 0, 0, 0, ata_flush_done);
     else

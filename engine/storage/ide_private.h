@@ -74,6 +74,7 @@ struct ide_drive {
     uint8_t page01[6], page0e[14]; /* changeable mode pages, without their two-byte headers */
     uint32_t medium_changes;       /* counts, to notice a change in the middle of a command */
     uint64_t n_reads, n_writes;
+    bool full_reported; /* that the host's disk is full */
 };
 
 /* What the current command does next. Saved, so: numbers are for ever. */
