@@ -236,9 +236,8 @@ static int lookup(struct sparse *s, uint64_t gi, uint32_t *gte)
     /* Beyond what the scan at open looked at, or changed under us by another program: never follow it out of the file.
      */
     if (gte_is_data(s, v) && (uint64_t)v + grain_need(s, gi) > s->end) {
-        static struct log_rate rate;
-        log_guest_error_at(&rate, "vmdk", "%s: grain %llu is said to be at sector %u, behind the end of the file",
-                           s->hf->name, (unsigned long long)gi, v);
+        guest_error("vmdk", "%s: grain %llu is said to be at sector %u, behind the end of the file", s->hf->name,
+                    (unsigned long long)gi, v);
         return EIO;
     }
     *gte = v;

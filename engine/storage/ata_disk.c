@@ -89,8 +89,9 @@ static void ata_host_error(struct ide_chan *ch, bool write, int sys_errno)
     /* A full disk is for the user to mend; once is enough until a write has worked again. */
     if (write && (sys_errno == ENOSPC || sys_errno == EDQUOT)) {
         if (!d->full_reported)
-            log_msg(LOG_ERROR, "ide", "ide%u:%u: the guest's writes fail, because the host's disk is full: make room there",
-                    ch->index, d->unit);
+            log_msg(LOG_ERROR, "ide",
+                    "ide%u:%u: the guest's writes fail, because the host's disk is full: make room there", ch->index,
+                    d->unit);
         d->full_reported = true;
     } else {
         guest_error("ide", "ide%u:%u: %s at sector %llu failed on the host: %s", ch->index, d->unit,

@@ -92,9 +92,8 @@ static bool atapi_read_failed(struct ide_chan *ch, int sys_errno)
         d->ua_medium = false;
         atapi_check(ch, 6, 0x28, 0x00);
     } else if (sys_errno) {
-        static struct log_rate rate;
-        log_guest_error_at(&rate, "ide", "ide%u:%u: reading at CD sector %llu failed on the host: %s", ch->index,
-                           d->unit, (unsigned long long)ch->lba, strerror(sys_errno));
+        guest_error("ide", "ide%u:%u: reading at CD sector %llu failed on the host: %s", ch->index, d->unit,
+                    (unsigned long long)ch->lba, strerror(sys_errno));
         atapi_check(ch, 3, 0x11, 0x00); /* MEDIUM ERROR, UNRECOVERED READ ERROR */
     } else {
         return false;
