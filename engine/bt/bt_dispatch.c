@@ -370,7 +370,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             }
             if (rq & VR_NMI) {
                 atomic_fetch_and(&v->requests, ~(uint32_t)VR_NMI);
-                s->nmi_pending = 1;
+                uint32_t n = atomic_exchange(&v->nmis, 0) + s->nmi_pending, most = s->nmi_blocked ? 1 : 2;
+                s->nmi_pending = (uint8_t)(n < most ? n : most);
             }
             if (rq & VR_SMI) {
                 atomic_fetch_and(&v->requests, ~(uint32_t)VR_SMI);
@@ -417,7 +418,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             continue;
         }
         if (s->nmi_pending && !s->nmi_blocked && !shadow) {
-            s->nmi_pending = 0;
+            s->nmi_pending--;
             s->run_state = CPU_RUNNING;
             if (cpu_deliver_external(&bc->c, X_NMI, true) < 0)
                 return VX_SHUTDOWN;

@@ -43,6 +43,8 @@ static void count(_Atomic uint64_t *c) { atomic_fetch_add_explicit(c, 1, memory_
 
 void vcpu_request(struct vcpu *v, enum vcpu_req r)
 {
+    if (r == VR_NMI)
+        atomic_fetch_add(&v->nmis, 1);
     if (atomic_fetch_or(&v->requests, (uint32_t)r) & r)
         return;
     struct vcpu_thread *t = v->thread;

@@ -60,6 +60,9 @@ struct vcpu {
     unsigned index; /* 0.. */
     uint32_t apic_id;
     _Atomic uint32_t requests; /* enum vcpu_req bits */
+    /* With VR_NMI: how many came since the back end took (exchanged) it. Two that come close together are two: a real
+     * CPU enters the handler for the first at once and latches the second. */
+    _Atomic uint32_t nmis;
     uint8_t sipi_vector;
     void *be;    /* the back end's own vCPU */
     void *lapic; /* the chipset's */

@@ -114,8 +114,10 @@ static void do_reset(struct vm *vm, enum reset_kind k)
     struct err e = {0};
     chipset_lock(vm);
     /* Before the devices: what they ask for in their second phase is for the vCPU after the reset. */
-    for (unsigned i = 0; i < vm->n_vcpus; i++)
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
         atomic_fetch_and(&vm->vcpu[i]->requests, ~(uint32_t)(VR_INTR | VR_NMI | VR_SMI | VR_INIT | VR_SIPI));
+        vm->vcpu[i]->nmis = 0;
+    }
     memmap_begin(vm);
     devices_reset(vm, k, true);
     memmap_commit(vm, &e); /* a failure has failed the vm */
@@ -290,6 +292,7 @@ static int load_locked(struct vm *vm, struct snap_reader *r, void *cs, struct er
         if (state_load(r, name, vm->be->cpu_state, cs, e) || vm->be->set(v, cs, CPU_ALL, e))
             return -1;
         v->sipi_vector = s.sipi_vector[i];
+        v->nmis = s.requests[i] & VR_NMI ? 1 : 0;
         atomic_fetch_or(&v->requests, (s.requests[i] & KEPT_REQUESTS) | VR_INTR | VR_VIEW);
     }
     return rc;
