@@ -528,10 +528,18 @@ static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it
     return err;
 }
 
-static int descending(const void *a, const void *b)
+/* Shell's sort, descending. Not qsort: it allocates, and asks the kernel how much memory there is, which an I/O thread
+ * may not. */
+static void sort_free(uint32_t *a, unsigned n)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? 1 : x > y ? -1 : 0;
+    for (unsigned gap = n / 2; gap > 0; gap /= 2)
+        for (unsigned i = gap; i < n; i++) {
+            uint32_t v = a[i];
+            unsigned k = i;
+            for (; k >= gap && a[k - gap] < v; k -= gap)
+                a[k] = a[k - gap];
+            a[k] = v;
+        }
 }
 
 static int sparse_flush(void *x)
@@ -551,7 +559,7 @@ static int sparse_flush(void *x)
     for (unsigned i = 0; i < n && s->free && s->n_free < MAX_FREE; i++)
         s->free[s->n_free++] = s->freed[i];
     if (s->free) /* the lowest on top, so that neighbours are handed out together and in order */
-        qsort(s->free, s->n_free, sizeof *s->free, descending);
+        sort_free(s->free, s->n_free);
     memmove(s->freed, s->freed + n, (s->n_freed - n) * sizeof *s->freed);
     s->n_freed -= n;
     lock_drop(&s->lock);

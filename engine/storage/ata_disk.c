@@ -368,7 +368,7 @@ static void ata_identify(struct ide_chan *ch, struct ide_drive *d)
     for (unsigned w = 65; w <= 68; w++)
         set(id, w, 120);
     set(id, 69, 0x4000); /* a TRIMmed sector reads the same each time */
-    set(id, 80, 0x01f0); /* ATA/ATAPI-4 to ATA8-ACS */
+    set(id, 80, 0x00f0); /* ATA/ATAPI-4 to 7: from ATA8 on, word 48 means something else */
     set(id, 82, 0x7060); /* NOP, READ/WRITE BUFFER, look-ahead, write cache */
     set(id, 83, 0x7400); /* FLUSH CACHE and EXT, 48-bit */
     set(id, 84, 0x4040); /* WRITE DMA FUA EXT */

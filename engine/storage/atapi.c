@@ -325,7 +325,7 @@ static void atapi_identify(struct ide_chan *ch, struct ide_drive *d)
     st_le16(id + 2 * 64, 3);
     for (unsigned w = 65; w <= 68; w++)
         st_le16(id + 2 * w, 120);
-    st_le16(id + 2 * 80, 0x01f0);
+    st_le16(id + 2 * 80, 0x00f0);
     st_le16(id + 2 * 82, 0x4210); /* NOP, DEVICE RESET, PACKET */
     st_le16(id + 2 * 83, 0x4000);
     st_le16(id + 2 * 84, 0x4000);
