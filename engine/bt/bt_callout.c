@@ -287,23 +287,43 @@ static int fpu_check(struct bt_cpu *bc, unsigned cls) /* classes of vector_class
     }
 }
 
+/* The x87 part of the image as MMX code sees it: TOP = 0, every register in use (SDM vol. 1, 9.5.1). */
+static int mmx_state(struct bt_cpu *bc)
+{
+    uint8_t *x = bc->c.s.xsave, st[128];
+    uint16_t fsw;
+    cpu_copy(&fsw, x + 2, 2);
+    if (fsw & 0x80)
+        return cpu_raise(&bc->c, X_MF);
+    unsigned top = fsw >> 11 & 7;
+    if (top) {
+        cpu_copy(st, x + 32, 128);
+        for (unsigned i = 0; i < 8; i++) /* ST(i) is physical register top + i */
+            cpu_copy(x + 32 + 16 * ((top + i) & 7), st + 16 * i, 16);
+        fsw &= (uint16_t)~0x3800;
+        cpu_copy(x + 2, &fsw, 2);
+    }
+    x[4] = 0xff;
+    return 0;
+}
+
 static int maskmov(struct bt_cpu *bc, const struct bt_rec *r)
 {
     struct cpu *c = &bc->c;
     uint8_t v[16], m[16];
     uint64_t off = cut(c->s.gpr[R_RDI], r->asize), lin;
-    if (cpu_seg_check(c, r->seg, off, r->opsize, ACC_W, &lin) < 0)
-        return -1;
-    bt_fpu_out(bc);
+    bt_vec_out(bc);
     if (r->opsize == 16) {
         cpu_copy(v, c->s.xsave + 160 + 16u * r->reg, 16);
         cpu_copy(m, c->s.xsave + 160 + 16u * r->rm, 16);
-    } else { /* MMX registers are the mantissas, physical order: ST(i) in the image is relative to TOP, and MMX code runs with TOP = 0 */
+    } else {
+        if (mmx_state(bc) < 0)
+            return -1;
         cpu_copy(v, c->s.xsave + 32 + 16u * r->reg, 8);
         cpu_copy(m, c->s.xsave + 32 + 16u * r->rm, 8);
     }
     for (unsigned i = 0; i < r->opsize; i++)
-        if ((m[i] & 0x80) && cpu_mem_write(c, lin + i, v + i, 1, user_acc(c)) < 0)
+        if ((m[i] & 0x80) && (cpu_seg_check(c, r->seg, cut(off + i, r->asize), 1, ACC_W, &lin) < 0 || cpu_mem_write(c, lin, v + i, 1, user_acc(c)) < 0))
             return -1;
     return 0;
 }

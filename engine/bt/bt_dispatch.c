@@ -475,7 +475,6 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         }
         if (shadow)
             s->intr_shadow = 0;
-        uint64_t rip0 = s->rip;
         if (s->rflags & FL_RF)
             s->rflags &= ~(uint64_t)FL_RF;
         bt_fpu_in(bc);
@@ -496,7 +495,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
                 return VX_SHUTDOWN;
             break;
         default:
-            if (tf && single && !(s->intr_shadow == 2) && (s->rip != rip0 || !bc->string_again)) {
+            if (tf && single && !(s->intr_shadow == 2)) { /* also between the iterations of a repeated string instruction */
                 bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 14};
                 if (!bc->no_step && deliver(bc) < 0)
                     return VX_SHUTDOWN;

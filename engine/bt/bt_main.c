@@ -181,6 +181,7 @@ static int vm_init(struct vm *vm, struct err *e)
     }
     xsave_layout(bv);
     cpu_features_init(&bv->feat, &p->cpu, p->n_vcpus, clock_tsc_khz(vm));
+    bt_isa_init(bv);
     bv->n_pfn = (p->ram >> 12) + (1u << 20); /* RAM above the PCI hole starts at 4 GiB */
     size_t n = bv->n_pfn;
     bv->code_lines = mmap(NULL, n * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -231,6 +232,10 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     ZydisDecoderInit(&bc->dec[0], ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     ZydisDecoderInit(&bc->dec[1], ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
     ZydisDecoderInit(&bc->dec[2], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    for (unsigned i = 0; i < 3; i++) {
+        ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE); /* not offered: its encodings are NOPs */
+        ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_AMD_BRANCHES, bv->feat.amd);
+    }
     if (bt_cache_init(bc, e) < 0)
         return -1;
     bt_tlb_init(bc);

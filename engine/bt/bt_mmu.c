@@ -367,6 +367,78 @@ alone:
     return BTX_DISPATCH;
 }
 
+/* Between the bounce buffer and guest memory, the active bytes only. */
+static void masked_copy(struct bt_cpu *bc, uint8_t *d, bool write)
+{
+    unsigned size = bc->bnc.size, n0 = bc->bnc.n0;
+    for (unsigned i = 0; i < size;) {
+        if (!(bc->bnc.active >> i & 1)) {
+            i++;
+            continue;
+        }
+        unsigned p = i >= n0, end = p ? size : n0, k = 1;
+        uint64_t gpa = bc->bnc.gpa[p] + i - (p ? n0 : 0);
+        while (k < 8 && i + k < end && (bc->bnc.active >> (i + k) & 1))
+            k++;
+        while (k & (k - 1))
+            k &= k - 1;
+        if (write)
+            bt_phys_write(&bc->c, gpa, d + i, k);
+        else
+            bt_phys_read(&bc->c, gpa, d + i, k);
+        i += k;
+    }
+}
+
+/* An access under a mask to two pages, or to none, or to what is not memory. */
+static unsigned slow_masked(struct bt_cpu *bc, uint32_t idx, uint64_t lin, unsigned acc, uint64_t active)
+{
+    struct bt_site *s = &bc->sites[idx];
+    unsigned size = s->size, n0 = PAGE - (unsigned)(lin & 0xfff);
+    if (n0 > size)
+        n0 = size;
+    bc->bnc.gpa[0] = bc->bnc.gpa[1] = 0;
+    for (unsigned p = 0; p < 2; p++) {
+        uint64_t part = n0 == 64 ? (p ? 0 : active) : p ? active >> n0 << n0 : active & ((1ull << n0) - 1), g;
+        if (!part)
+            continue;
+        unsigned first = (unsigned)__builtin_ctzll(part);
+        uint64_t at = lin + first;
+        if ((bc->mode & M_CODE) != M_CODE64)
+            at = (uint32_t)at;
+        else if ((uint64_t)((int64_t)(at << 16) >> 16) != at) {
+            cpu_raise_code(&bc->c, s->seg == S_SS ? X_SS : X_GP, 0);
+            return BTX_FAULT;
+        }
+        uint8_t *h;
+        bool watch;
+        if (page_access(bc, at, acc, &h, &g, &watch) < 0)
+            return BTX_FAULT;
+        bc->bnc.gpa[p] = g - first + (p ? n0 : 0);
+    }
+    uint32_t th = thunk(bc, idx);
+    if (!th) {
+        bc->code_used = CODE_SIZE;
+        return BTX_DISPATCH;
+    }
+    bc->bnc.size = (uint16_t)size;
+    bc->bnc.n0 = n0;
+    bc->bnc.acc = (uint8_t)acc;
+    bc->bnc.direct = false;
+    bc->bnc.masked = true;
+    bc->bnc.active = active;
+    uint8_t *d = bc->bnc.data + (lin & 63);
+    bc->bnc.shift = (uint8_t)(lin & 63);
+    cpu_zero(d, size);
+    if (!(acc & ACC_W))
+        masked_copy(bc, d, false);
+    bt_fpu_in(bc);
+    bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + th;
+    bc->ret_r10 = (uint64_t)(uintptr_t)d;
+    bc->ret_r11 = 0;
+    return 0;
+}
+
 unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
     uint32_t idx = arg & 0x3fffffff;
@@ -390,6 +462,12 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
     if (arg & 0x80000000u) {
         if (cpu_seg_check(&bc->c, s->seg, lin, size, acc, &lin) < 0)
             return BTX_FAULT;
+    }
+    if (s->flags & SITE_MASKED) {
+        uint64_t active = bt_masked_bytes(bc, s), all = size == 64 ? ~0ull : (1ull << size) - 1;
+        if (active != all && (!active || (lin & 0xfff) + size > PAGE))
+            return slow_masked(bc, idx, lin, acc | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0), active);
+        bc->bnc.active = active;
     }
     if ((bc->mode & M_CODE) == M_CODE64) {
         if ((uint64_t)((int64_t)(lin << 16) >> 16) != lin || (uint64_t)((int64_t)((lin + size - 1) << 16) >> 16) != lin + size - 1) {
@@ -451,6 +529,9 @@ have0:
     bc->bnc.gpa[1] = g1;
     bc->bnc.acc = (uint8_t)acc;
     bc->bnc.direct = n0 == size && h0;
+    bc->bnc.masked = false;
+    if (!bc->bnc.direct && (s->flags & SITE_MASKED))
+        return slow_masked(bc, idx, lin, acc, bc->bnc.active);
     if (bc->bnc.direct) {
         bc->ret_r10 = (uint64_t)(uintptr_t)h0;
         bc->ret_r11 = 0;
@@ -513,6 +594,9 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
         uint16_t hf = bc->hflags;
         if (bc->bnc.direct) {
             bt_code_written_local(bc, bc->bnc.gpa[0], size);
+        } else if (bc->bnc.masked) {
+            masked_copy(bc, bc->bnc.data + bc->bnc.shift, true);
+            bt_fpu_in(bc);
         } else {
             uint64_t lo = bc->bnc.gpa[0] & 63;
             uint8_t *d = bc->bnc.data + lo;

@@ -119,8 +119,11 @@ struct bt_site {
     /* SITE_GROUP: size and acc are the group's; the instruction's own access is lead_size bytes at lead_off from its start */
     uint8_t lead_acc, lead_size;
     uint16_t lead_off;
+    uint8_t mkind, mreg, melem, mcount; /* SITE_MASKED: which mask, and the size of an element in bytes */
 };
-enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8 };
+enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PACKED /* compress, expand */, MASK_ANY /* any bit: the whole operand */ };
+enum { VSIB_INDEX8 = 1, VSIB_DATA8 = 2, VSIB_EVEX = 4, VSIB_SCATTER = 8 }; /* bt_rec.aux of CO_VSIB; bits 4 and 5: scale */
+enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16 };
 
 enum bt_callout {
     CO_NONE,
@@ -152,6 +155,7 @@ struct bt_vm {
     struct bt_cpu *cpu[32];
     pthread_mutex_t split_lock;
     uint64_t host_xcr0;
+    uint64_t isa_denied[(ZYDIS_ISA_SET_MAX_VALUE >> 6) + 1]; /* instruction sets that CPUID does not offer */
     struct {
         unsigned size, off;
         bool align64;
@@ -219,7 +223,9 @@ struct bt_cpu {
     uint32_t cpage_hash[16384];
     /* bounce of an access that has no host pointer */
     struct {
-        bool direct;
+        bool direct, masked;
+        uint8_t shift; /* of the access in data */
+        uint64_t active; /* masked: the bytes that the instruction touches */
         uint16_t size;
         uint8_t acc;
         uint32_t site;
@@ -281,6 +287,10 @@ uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page);
 struct bt_tr *bt_tr_new(void);
 
+/* bt_isa.c */
+void bt_isa_init(struct bt_vm *bv);
+bool bt_isa_offered(const struct bt_vm *bv, const ZydisDecodedInstruction *in);
+
 /* bt_mmu.c */
 void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
@@ -323,6 +333,8 @@ void bt_kick(struct vcpu *v);
 /* bt_callout.c, bt_string.c */
 unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
 int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
+void bt_vec_out(struct bt_cpu *bc);
+uint64_t bt_masked_bytes(struct bt_cpu *bc, const struct bt_site *s);
 int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again);
 extern const struct cpu_ops bt_cpu_ops;
 

@@ -46,6 +46,8 @@ static int prepare(struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size,
     struct cpu *c = &bc->c;
     if (cpu_seg_check(c, seg, off, size, acc, &o->lin) < 0)
         return -1;
+    if ((bc->mode & M_ALIGN) && (o->lin & (size - 1)))
+        return cpu_raise_code(c, X_AC, 0);
     uint64_t k = fit(off, o->lin, size, down, amask), lin2;
     if (k < *n)
         *n = k;
@@ -91,6 +93,8 @@ static uint64_t ld(const uint8_t *p, unsigned size)
     return v;
 }
 
+static void st(uint8_t *p, uint64_t v, unsigned size) { cpu_copy(p, &v, size); }
+
 static void rep_movs(uint8_t *d, const uint8_t *s, uint64_t n, unsigned size)
 {
     switch (size) {
@@ -128,7 +132,7 @@ static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, s
                 rep_movs(dst->host, src->host, n, size);
             } else {
                 for (uint64_t i = 0; i < n; i++)
-                    cpu_copy(dst->host - i * size, src->host - i * size, size);
+                    st(dst->host - i * size, ld(src->host - i * size, size), size);
             }
         } else {
             uint64_t v = 0;

@@ -168,6 +168,27 @@ static void add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx)
     t->cold[t->n_cold++] = (struct cold){rel, kind, idx};
 }
 
+/* AMD processors check the alignment of vectors too (#AC), where the instruction itself does not (#GP). */
+static bool align_vector(const struct bt_tr *t)
+{
+    const ZydisDecodedInstruction *in = &t->cur->in;
+    if (!t->bc->bv->feat.amd)
+        return false;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_VMOVUPS:
+    case ZYDIS_MNEMONIC_VMOVUPD:
+    case ZYDIS_MNEMONIC_VMOVDQU:
+    case ZYDIS_MNEMONIC_VLDDQU:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /*
  * In: r10 = offset in seg. Out: the op region has begun: r10 + r11 is the host address of size bytes that may be accessed as acc says.
  * Every guest register is as before. Between op_begin and op_end only position-independent code may be emitted; it may leave a value in r10.
@@ -193,7 +214,7 @@ static void op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint
     } else if (seg == S_CS || !(t->mode & M_FLAT)) {
         add_base = limit = true;
     }
-    bool align = (t->mode & M_ALIGN) && (size == 2 || size == 4 || size == 8);
+    bool align = (t->mode & M_ALIGN) && (size == 2 || size == 4 || size == 8 || (size >= 16 && align_vector(t)));
     bool slot = live && (limit || align || size > 512);
     if (slot) {
         e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
@@ -536,6 +557,56 @@ static unsigned acc_of(const ZydisDecodedOperand *m)
     return acc ? acc : ACC_R;
 }
 
+/* Does the instruction touch only the elements that a mask selects? Those left out do not fault. */
+static bool masked_access(const struct insn *n, const ZydisDecodedOperand *m, struct bt_site *s)
+{
+    const ZydisDecodedInstruction *in = &n->in;
+    unsigned es = m->element_size / 8, size = m->size / 8;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+        s->mkind = MASK_VECTOR;
+        s->mreg = (uint8_t)ZydisRegisterGetId(n->op[1].reg.value);
+        s->melem = in->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || in->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+        return true;
+    default:
+        break;
+    }
+    if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || in->avx.mask.reg == ZYDIS_REGISTER_NONE || in->avx.mask.reg == ZYDIS_REGISTER_K0 ||
+        size == 0 || size > 64)
+        return false;
+    if (es == 0 || es > size || size % es)
+        es = size;
+    s->mreg = (uint8_t)ZydisRegisterGetId(in->avx.mask.reg);
+    s->melem = (uint8_t)es;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_VCOMPRESSPS:
+    case ZYDIS_MNEMONIC_VCOMPRESSPD:
+    case ZYDIS_MNEMONIC_VPCOMPRESSB:
+    case ZYDIS_MNEMONIC_VPCOMPRESSW:
+    case ZYDIS_MNEMONIC_VPCOMPRESSD:
+    case ZYDIS_MNEMONIC_VPCOMPRESSQ:
+    case ZYDIS_MNEMONIC_VEXPANDPS:
+    case ZYDIS_MNEMONIC_VEXPANDPD:
+    case ZYDIS_MNEMONIC_VPEXPANDB:
+    case ZYDIS_MNEMONIC_VPEXPANDW:
+    case ZYDIS_MNEMONIC_VPEXPANDD:
+    case ZYDIS_MNEMONIC_VPEXPANDQ:
+        s->mkind = MASK_PACKED;
+        return true;
+    default:
+        break;
+    }
+    const ZydisDecodedOperand *o = &n->op[0] == m ? &n->op[n->in.operand_count_visible - 1] : &n->op[0];
+    unsigned count = o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->element_size ? o->size / o->element_size : 64;
+    bool bcst = in->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
+    s->mkind = !bcst && (count == size / es || (size == es && size <= 8)) ? MASK_ELEMENTS : MASK_ANY;
+    s->mcount = (uint8_t)(bcst ? count : 64);
+    return true;
+}
+
 static void lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
 {
     unsigned size = m->size / 8, acc = acc_of(m);
@@ -550,7 +621,16 @@ static void lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
         return;
     }
     emit_ea(t, m, 0);
-    op_begin(t, size, acc, seg_of(m->mem.segment), acc == ACC_W && size <= 64 ? SITE_WONLY : 0);
+    struct bt_site mask = {0};
+    bool masked = masked_access(t->cur, m, &mask);
+    op_begin(t, size, acc, seg_of(m->mem.segment), masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0);
+    if (masked) {
+        struct bt_site *s = &t->bc->sites[t->site];
+        s->mkind = mask.mkind;
+        s->mreg = mask.mreg;
+        s->melem = mask.melem;
+        s->mcount = mask.mcount;
+    }
     emit_mem_op(t);
     op_end(t);
 }
@@ -1453,11 +1533,15 @@ static bool lower(struct bt_tr *t)
     bool end = ends_block(in);
     bool real = !(t->mode & M_PE) || (t->mode & M_VM86);
 
-    if (is_nop(in) && in->mnemonic != ZYDIS_MNEMONIC_PAUSE)
+    if (is_nop(in) && in->mnemonic != ZYDIS_MNEMONIC_PAUSE && in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
         return false;
-    if (never_native(in)) {
+    if (never_native(in) || !bt_isa_offered(t->bc->bv, in)) {
         callout(t, CO_UD);
         return true;
+    }
+    if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && t->m64 && in->raw.rex.B) { /* F3 41 90 is XCHG r8, eAX with a prefix that does nothing */
+        emit_insn(t, -1);
+        return false;
     }
     unsigned v = vector_class(n);
     if ((v == V_FPU && !(t->mode & M_FPU)) || (v == V_SSE && !(t->mode & M_SSE)) || (v == V_AVX && !(t->mode & M_AVX)) ||
@@ -1486,8 +1570,8 @@ static bool lower(struct bt_tr *t)
                 if (n->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
                     r->seg = (uint8_t)seg_of(n->op[k].mem.segment);
             r->opsize = in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ? 8 : 16;
-            r->reg = (uint8_t)ZydisRegisterGetId(n->op[in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ? 1 : 1].reg.value);
-            r->rm = (uint8_t)ZydisRegisterGetId(n->op[2].reg.value);
+            r->reg = (uint8_t)ZydisRegisterGetId(n->op[0].reg.value);
+            r->rm = (uint8_t)ZydisRegisterGetId(n->op[1].reg.value);
         }
         return end;
     }
@@ -1706,7 +1790,20 @@ static bool lower(struct bt_tr *t)
     }
     const ZydisDecodedOperand *m = mem_operand(n);
     if (m && m->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
+        unsigned op = in->opcode, hi = op & 0xf0;
+        if (in->opcode_map != ZYDIS_OPCODE_MAP_0F38 || !((hi == 0x90 || hi == 0xa0) && (op & 15) < 4)) {
+            callout(t, CO_UD);
+            return true;
+        }
+        bool ev = in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX, scatter = hi == 0xa0;
+        unsigned w = ev ? in->raw.evex.W : in->raw.vex.W, sc = m->mem.scale;
         r = callout(t, CO_VSIB);
+        r->reg = (uint8_t)ZydisRegisterGetId(n->op[ev && scatter ? 2 : 0].reg.value);
+        r->rm = (uint8_t)(ev ? ZydisRegisterGetId(in->avx.mask.reg) : ZydisRegisterGetId(n->op[2].reg.value));
+        r->rep = (uint8_t)ZydisRegisterGetId(m->mem.index);
+        r->opsize = (uint8_t)(in->avx.vector_length / 8);
+        r->aux = (uint8_t)((op & 1 ? VSIB_INDEX8 : 0) | (w ? VSIB_DATA8 : 0) | (ev ? VSIB_EVEX : 0) | (scatter ? VSIB_SCATTER : 0) |
+                           (sc == 8 ? 3 : sc == 4 ? 2 : sc == 2 ? 1 : 0) << 4);
         return false;
     }
     if (m && m->mem.type == ZYDIS_MEMOP_TYPE_MEM) {
@@ -1727,26 +1824,24 @@ static bool lower(struct bt_tr *t)
  * block's page and the page meant are equal modulo 64 KiB, and (rip - offset) + ctx = va + cell.ctx, with both ctx below 64 Ki, holds only when
  * both parts are equal.
  */
-static void emit_prologue(struct bt_tr *t, uint8_t live)
+static void emit_prologue(struct bt_tr *t)
 {
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
-    uint32_t ctx = t->cpg->global ? HOT_GCTX : HOT_CTX;
-    e_ld32(e, 11, ctx);
-    e_lea(e, 1, 11, 11, 10, 1, -(int32_t)t->b->off);
-    if (live) {
-        e_st(e, 1, HOT_T1);
-        e_ld(e, 1, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, negkey));
-        e_lea(e, 1, 1, 1, 11, 1, 0);
-        uint8_t *ok = e_jrcxz(e);
-        e_ld(e, 1, HOT_T1);
-        e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
-        e_fix8(ok, e->p);
-        e_ld(e, 1, HOT_T1);
-    } else {
-        e_gs(e, 1, 0, 0x3b, 11, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, key));
-        e_fix(e_jcc32(e, 5), bc->code_rw + bc->tr_indirect);
-    }
+    /* Free of flags even if this block has no use for them: the block that is meant may be another one. */
+    e_st(e, 10, HOT_T2);
+    e_ld32(e, 11, t->cpg->global ? HOT_GCTX : HOT_CTX);
+    e_lea(e, 1, 10, 10, 11, 1, -(int32_t)t->b->off);
+    e_ld(e, 11, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, negkey));
+    e_lea(e, 1, 10, 10, 11, 1, 0);
+    e_mov(e, 11, 1);
+    e_mov(e, 1, 10);
+    uint8_t *ok = e_jrcxz(e);
+    e_mov(e, 1, 11);
+    e_ld(e, 10, HOT_T2);
+    e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
+    e_fix8(ok, e->p);
+    e_mov(e, 1, 11);
 }
 
 static void emit_cold(struct bt_tr *t)
@@ -1789,6 +1884,19 @@ static void emit_cold(struct bt_tr *t)
     }
 }
 
+/* SIB with mod 0 and base 5 has a displacement and no base, also with REX.B and 32-bit addresses, for which Zydis says r13d. */
+static void no_base(struct insn *x)
+{
+    for (unsigned i = 0; i < x->in.operand_count; i++) {
+        ZydisDecodedOperand *o = &x->op[i];
+        if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.base != ZYDIS_REGISTER_R13D)
+            continue;
+        o->mem.base = ZYDIS_REGISTER_NONE;
+        o->mem.disp.has_displacement = ZYAN_TRUE;
+        o->mem.disp.value = (int32_t)ld_le32(x->bytes + x->in.raw.sib.offset + 1);
+    }
+}
+
 /* Decodes from page offset off; returns the number of instructions (0: bc->c.fault). */
 static unsigned scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t lin, bool *ended, uint64_t limit_left)
 {
@@ -1820,6 +1928,8 @@ static unsigned scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_
             st = ZydisDecoderDecodeFull(d, x->bytes, 15, &x->in, x->op);
         }
         x->off = (uint16_t)pos;
+        if (ZYAN_SUCCESS(st) && x->in.raw.modrm.mod == 0 && x->in.raw.modrm.rm == 4 && x->in.raw.sib.offset && x->in.raw.sib.base == 5)
+            no_base(x);
         if (!ZYAN_SUCCESS(st)) {
             if (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) {
                 if (n)
@@ -1965,6 +2075,9 @@ static void find_groups(struct bt_tr *t, unsigned n)
                     ZydisRegisterClass rc = ZydisRegisterGetClass(x->op[k].reg.value);
                     segreg |= rc == ZYDIS_REGCLASS_SEGMENT || rc == ZYDIS_REGCLASS_CONTROL || rc == ZYDIS_REGCLASS_DEBUG;
                 }
+            struct bt_site mask;
+            if (masked_access(x, m, &mask))
+                b = NOREG;
             if (b != NOREG && m->mem.base != ZYDIS_REGISTER_RIP && m->mem.base != ZYDIS_REGISTER_EIP && seg < S_FS && seg != S_CS && !bitreg && !high &&
                 !segreg && m->mem.disp.value == (int32_t)m->mem.disp.value)
                 c[nc++] = (struct cand){(uint8_t)i, (uint8_t)acc_of(m), (uint8_t)(m->size / 8), sym[b], off[b] + (int32_t)m->mem.disp.value};
@@ -2088,7 +2201,7 @@ retry:
     if (link) {
         b->ind = code_off(t);
         t->cur = &t->insn[0];
-        emit_prologue(t, t->insn[0].live_in);
+        emit_prologue(t);
     } else {
         b->ind = 0;
     }
