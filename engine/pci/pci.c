@@ -3,7 +3,7 @@
  * PCI bus 0: configuration mechanism 1 (PCI 2.1, 3.7.4.1), type 0 headers, BARs, command register, INTx and one-vector MSI.
  *
  * What a function decodes is a pure function of its config space: map_update() brings the memory map and the port table to it after every
- * write. An I/O BAR that lies over somebody else's ports stays unmapped until these are gone (io_blocked counts such BARs).
+ * write. An I/O BAR that lies over another function's ports stays unmapped until these are gone (io_blocked).
  */
 #include "pci/pci.h"
 
@@ -59,7 +59,6 @@ struct pci_bus {
     struct pci_dev *fn[256];
     const struct irq_sink *pirq;
     unsigned pirq_count[4]; /* functions that assert each PIRQ now */
-    unsigned io_blocked;
     /* guest-visible */
     uint32_t config_address;
     uint8_t rcr;
@@ -121,41 +120,41 @@ static bool bar_map(struct pci_dev *p, struct pci_bar *b, uint64_t addr)
     return b->mapped = true;
 }
 
-/* Unmaps what is to go or to move, in all BARs of p. */
-static void fn_unmap(struct pci_dev *p)
+/* Unmaps what is to go or to move. True: ports became free. */
+static bool fn_unmap(struct pci_dev *p)
 {
+    bool freed = false;
     for (int i = 0; i < 7; i++) {
         struct pci_bar *b = &p->bar[i];
         uint64_t a;
-        if (b->mapped && (!bar_wanted(p, i, &a) || a != b->addr))
+        if (b->mapped && (!bar_wanted(p, i, &a) || a != b->addr)) {
             bar_unmap(p, b);
+            freed |= b->io;
+        }
     }
+    return freed;
 }
 
-static unsigned fn_map(struct pci_dev *p)
+static void fn_map(struct pci_dev *p)
 {
-    unsigned blocked = 0;
+    p->io_blocked = false;
     for (int i = 0; i < 7; i++) {
         uint64_t a;
-        if (!p->bar[i].mapped && bar_wanted(p, i, &a))
-            blocked += !bar_map(p, &p->bar[i], a);
+        if (!p->bar[i].mapped && bar_wanted(p, i, &a) && !bar_map(p, &p->bar[i], a))
+            p->io_blocked = true;
     }
-    return blocked;
 }
 
 static void map_update(struct pci_dev *p)
 {
     struct pci_bus *bus = p->bus;
-    memmap_begin(p->dev.vm);
-    fn_unmap(p);
-    unsigned mine = fn_map(p);
-    if (bus->io_blocked || mine) {
-        bus->io_blocked = 0;
-        for (unsigned i = 0; i < 256; i++)
-            if (bus->fn[i])
-                bus->io_blocked += fn_map(bus->fn[i]);
-    }
     struct err e = {0};
+    memmap_begin(p->dev.vm);
+    bool freed = fn_unmap(p);
+    fn_map(p);
+    for (unsigned i = 0; i < 256 && freed; i++)
+        if (bus->fn[i] && bus->fn[i] != p && bus->fn[i]->io_blocked)
+            fn_map(bus->fn[i]);
     if (memmap_commit(p->dev.vm, &e))
         log_msg(LOG_ERROR, "pci", "%s: %s", p->dev.id, e.msg);
 }

@@ -31,7 +31,7 @@ struct pci_dev {
     void (*changed)(struct pci_dev *p, unsigned off, unsigned size);
     /* pci.c's own: config space at the end of the device's init, what is driven now, MSI capability offset (0: none). */
     uint8_t reset_cfg[256];
-    bool reset_cfg_valid, intx_driven;
+    bool reset_cfg_valid, intx_driven, io_blocked;
     uint8_t msi_off;
     uint8_t pirq;
 };

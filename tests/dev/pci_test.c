@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* PCI bus: configuration mechanism 1, BARs, INTx, MSI, against the PCI Local Bus Specification 2.3 and the PIIX4's routing. */
+#include <string.h>
+
+#include "chipset/piix4.h"
+#include "pci/pci.h"
+#include "tests/dev/pcibox.h"
+#include "tests/tap.h"
+
+/* A function with one BAR of each kind; reading it gives the BAR's number and the offset. */
+struct toy {
+    struct pci_dev pci;
+    struct memregion mem, mem64, rom;
+    struct memblk romblk;
+    unsigned changes;
+};
+static uint8_t rom_bytes[4096] __attribute__((aligned(4096)));
+
+static uint64_t toy_io_read(void *dev, uint64_t off, unsigned size) { return 0x10 + off; }
+static uint64_t toy_mem_read(void *dev, uint64_t off, unsigned size) { return 0x20000 + off; }
+static uint64_t toy_mem64_read(void *dev, uint64_t off, unsigned size) { return 0x30000 + off; }
+static const struct io_ops toy_io = {.read = toy_io_read};
+static const struct io_ops toy_mem = {.read = toy_mem_read, .widths = IO_32};
+static const struct io_ops toy_mem64 = {.read = toy_mem64_read, .widths = IO_32};
+
+static void toy_changed(struct pci_dev *p, unsigned off, unsigned size) { ((struct toy *)p)->changes++; }
+
+struct toy_params {
+    struct pci_bus *bus;
+    uint8_t devfn, pin;
+};
+
+static int toy_init(struct dev *d, const void *params, struct err *e)
+{
+    static const struct pci_id id = {0x1234, 0x5678, 0x9abc, 0xdef0, 0x02000003};
+    struct toy *t = (struct toy *)d;
+    const struct toy_params *p = params;
+    if (pci_register(&t->pci, p->bus, p->devfn, &id, p->pin, e))
+        return -1;
+    t->mem = (struct memregion){.owner = "toy", .size = 0x1000, .kind = MR_MMIO, .ops = &toy_mem, .dev = t};
+    t->mem64 = (struct memregion){.owner = "toy64", .size = 0x10000, .kind = MR_MMIO, .ops = &toy_mem64, .dev = t};
+    t->romblk = (struct memblk){.host = rom_bytes, .size = sizeof rom_bytes, .fd = -1};
+    t->rom = (struct memregion){.owner = "toyrom", .size = 4096, .kind = MR_ROM, .blk = &t->romblk};
+    pci_bar_io(&t->pci, 0, 32, &toy_io, t);
+    pci_bar_mem(&t->pci, 1, &t->mem, false, false);
+    pci_bar_mem(&t->pci, 2, &t->mem64, true, true);
+    pci_bar_mem(&t->pci, 6, &t->rom, false, false);
+    pci_msi_add(&t->pci, 0x50);
+    pci_on_config(&t->pci, toy_changed);
+    return 0;
+}
+static void toy_reset(struct dev *d, enum reset_kind k) { pci_reset_function((struct pci_dev *)d); }
+static const struct state_field toy_fields[] = {
+    {.name = "pci", .off = offsetof(struct toy, pci), .count = 1, .stride = sizeof(struct pci_dev), .kind = SF_STRUCT, .sub = &pci_dev_state},
+    {0},
+};
+static const struct state_desc toy_state = {.name = "toy", .version = 1, .min_version = 1, .fields = toy_fields};
+static const struct dev_class toy_class = {
+    .name = "toy", .size = sizeof(struct toy), .init = toy_init, .reset = toy_reset, .state = &toy_state};
+
+struct box {
+    struct vm *vm;
+    struct pci_bus *bus;
+    struct toy *a, *b;
+    struct fakevm_irqs isa, apic;
+};
+
+enum { A = PCI_DEVFN(3, 0), B = PCI_DEVFN(4, 1) };
+
+static void box_make(struct box *x)
+{
+    struct err e = {0};
+    memset(x, 0, sizeof *x);
+    x->vm = fakevm_new(1, 1);
+    fakevm_irqs_init(&x->isa);
+    fakevm_irqs_init(&x->apic);
+    x->bus = (struct pci_bus *)dev_create(x->vm, &pci_bus_class, "pci0", NULL, &e);
+    struct piix4_params pp = {.bus = x->bus, .devfn = PIIX4_DEVFN_ISA, .isa = &x->isa.sink, .isa_src = 3};
+    for (unsigned i = 0; i < 4; i++)
+        pp.gsi[i] = fakevm_irq(&x->apic, 16 + i);
+    dev_create(x->vm, &piix4_class, "piix4", &pp, &e);
+    x->a = (struct toy *)dev_create(x->vm, &toy_class, "a", &(struct toy_params){x->bus, A, 1}, &e);
+    x->b = (struct toy *)dev_create(x->vm, &toy_class, "b", &(struct toy_params){x->bus, B, 2}, &e);
+}
+
+static void test_config(struct box *x)
+{
+    struct vm *vm = x->vm;
+    fakevm_out(vm, 0xcf8, 4, 0xffffffff);
+    is_u64(fakevm_in(vm, 0xcf8, 4), 0x80fffffc, "CONFIG_ADDRESS: reserved bits are 0");
+    is_u64(cfg_r(vm, PCI_DEVFN(9, 0), 0, 4), 0xffffffff, "no function there: all ones");
+    is_u64(cfg_r(vm, A, 0, 4), 0x56781234, "vendor and device");
+    is_u64(cfg_r(vm, A, 2, 2), 0x5678, "word at offset 2");
+    is_u64(cfg_r(vm, A, 3, 1), 0x56, "byte at offset 3");
+    is_u64(cfg_r(vm, A, 8, 4), 0x02000003, "class and revision");
+    is_u64(cfg_r(vm, A, 0x2c, 4), 0xdef09abc, "subsystem");
+    is_u64(cfg_r(vm, A, 0x3d, 1), 1, "interrupt pin");
+    is_u64(cfg_r(vm, A, 0x0e, 1), 0, "single function");
+    fakevm_out(vm, 0xcf8, 4, (uint32_t)A << 8);
+    is_u64(fakevm_in(vm, 0xcfc, 4), 0xffffffff, "enable bit clear: nothing decodes");
+    fakevm_out(vm, 0xcf8, 4, 0x80010000u | (uint32_t)A << 8);
+    is_u64(fakevm_in(vm, 0xcfc, 4), 0xffffffff, "bus 1: nothing");
+    fakevm_out(vm, 0xcf8, 4, 0x80000000u | (uint32_t)A << 8);
+    fakevm_out(vm, 0xcf8, 1, 0x04);
+    fakevm_out(vm, 0xcfa, 2, 0);
+    is_u64(fakevm_in(vm, 0xcf8, 4), 0x80000000u | (uint32_t)A << 8, "narrow writes do not reach CONFIG_ADDRESS");
+    cfg_w(vm, A, 0, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0, 4), 0x56781234, "ids are read-only");
+    cfg_w(vm, A, 0x3c, 1, 0x5a);
+    is_u64(cfg_r(vm, A, 0x3c, 2), 0x015a, "interrupt line is writable, pin is not");
+    cfg_w(vm, A, 4, 2, 0xffff);
+    is_u64(cfg_r(vm, A, 4, 2) & ~0x0557u, 0, "reserved command bits stay 0");
+    cfg_w(vm, A, 4, 2, 0);
+    ok(x->a->changes > 0, "the device is told");
+}
+
+static void test_bars(struct box *x)
+{
+    struct vm *vm = x->vm;
+    cfg_w(vm, A, 0x10, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0x10, 4), 0xffffffe1, "32 ports");
+    cfg_w(vm, A, 0x14, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0x14, 4), 0xfffff000, "4 KiB of memory");
+    cfg_w(vm, A, 0x18, 4, 0xffffffff);
+    cfg_w(vm, A, 0x1c, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0x18, 4), 0xffff000c, "64 KiB, 64-bit, prefetchable");
+    is_u64(cfg_r(vm, A, 0x1c, 4), 0xffffffff, "its upper half");
+    cfg_w(vm, A, 0x20, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0x20, 4), 0, "no BAR 4");
+    cfg_w(vm, A, 0x30, 4, 0xfffffffe);
+    is_u64(cfg_r(vm, A, 0x30, 4), 0xfffff000, "expansion ROM of 4 KiB");
+
+    cfg_w(vm, A, 0x10, 4, 0xc000);
+    cfg_w(vm, A, 0x14, 4, 0xe0000000);
+    cfg_w(vm, A, 0x18, 4, 0x10000);
+    cfg_w(vm, A, 0x1c, 4, 1);
+    is_u64(fakevm_in(vm, 0xc004, 1), 0xff, "decode is off");
+    is_u64(fakevm_mmio_read(vm, 0xe0000010, 4), 0xffffffff, "memory decode is off");
+    cfg_w(vm, A, 4, 2, 1);
+    is_u64(fakevm_in(vm, 0xc004, 1), 0x14, "I/O decode");
+    is_u64(fakevm_mmio_read(vm, 0xe0000010, 4), 0xffffffff, "memory still off");
+    cfg_w(vm, A, 4, 2, 3);
+    is_u64(fakevm_mmio_read(vm, 0xe0000010, 4), 0x20010, "memory decode");
+    is_u64(fakevm_mmio_read(vm, 0x100010008, 4), 0x30008, "above 4 GiB");
+    cfg_w(vm, A, 0x14, 4, 0xe8000000);
+    is_u64(fakevm_mmio_read(vm, 0xe0000010, 4), 0xffffffff, "moved away");
+    is_u64(fakevm_mmio_read(vm, 0xe8000010, 4), 0x20010, "moved there");
+    cfg_w(vm, A, 0x14, 4, 0xffffffff);
+    is_u64(fakevm_mmio_read(vm, 0xfffff010, 4), 0xffffffff, "sizing with decode on maps nothing at the top");
+    cfg_w(vm, A, 0x14, 4, 0xe8000000);
+    cfg_w(vm, A, 0x10, 4, 0xc020);
+    is_u64(fakevm_in(vm, 0xc004, 1), 0xff, "ports moved away");
+    is_u64(fakevm_in(vm, 0xc024, 1), 0x14, "ports moved there");
+
+    memset(rom_bytes, 0xa5, sizeof rom_bytes);
+    cfg_w(vm, A, 0x30, 4, 0xe9000000);
+    is_u64(fakevm_mmio_read(vm, 0xe9000000, 4), 0xffffffff, "ROM needs its own enable");
+    cfg_w(vm, A, 0x30, 4, 0xe9000001);
+    is_u64(fakevm_mmio_read(vm, 0xe9000000, 4), 0xa5a5a5a5, "ROM");
+    cfg_w(vm, A, 0x30, 4, 0);
+
+    /* RAM is the host bridge's: a BAR below the top of RAM does not hide it. */
+    fakevm_ram(vm)[0x2000] = 0x77;
+    cfg_w(vm, A, 0x14, 4, 0x2000);
+    is_u64(fakevm_mmio_read(vm, 0x2000, 1), 0x77, "RAM wins over a BAR");
+    cfg_w(vm, A, 0x14, 4, 0xe8000000);
+
+    /* Two functions on the same ports: the first keeps them; the other comes as soon as they are free. */
+    cfg_w(vm, B, 0x10, 4, 0xc020);
+    cfg_w(vm, B, 4, 2, 1);
+    cfg_w(vm, A, 0x10, 4, 0xc040);
+    is_u64(fakevm_in(vm, 0xc024, 1), 0x14, "ports taken over");
+    is_u64(fakevm_in(vm, 0xc044, 1), 0x14, "and moved");
+    cfg_w(vm, B, 0x10, 4, 0xcf8);
+    is_u64(cfg_r(vm, A, 0, 4), 0x56781234, "a BAR cannot hide the configuration ports");
+    cfg_w(vm, B, 4, 2, 0);
+}
+
+static void test_intx(struct box *x)
+{
+    struct vm *vm = x->vm;
+    /* PIIX: device d, pin p (INTA = 0) goes to PIRQ (d - 1 + p) & 3. A: 3, 0 -> C. B: 4, 1 -> A. */
+    pci_set_intx(&x->a->pci, true);
+    ok(fakevm_irqs_level(&x->apic, 18) && !fakevm_irqs_level(&x->apic, 16), "slot 3 INTA# is PIRQC#");
+    is_u64(cfg_r(vm, A, 6, 1) & 8, 8, "interrupt status");
+    is_u64(cfg_r(vm, PIIX4_DEVFN_ISA, 0x60, 4), 0x80808080, "PIRQRC after reset: not routed");
+    ok(!x->isa.level[11], "not routed to the 8259");
+    cfg_w(vm, PIIX4_DEVFN_ISA, 0x60, 4, 0x0b0b0a0a);
+    is_u64(x->isa.level[11], 1u << 3, "PIRQC# to IRQ 11");
+    pci_set_intx(&x->b->pci, true);
+    is_u64(x->isa.level[10], 1u << 3, "slot 4 INTB# is PIRQA#: IRQ 10");
+    ok(fakevm_irqs_level(&x->apic, 16), "and I/O APIC input 16");
+    cfg_w(vm, PIIX4_DEVFN_ISA, 0x60, 1, 0x0b);
+    ok(!x->isa.level[10] && x->isa.level[11], "rerouted to IRQ 11");
+    pci_set_intx(&x->a->pci, false);
+    ok(x->isa.level[11], "shared IRQ 11 stays");
+    cfg_w(vm, PIIX4_DEVFN_ISA, 0x60, 1, 0x80);
+    ok(!x->isa.level[11], "PIRQ off: released");
+    cfg_w(vm, PIIX4_DEVFN_ISA, 0x60, 1, 0x0d);
+    ok(!x->isa.level[13], "IRQ 13 cannot be chosen");
+    cfg_w(vm, B, 4, 2, 0x400);
+    ok(!fakevm_irqs_level(&x->apic, 16), "interrupt disable");
+    is_u64(cfg_r(vm, B, 6, 1) & 8, 8, "status shows the pending interrupt all the same");
+    cfg_w(vm, B, 4, 2, 0);
+    ok(fakevm_irqs_level(&x->apic, 16), "enabled again");
+    pci_set_intx(&x->b->pci, false);
+    is_u64(cfg_r(vm, B, 6, 1) & 8, 0, "status clear");
+}
+
+static void test_msi(struct box *x)
+{
+    struct vm *vm = x->vm;
+    uint64_t addr;
+    uint32_t data;
+    is_u64(cfg_r(vm, A, 6, 1) & 0x10, 0x10, "capabilities list");
+    is_u64(cfg_r(vm, A, 0x34, 1), 0x50, "capabilities pointer");
+    is_u64(cfg_r(vm, A, 0x50, 4), 0x00800005, "MSI, 64-bit, disabled");
+    ok(!pci_msi_enabled(&x->a->pci), "disabled");
+    cfg_w(vm, A, 0x54, 4, 0xfee01003);
+    cfg_w(vm, A, 0x58, 4, 0);
+    cfg_w(vm, A, 0x5c, 2, 0x4041);
+    cfg_w(vm, A, 0x52, 2, 1);
+    cfg_w(vm, A, 4, 2, 4);
+    ok(pci_msi_enabled(&x->a->pci), "enabled");
+    pci_msi_send(&x->a->pci);
+    is_u64(fakevm_msis(vm, &addr, &data), 1, "one message");
+    is_u64(addr, 0xfee01000, "its address");
+    is_u64(data, 0x4041, "its data");
+    pci_set_intx(&x->a->pci, true);
+    ok(!fakevm_irqs_level(&x->apic, 18), "no INTx while MSI is on");
+    pci_set_intx(&x->a->pci, false);
+    cfg_w(vm, A, 4, 2, 0);
+    pci_msi_send(&x->a->pci);
+    is_u64(fakevm_msis(vm, NULL, NULL), 1, "a message is a memory write: not without bus mastering");
+}
+
+static void test_rest(struct box *x)
+{
+    struct vm *vm = x->vm;
+    struct err e = {0};
+    uint32_t v = 0;
+    fakevm_ram(vm)[0x100] = 0x12;
+    ok(pci_dma_read(&x->a->pci, 0x100, &v, 4) == -1 && v == 0xffffffff, "no DMA without bus mastering");
+    cfg_w(vm, A, 4, 2, 4);
+    ok(!pci_dma_read(&x->a->pci, 0x100, &v, 1) && (v & 0xff) == 0x12, "DMA");
+    ok(pci_register(&x->a->pci, x->bus, B, &(struct pci_id){0}, 0, &e) == -1, "a slot is given once: %s", e.msg);
+
+    is_u64(fakevm_in(vm, 0xcf9, 1), 0, "CF9h");
+    fakevm_out(vm, 0xcf9, 1, 0x02);
+    is_u64(fakevm_wishes(vm, WISH_RESET), 0, "no reset yet");
+    fakevm_out(vm, 0xcf9, 1, 0x06);
+    is_u64(fakevm_wishes(vm, WISH_RESET), 1, "reset at the rising edge of bit 2");
+    is_u64(fakevm_in(vm, 0xcf9, 1), 0x06, "reads back");
+
+    pci_set_intx(&x->b->pci, true);
+    cfg_w(vm, B, 4, 2, 3);
+    cfg_w(vm, B, 0x10, 4, 0xd000);
+    cfg_w(vm, B, 0x14, 4, 0xf0000000);
+    struct box y;
+    box_make(&y);
+    fakevm_reset(vm);
+    pci_set_intx(&x->b->pci, true);
+    cfg_w(vm, B, 4, 2, 3);
+    cfg_w(vm, B, 0x10, 4, 0xd000);
+    cfg_w(vm, B, 0x14, 4, 0xf0000000);
+    cfg_w(vm, PIIX4_DEVFN_ISA, 0x60, 4, 0x0b0b0a0a);
+    ok(!fakevm_migrate(vm, y.vm, &e), "saved and loaded: %s", e.msg);
+    is_u64(fakevm_in(y.vm, 0xd002, 1), 0x12, "BARs are mapped after load");
+    ok(fakevm_irqs_level(&y.apic, 16) && y.isa.level[10], "INTx is driven after load");
+    fakevm_free(y.vm);
+    fakevm_reset(vm);
+    is_u64(cfg_r(vm, B, 4, 2), 0, "reset: command");
+    is_u64(cfg_r(vm, B, 0x10, 4), 1, "reset: BAR");
+    is_u64(fakevm_in(vm, 0xd002, 1), 0xff, "reset: unmapped");
+    ok(!fakevm_irqs_level(&x->apic, 16), "reset: INTx released");
+}
+
+int main(void)
+{
+    struct box x;
+    box_make(&x);
+    fakevm_reset(x.vm);
+    test_config(&x);
+    test_bars(&x);
+    test_intx(&x);
+    test_msi(&x);
+    test_rest(&x);
+    is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 0, 4), 0x71108086, "82371AB function 0");
+    is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 8, 4) >> 8, 0x060100, "ISA bridge");
+    is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 0x0e, 1), 0x80, "multi-function");
+    is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 6, 2), 0x0280, "PCISTS default (4.1.4)");
+    is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 4, 2), 0x0007, "PCICMD default (4.1.3)");
+    fakevm_free(x.vm);
+    return TAP_DONE();
+}
