@@ -11,7 +11,9 @@
 #include "bt/bt_emit.h"
 #include "core/clock.h"
 
-#define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) + 1) & 0xffff) << 12))
+/* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
+ * the check that preserves flags (it looks at the last byte). */
+#define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) ^ 0x8000) & 0xffff) << 12))
 
 void bt_tlb_init(struct bt_cpu *bc)
 {
