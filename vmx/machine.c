@@ -677,6 +677,10 @@ void machine_log_cpus(struct machine *m)
                 (unsigned long long)s.gpr[R_RSI], (unsigned long long)s.gpr[R_RDI], (unsigned long long)s.gpr[R_RBP], s.seg[S_SS].sel,
                 (unsigned long long)s.gpr[R_RSP], (unsigned long long)s.cr2, (unsigned long long)s.idtr.base, s.idtr.limit,
                 (unsigned long long)s.gdtr.base, s.gdtr.limit);
+        uint32_t stack[16];
+        if (!(s.cr0 & 0x80000000u) && !gmem_read(m->vm, s.seg[S_SS].base + s.gpr[R_RSP], stack, sizeof stack))
+            log_msg(LOG_DEBUG, "vcpu", "  stack %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x", stack[0], stack[1], stack[2], stack[3], stack[4], stack[5],
+                    stack[6], stack[7], stack[8], stack[9], stack[10], stack[11], stack[12], stack[13], stack[14], stack[15]);
         int n = m->be->crash_report ? m->be->crash_report(v, text, sizeof text) : 0;
         if (n > 0)
             log_msg(LOG_DEBUG, "vcpu", "  %.*s", n, text);
