@@ -20,6 +20,8 @@ void bt_tlb_init(struct bt_cpu *bc)
     for (unsigned m = 0; m < 3; m++)
         for (uint32_t i = 0; i < TLB_N; i++)
             bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
+    for (unsigned m = 0; m < 3; m++)
+        cpu_zero(bc->tlb[m].logged, TLB_N);
     bc->n_fill = 0;
     bc->fill_over = false;
 }
@@ -38,6 +40,7 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
             continue;
         }
         bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
+        bc->tlb[m].logged[i] &= f & 0x80000000u ? 1 : 2;
     }
     bc->n_fill = keep;
 }
@@ -132,10 +135,14 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     else if (bc->tlb[m].wtag[i] != ntag || !same)
         bc->tlb[m].wtag[i] = NEVER(i);
     bc->tlb[m].host[i] = page;
-    if (bc->n_fill < sizeof bc->fill / sizeof bc->fill[0])
-        bc->fill[bc->n_fill++] = i | m << 16 | (global ? 0x80000000u : 0);
-    else
-        bc->fill_over = true;
+    /* Logged once as what it is. An entry that is in the log as not global is removed too early when it has become global: no harm. */
+    if (!(bc->tlb[m].logged[i] & (global ? 3 : 1))) {
+        bc->tlb[m].logged[i] |= global ? 2 : 1;
+        if (bc->n_fill < sizeof bc->fill / sizeof bc->fill[0])
+            bc->fill[bc->n_fill++] = i | m << 16 | (global ? 0x80000000u : 0);
+        else
+            bc->fill_over = true;
+    }
     bc->st.tlb_fills++;
 }
 

@@ -257,6 +257,7 @@ struct bt_cpu {
         uint64_t host[TLB_N];              /* host address of the page */
         uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
         uint64_t cgpa[TLB_N];
+        uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */
     } tlb[3] __attribute__((aligned(4096)));
 };
 
