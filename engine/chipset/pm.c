@@ -382,7 +382,7 @@ static const struct state_field pm_fields[] = {
     SF(struct pm, pmcntrl, SF_U16),
     SF(struct pm, gpsts, SF_U16),
     SF(struct pm, gpen, SF_U16),
-    SF_MAX(struct pm, tmr_seen, SF_U64, UINT64_MAX / TMR_HALF / 4),
+    SF(struct pm, tmr_seen, SF_U64),
     SF_BUF(struct pm, reg),
     SF_BUF(struct pm, smb),
     SF_BUF(struct pm, smb_blk),
@@ -398,6 +398,9 @@ static int pm_post_load(void *dev, unsigned version, struct err *e)
     pm->pmsts &= PMSTS_W1C;
     pm->pmen &= PMEN_WRITABLE;
     pm->pmcntrl &= PMCNTRL_WRITABLE;
+    uint64_t half = ticks_now(pm) / TMR_HALF; /* a future one would put the next overflow beyond the end of time */
+    if (pm->tmr_seen > half)
+        pm->tmr_seen = half;
     map_apply(pm);
     sci_update(pm);
     return 0;

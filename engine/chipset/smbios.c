@@ -178,9 +178,9 @@ static void processor(struct build *b, const struct smbios_params *p, unsigned i
     u32(b, p->cpu_signature);
     u32(b, p->cpu_features);
     str(b, p->cpu_version ? p->cpu_version : amd ? "AMD Processor" : "Intel Processor");
-    u8(b, 0x83);  /* 0.3 V steps do not apply: 3.3 V in tenths, bit 7 */
-    u16(b, 0);    /* external clock unknown */
-    u16(b, 30000); /* MHz, as VMware says */
+    u8(b, 0x80 | 33); /* 3.3 V */
+    u16(b, 0);        /* external clock unknown */
+    u16(b, 30000);    /* MHz, as VMware says */
     u16(b, p->cpu_mhz > 0xffff ? 0xffff : p->cpu_mhz);
     u8(b, 0x41); /* socket populated, enabled */
     u8(b, 4);    /* ZIF socket */
@@ -207,7 +207,7 @@ static void slots(struct build *b)
         const char *name;
         uint8_t type, width, id, devfn;
     } slot[] = {
-        {"ISA Slot J8", 0x03, 0x03, 0, 0xff},      {"ISA Slot J9", 0x03, 0x03, 0, 0xff},      {"ISA Slot J10", 0x03, 0x03, 0, 0xff},
+        {"ISA Slot J8", 0x03, 0x04, 0, 0xff},      {"ISA Slot J9", 0x03, 0x04, 0, 0xff},      {"ISA Slot J10", 0x03, 0x04, 0, 0xff},
         {"PCI Slot J11", 0x06, 0x05, 1, 0x0f << 3}, {"PCI Slot J12", 0x06, 0x05, 2, 0x10 << 3}, {"PCI Slot J13", 0x06, 0x05, 3, 0x11 << 3},
         {"PCI Slot J14", 0x06, 0x05, 4, 0x12 << 3},
     };
@@ -286,7 +286,7 @@ static void memory(struct build *b, const struct smbios_params *p, bool new)
         str(b, slot);
         str(b, "RAM");
         u8(b, 3); /* DRAM */
-        u16(b, 0x0008 | 0x0010); /* FPM, as the real one says nothing better: EDO page mode */
+        u16(b, 1 << 9); /* EDO */
         u16(b, 0);
         str(b, "VMware Virtual RAM");
         str(b, "00000001");
