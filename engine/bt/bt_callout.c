@@ -570,7 +570,8 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
                 : r->op == CO_INT1 ? cpu_interrupt(c, X_DB, INT_ICEBP, false, 0)
                                    : cpu_interrupt(c, r->op == CO_INT3 ? X_BP : X_OF, INT_SOFT_BP, false, 0);
         if (x < 0) {
-            s->rip = at;
+            if (s->rip == c->next_rip) /* not so when a task switch had already been made */
+                s->rip = at;
             return -1;
         }
         bc->no_step = true;

@@ -275,6 +275,30 @@ static void op_end(struct bt_tr *t)
 
 /* ---- re-encoding ---- */
 
+/* VEX.W and EVEX.W, where they would choose a 64-bit general register, mean nothing outside 64-bit mode. */
+static bool ignores_w(const struct insn *n)
+{
+    switch (n->in.mnemonic) {
+    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VCVTUSI2SS:
+    case ZYDIS_MNEMONIC_VCVTUSI2SD:
+        return true;
+    default:
+        break;
+    }
+    for (unsigned i = 0; i < n->in.operand_count; i++)
+        if (n->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            ZydisRegisterClass c = ZydisRegisterGetClass(n->op[i].reg.value);
+            if (c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR16 || c == ZYDIS_REGCLASS_GPR8)
+                return true;
+        }
+    return false;
+}
+
 /* Emits the instruction with its memory operand replaced (am >= 0), or as it is in registers (am = -1). */
 static void emit_insn(struct bt_tr *t, int am)
 {
@@ -358,6 +382,8 @@ static void emit_insn(struct bt_tr *t, int am)
         }
         if (!t->m64)
             p1 |= am >= 0 ? 0x80 : 0xe0;
+        if (!t->m64 && ignores_w(n))
+            p2 &= 0x7f;
         e3(e, 0xc4, p1, p2);
     } else if (evex) {
         uint8_t p1 = b[i + 1];
@@ -368,7 +394,10 @@ static void emit_insn(struct bt_tr *t, int am)
             if (index_hi)
                 p1 &= ~0x40;
         }
-        e4(e, 0x62u | (uint32_t)p1 << 8 | (uint32_t)b[i + 2] << 16 | (uint32_t)b[i + 3] << 24);
+        uint8_t p2 = b[i + 2];
+        if (!t->m64 && ignores_w(n))
+            p2 &= 0x7f;
+        e4(e, 0x62u | (uint32_t)p1 << 8 | (uint32_t)p2 << 16 | (uint32_t)b[i + 3] << 24);
         i += 4;
     } else {
         if (am >= 0)
@@ -379,6 +408,10 @@ static void emit_insn(struct bt_tr *t, int am)
             e2(e, 0xff, (uint8_t)(0xc0 | (b[i] & 0xf))); /* INC/DEC r: one-byte forms are REX in 64-bit mode */
             return;
         }
+    }
+    if (!t->m64 && !vex && !evex && in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->opcode == 0x82) { /* 80h's alias is gone in 64-bit mode */
+        e1(e, 0x80);
+        i++;
     }
     if (am < 0) {
         for (; i < in->length; i++)
@@ -1573,7 +1606,7 @@ static bool lower(struct bt_tr *t)
             r->reg = (uint8_t)ZydisRegisterGetId(n->op[0].reg.value);
             r->rm = (uint8_t)ZydisRegisterGetId(n->op[1].reg.value);
         }
-        return end;
+        return end && in->mnemonic != ZYDIS_MNEMONIC_INTO; /* which may go on */
     }
     if (is_string(in->mnemonic) && in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) {
         lower_string(t);

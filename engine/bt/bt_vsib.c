@@ -85,8 +85,11 @@ int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r)
             k |= vget(bc, mask, i, dsz) >> (8 * dsz - 1) << i;
     }
     for (unsigned i = 0; i < n; i++) {
-        if (!(k >> i & 1))
+        if (!(k >> i & 1)) {
+            if (!evex) /* each element of the mask becomes all ones or zeros before its turn */
+                cpu_zero(vreg(bc, mask, i * dsz), dsz);
             continue;
+        }
         uint64_t x = vget(bc, index, i, isz), lin, v = 0;
         if (isz == 4)
             x = (uint64_t)(int64_t)(int32_t)x;

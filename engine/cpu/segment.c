@@ -377,7 +377,7 @@ int cpu_lar(struct cpu *c, uint16_t sel, uint32_t *val)
         ok = valid >> DT(d) & 1;
     }
     if (ok)
-        *val = (uint32_t)(d >> 32) & 0x00f0ff00u;
+        *val = (uint32_t)(d >> 32) & 0x00ffff00u;
     return zf(c, ok);
 }
 

@@ -255,8 +255,8 @@ static void inspection(void)
     uint32_t v = 7;
     prot_machine(3);
     C.s.rflags = 2;
-    ok(!cpu_lar(&C, DS3, &v) && (C.s.rflags & FL_ZF) && v == 0x00c0f300, "LAR");
-    ok(!cpu_lar(&C, DS0, &v) && !(C.s.rflags & FL_ZF) && v == 0x00c0f300, "LAR, DPL < CPL: ZF clear, destination kept");
+    ok(!cpu_lar(&C, DS3, &v) && (C.s.rflags & FL_ZF) && v == 0x00cff300, "LAR");
+    ok(!cpu_lar(&C, DS0, &v) && !(C.s.rflags & FL_ZF) && v == 0x00cff300, "LAR, DPL < CPL: ZF clear, destination kept");
     ok(!cpu_lar(&C, CONF0, &v) && (C.s.rflags & FL_ZF), "LAR of conforming code");
     ok(!cpu_lsl(&C, DS3, &v) && v == 0xffffffff && (C.s.rflags & FL_ZF), "LSL");
     ok(!cpu_lsl(&C, 0, &v) && !(C.s.rflags & FL_ZF), "LSL null");
