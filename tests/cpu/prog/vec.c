@@ -338,6 +338,70 @@ static void sse_faults(void)
     }
 }
 
+/* Loads and stores under a mask, at the edges of what is mapped: elements that are not selected do not fault and are not written. */
+static void masked_edges(void)
+{
+    static const struct {
+        uint8_t map, op, pp, w, vex, avx512;
+    } t[] = {
+        {2, 0x2c, 1, 0, 1, 0}, {2, 0x2d, 1, 0, 1, 0}, {2, 0x2e, 1, 0, 1, 0}, {2, 0x2f, 1, 0, 1, 0}, /* VMASKMOVPS/PD */
+        {2, 0x8c, 1, 0, 1, 0}, {2, 0x8c, 1, 1, 1, 0}, {2, 0x8e, 1, 0, 1, 0}, {2, 0x8e, 1, 1, 1, 0}, /* VPMASKMOVD/Q */
+        {1, 0x10, 0, 0, 0, 1}, {1, 0x11, 0, 0, 0, 1}, {1, 0x11, 1, 1, 0, 1},                        /* VMOVUPS/PD */
+        {1, 0x6f, 3, 0, 0, 1}, {1, 0x6f, 3, 1, 0, 1}, {1, 0x7f, 3, 0, 0, 1}, {1, 0x7f, 3, 1, 0, 1}, /* VMOVDQU8/16 */
+        {2, 0x88, 1, 0, 0, 1}, {2, 0x89, 1, 1, 0, 1}, {2, 0x8a, 1, 0, 0, 1}, {2, 0x8b, 1, 1, 0, 1}, /* VEXPAND, VCOMPRESS */
+        {1, 0x58, 0, 0, 0, 1}, {1, 0x5a, 0, 0, 0, 1}, {2, 0x30, 1, 0, 0, 1}, {2, 0x30, 2, 0, 0, 1}, /* VADDPS VCVTPS2PD VPMOVZXBW VPMOVWB */
+        {2, 0x18, 1, 0, 0, 1}, {1, 0x10, 2, 0, 0, 1}, {1, 0x11, 3, 1, 0, 1},                        /* VBROADCASTSS VMOVSS VMOVSD */
+    };
+    static const struct {
+        unsigned page, back;
+    } at[] = {{DATA_SIZE / PAGE, 1}, {DATA_SIZE / PAGE, 4}, {DATA_SIZE / PAGE, 16}, {DATA_SIZE / PAGE, 40}, {0, 4}, {0, 8}, {0, 31}, {3, 3}, {3, 20}, {3, 40}};
+    if (!cpu_has("avx2"))
+        return;
+    vec_mode = 1;
+    for (unsigned k = 0; k < sizeof t / sizeof t[0]; k++) {
+        if (t[k].avx512 && !(xmask & 0x40))
+            continue;
+        for (unsigned len = 0; len < (t[k].vex ? 2u : 3u); len++) {
+            struct enc e;
+            if (t[k].vex)
+                e = ENC(0xc4, 0xe0 | t[k].map, t[k].w << 7 | (15 - 3) << 3 | len << 2 | t[k].pp, t[k].op, CX << 3 | SI); /* 1, mask 3 */
+            else
+                e = ENC(0x62, 0xf0 | t[k].map, t[k].w << 7 | 15 << 3 | 4 | t[k].pp, len << 5 | 8 | 1, t[k].op, CX << 3 | SI); /* 1, mask k1 */
+            piece(&e);
+            for (unsigned a = 0; a < sizeof at / sizeof at[0]; a++) {
+                for (unsigned m = 0; m < 8; m++) {
+                    rnd_seed(a * 100 + m);
+                    rnd_regs();
+                    fill_data(a);
+                    vec_state(K_RANDOM, 0x1f80);
+                    in.r[SI] = DATA + at[a].page * PAGE - at[a].back;
+                    uint64_t k1 = rnd64();
+                    unsigned keep = at[a].back / (t[k].w ? 8 : 4);
+                    k1 = m == 0 ? 0 : m == 1 ? ~0ull : m == 2 ? (1ull << keep) - 1 : m == 3 ? ~((1ull << keep) - 1) : m == 4 ? (1ull << at[a].back) - 1
+                         : m == 5 ? 2 : m == 6 ? k1 & ((1ull << keep) - 1) : k1;
+                    if (xmask & 0x40)
+                        memcpy(in_x + xoffset(5) + 8, &k1, 8);
+                    if (t[k].vex) {
+                        for (unsigned i = 0; i < 8; i++) {
+                            bool on = k1 >> (t[k].w || t[k].op == 0x2d || t[k].op == 0x2f ? i / 2 : i) & 1;
+                            uint8_t *q = i < 4 ? in_x + 160 + 3 * 16 + i * 4 : in_x + xoffset(2) + 3 * 16 + (i - 4) * 4;
+                            q[3] = (uint8_t)((q[3] & 0x7f) | (on ? 0x80 : 0));
+                        }
+                    }
+                    run();
+                    hash((word)fault.sig);
+                    hash(fault.trap);
+                    hash_x();
+                    hash_mem(DATAP, 128);
+                    hash_mem(DATAP + 3 * PAGE - 128, 256);
+                    hash_mem(DATAP + DATA_SIZE - 128, 128);
+                }
+            }
+        }
+    }
+    vec_mode = 0;
+}
+
 /* XSAVE and XRSTOR of user state: what one wrote the other reads; areas in the standard format. */
 static void xsave_restore(void)
 {
@@ -392,5 +456,5 @@ const struct group vec_groups[] = {
     {"vex3_128_reg", vex3_128_reg}, {"vex3_256_reg", vex3_256_reg}, {"vex3_128_mem", vex3_128_mem}, {"vex3_256_mem", vex3_256_mem},
     {"evex_reg", evex_reg},         {"evex_merge", evex_merge},     {"evex_zero", evex_zero},       {"evex_mem", evex_mem},
     {"evex_bcst", evex_bcst},       {"evex_round", evex_round},     {"gather", gather},             {"xsave_restore", xsave_restore},
-    {NULL, NULL},
+    {"masked_edges", masked_edges}, {NULL, NULL},
 };
