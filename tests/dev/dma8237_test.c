@@ -31,6 +31,11 @@ static uint8_t in(uint16_t p)
 {
     return fakevm_in(vm, p, 1);
 }
+static unsigned in16(uint16_t p) /* low byte first */
+{
+    unsigned lo = in(p);
+    return lo | in(p) << 8;
+}
 /* Channel 2: page, address, count - 1, mode as the BIOS does for the floppy. */
 static void floppy(uint8_t page, uint16_t addr, uint16_t count, uint8_t mode)
 {
@@ -66,7 +71,7 @@ int main(void)
     ok(!tc, "no terminal count yet");
     ok(!memcmp(ram + 0x123456, buf, 300), "page << 16 + address");
     out(0x0c, 0);
-    is_u64(in(0x05) | in(0x05) << 8, 511 - 300, "count runs down");
+    is_u64(in16(0x05), 511 - 300, "count runs down");
     is_u64(in(0x08) & 4, 0, "status: no TC");
     is_u64(dma->xfer(dma->ctl, 2, true, buf + 300, 1000, &tc), 212, "the rest");
     ok(tc, "terminal count");
@@ -90,8 +95,8 @@ int main(void)
     is_u64(dma->xfer(dma->ctl, 2, false, buf, 32, &tc), 32, "read 32 bytes");
     ok(tc && buf[15] == 0x1f && buf[16] == 0x20, "the address wraps within its 64 KiB page");
     out(0x0c, 0);
-    is_u64(in(0x04) | in(0x04) << 8, 0xfff0, "auto-initialised address");
-    is_u64(in(0x05) | in(0x05) << 8, 31, "and count");
+    is_u64(in16(0x04), 0xfff0, "auto-initialised address");
+    is_u64(in16(0x05), 31, "and count");
     is_u64(in(0x0f) & 4, 0, "not masked");
 
     floppy(0x01, 0x0105, 3, 0x66); /* write, decrement */
