@@ -554,7 +554,7 @@ def cpu_difference(g, prog, group):
         return "%s: %s" % (group, e)
 
 
-@test(quick=True, kind=["64", "32", "32on64"])
+@test(quick=False, kind=["64", "32", "32on64"])
 def test_cpu(work, kind):
     """The CPU test program gives in the guest what it gives natively. CPUTEST_GROUPS chooses groups by the start of their names."""
     groups = os.environ.get("CPUTEST_GROUPS", "").split()
