@@ -214,6 +214,34 @@ static int rd_amd(struct cpu *c, uint32_t msr, uint64_t *v)
     }
 }
 
+/* The local APIC counts in the TSC without TSC_ADJUST; a deadline is in the guest's TSC (SDM vol. 3, 10.5.4.1). 0 disarms. */
+static int get_deadline(struct cpu *c, uint64_t *val)
+{
+    if (c->ops->apic_msr(c, MSR_TSC_DEADLINE, false, val))
+        return -1;
+    if (*val)
+        *val += c->s.tsc_adjust;
+    return 0;
+}
+
+static int set_deadline(struct cpu *c, uint64_t v)
+{
+    if (v && !(v -= c->s.tsc_adjust))
+        v = 1; /* long past, but armed */
+    return c->ops->apic_msr(c, MSR_TSC_DEADLINE, true, &v);
+}
+
+/* An armed deadline stays the same value of the guest's TSC. */
+static void set_tsc_adjust(struct cpu *c, uint64_t v)
+{
+    uint64_t deadline;
+    bool armed = !get_deadline(c, &deadline) && deadline;
+    c->s.tsc_adjust = v;
+    if (armed)
+        set_deadline(c, deadline);
+    mode_changed(c);
+}
+
 int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
 {
     struct cpu_state *s = &c->s;
@@ -222,8 +250,8 @@ int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
         return gp(c);
     switch (msr) {
     case MSR_TSC: *val = c->ops->tsc(c) + s->tsc_adjust; return 0;
-    case MSR_APIC_BASE:
-    case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, false, val) ? gp(c) : 0;
+    case MSR_APIC_BASE: return c->ops->apic_msr(c, msr, false, val) ? gp(c) : 0;
+    case MSR_TSC_DEADLINE: return get_deadline(c, val) ? gp(c) : 0;
     case MSR_TSC_ADJUST: *val = s->tsc_adjust; return 0;
     case MSR_SPEC_CTRL:
         if (!c->feat->spec_ctrl)
@@ -399,16 +427,12 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
     if (unlikely(c->cpl))
         return gp(c);
     switch (msr) {
-    case MSR_TSC:
-        s->tsc_adjust = v - c->ops->tsc(c); /* SDM 18.17.3: a write of the TSC moves TSC_ADJUST by the same amount */
-        mode_changed(c);
+    case MSR_TSC: /* SDM 18.17.3: a write of the TSC moves TSC_ADJUST by the same amount */
+        set_tsc_adjust(c, v - c->ops->tsc(c));
         return 0;
-    case MSR_APIC_BASE:
-    case MSR_TSC_DEADLINE: return c->ops->apic_msr(c, msr, true, &v) ? gp(c) : 0;
-    case MSR_TSC_ADJUST:
-        s->tsc_adjust = v;
-        mode_changed(c);
-        return 0;
+    case MSR_APIC_BASE: return c->ops->apic_msr(c, msr, true, &v) ? gp(c) : 0;
+    case MSR_TSC_DEADLINE: return set_deadline(c, v) ? gp(c) : 0;
+    case MSR_TSC_ADJUST: set_tsc_adjust(c, v); return 0;
     case MSR_SPEC_CTRL:
         if (!c->feat->spec_ctrl)
             break;
