@@ -356,6 +356,17 @@ int main(void)
     ok(wait_for(pid, 10) == 0, "the process ends with status 0 after Quit");
     g_clear_object(&conn);
 
+    /* A crash of our own: the report names what the guest was doing. */
+    pid = spawn(NULL, err);
+    ok(connect_to() && property_is("State", "on"), "one more run");
+    kill(pid, SIGSEGV);
+    ok(wait_for(pid, 10) == 1000 + SIGSEGV, "a crash ends the process by its signal");
+    char *report = slurp("vmware.log"), *told = slurp("stderr");
+    ok(strstr(report, "Core report: SIGSEGV in thread ") && strstr(report, "guest rip ") && strstr(told, "Core report: "), "the log keeps a report with the guest's rip");
+    g_free(report);
+    g_free(told);
+    g_clear_object(&conn);
+
     /* A process whose machine is off. */
     const char *const no_start[] = {"--no-start", NULL};
     pid = spawn(no_start, NULL);
