@@ -624,6 +624,90 @@ def as_vmdk(raw):
     return desc
 
 
+# -- disk images ---------------------------------------------------------------------------------------------------------
+
+DISK_INIT = r"""
+for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 1; done
+dmesg | grep -E ' ata[0-9]' | sed 's/^/ATA /'
+mkdir /m; mount -t ext4 -o discard /dev/sda /m && echo MOUNTED
+head -c 12000000 /dev/urandom >/m/random; cp -r /bin /m/bin; yes 'some text' | head -c 9000000 >/m/text
+for i in 1 2 3 4 5 6; do cp /m/random /m/r$i; done; rm /m/r2 /m/r5; sync
+umount /m; echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/sda /m
+echo "COPIES $(sha256sum /m/random /m/r[1346] | cut -c 1-64 | sort -u | wc -l)"
+echo "SUM $(sha256sum </m/random)"
+cmp /bin/busybox /m/bin/busybox && echo SAME
+fstrim /m && echo TRIMMED
+echo -n "ready: "; read line
+[ "$line" = off ] && { umount /m; dmesg | grep -E 'ata.*(exception|error|failed|timeout)|I/O error' | sed 's/^/COMPLAINT /'; echo; poweroff -f; }
+i=0; while :; do cp /m/random /m/k$((i % 7)); sync; i=$((i + 1)); echo "ROUND $i"; [ $((i % 3)) = 0 ] && rm /m/k*; done
+"""
+
+
+def disk_guest(work, subformat):
+    """An IDE disk with an ext4 file system, and the CD of a guest that works on it."""
+    raw, disk = os.path.join(work, "fs.raw"), os.path.join(work, "fs.vmdk")
+    for prog in ("qemu-img", "mkfs.ext4"):
+        if not shutil.which(prog, path=os.environ["PATH"] + ":/sbin:/usr/sbin"):
+            raise Skip(prog + " is not installed")
+    run("truncate", "-s", "700M", raw)
+    run(shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/sbin:/usr/sbin"), "-q", "-F", raw)
+    run("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + subformat, raw, disk)
+    iso = linux_iso(work, "cloud", DISK_INIT, args="console=ttyS0 quiet", modules=["ata_piix", "sd_mod", "ext4"])
+    return disk, iso
+
+
+def check_disk(work, disk, journal):
+    """What other programs say about the disk; gives the image as a raw file."""
+    raw = os.path.join(work, "after.raw")
+    run("qemu-img", "check", "-q", disk)
+    run("qemu-img", "convert", "-f", "vmdk", "-O", "raw", disk, raw)
+    fsck = shutil.which("e2fsck", path=os.environ["PATH"] + ":/sbin:/usr/sbin")
+    if journal:  # replay what a power failure leaves to replay, then nothing may be wrong
+        subprocess.run([fsck, "-p", raw], stdout=subprocess.DEVNULL)
+    r = subprocess.run([fsck, "-fn", raw], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check(r.returncode == 0, "e2fsck:\n" + r.stdout[-2000:])
+    return raw
+
+
+@test(quick=lambda subformat: subformat == "monolithicSparse", subformat=["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse"])
+def test_disk(work, subformat):
+    """A file system on a VMDK made by qemu-img: written, trimmed and read in the guest, then checked by other programs."""
+    disk, iso = disk_guest(work, subformat)
+    with Guest("disk", iso=iso, disk=disk, mem=256) as g:
+        g.expect(r"MOUNTED", 240)
+        g.expect(r"COPIES 1\s", 240)
+        want = g.expect(r"SUM (\w{64})", 60)[1].decode()
+        g.expect(r"SAME", 60)
+        g.expect(r"TRIMMED", 60)
+        g.expect(r"ready: ", 60)
+        g.send("off\n")
+        off(g, 120)
+        complaint = re.search(r"COMPLAINT .*", g.text())
+        check(not complaint, "kernel says: %s" % (complaint and complaint[0]))
+    raw = check_disk(work, disk, False)
+    dump = os.path.join(work, "random")
+    run(shutil.which("debugfs", path=os.environ["PATH"] + ":/sbin:/usr/sbin"), "-R", "dump /random " + dump, raw, stderr=subprocess.DEVNULL)
+    with open(dump, "rb") as f:
+        check(hashlib.sha256(f.read()).hexdigest() == want, "the file in the image is not what the guest wrote")
+
+
+@test(quick=False, subformat=["monolithicSparse", "twoGbMaxExtentSparse"])
+def test_disk_kill(work, subformat):
+    """The VM process is killed while the guest writes: the image stays valid, the file system only needs its journal, and both go on."""
+    if RUNNER != "lodge":
+        raise Skip("about Lodge's images")
+    disk, iso = disk_guest(work, subformat)
+    for turn in range(3):
+        with Guest("kill", iso=iso, disk=disk, mem=256) as g:
+            g.expect(r"ready: ", 400)
+            g.send("write\n")
+            g.expect(r"ROUND %d\s" % (2 + 2 * turn), 240)
+            g.settle(0.2 * turn)
+            g.kill()
+        raw = check_disk(work, disk, True)
+        os.unlink(raw)
+
+
 # -- main ----------------------------------------------------------------------------------------------------------------
 
 def main():

@@ -466,6 +466,43 @@ static void test_raw_iso_lock(void)
     dt_run("rm -f r.img x.iso fifo");
 }
 
+/* Options of qemu-img that change the header: zeroed grains, other adapters, old compatibility level. */
+static void test_qemu_options(void)
+{
+    static uint8_t r[65536 * 4];
+    struct err e = {0};
+    dt_run("qemu-img create -q -f vmdk -o zeroed_grain=on,adapter_type=lsilogic,hwversion=6 z.vmdk 100M && "
+           "qemu-io -f vmdk -c 'write -P 0x11 0 256k' -c 'write -z 64k 64k' z.vmdk >/dev/null");
+    uint32_t version, flags;
+    dt_peek("z.vmdk", 4, &version, 4);
+    dt_peek("z.vmdk", 8, &flags, 4);
+    ok(version == 2 && flags & 4, "qemu-img made a disk with zeroed grains");
+    struct blk *b = dt_open("z.vmdk", NULL, false, &e);
+    struct blk_info in = {0};
+    if (b)
+        blk_get_info(b, &in);
+    ok(b && in.heads == 255, "opened, SCSI geometry %s", e.msg);
+    bool good = b && dt_io(b, BLK_READ, 0, r, sizeof r) == 0;
+    for (unsigned i = 0; i < sizeof r; i++)
+        good = good && r[i] == (i / 65536 == 1 ? 0 : 0x11);
+    ok(good, "a zeroed grain reads zeros, its neighbours their data");
+    memset(r, 0x22, 512);
+    ok(b && dt_io(b, BLK_WRITE, 65536 + 512, r, 512) == 0, "and can be written");
+    blk_close(b);
+    ok(dt_run(
+           "qemu-io -r -f vmdk -c 'read -P 0x22 66048 512' -c 'read -P 0 64k 512' -c 'read -P 0 66560 64000' z.vmdk "
+           ">io.txt && [ $(grep -c '^read ' io.txt) = 3 ] && ! grep -q 'verification failed' io.txt; r=$?; rm io.txt; "
+           "exit $r") == 0,
+       "qemu-io finds the data");
+    ok(dt_run("qemu-img check -q z.vmdk") == 0, "qemu-img check");
+    /* An overlay and an export disk are refused, each with its reason. */
+    dt_run("qemu-img create -q -f vmdk -b z.vmdk -F vmdk child.vmdk 2>/dev/null");
+    refuse("child.vmdk", "parentCID", "z.vmdk", "a disk with a parent");
+    dt_run("qemu-img convert -q -f vmdk -O vmdk -o subformat=streamOptimized z.vmdk stream.vmdk");
+    refuse("stream.vmdk", "streamOptimized", "convert", "an export disk");
+    dt_run("rm -f z.vmdk child.vmdk stream.vmdk");
+}
+
 int main(void)
 {
     dt_init();
@@ -488,6 +525,10 @@ int main(void)
         else
             skip("qemu-img is not installed (qemu-utils)");
     }
+    if (have_qemu)
+        test_qemu_options();
+    else
+        skip("qemu-img is not installed (qemu-utils)");
     test_sparse_header();
     test_descriptor();
     test_unclean();
