@@ -324,6 +324,27 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
     }
 }
 
+/* The 64-byte lines of the page at gpa that blocks of this vCPU come from. */
+uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page)
+{
+    uint64_t lines = 0;
+    for (uint32_t cp = bc->cpage_hash[cpage_hash(page)]; cp; cp = bc->cpages[cp].next) {
+        struct bt_cpage *p = &bc->cpages[cp];
+        if (p->gpa != page)
+            continue;
+        for (unsigned k = 0; k < 32; k++)
+            for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next) {
+                uint32_t lo = bc->blocks[b].off, hi = lo + bc->blocks[b].len;
+                if (bc->blocks[b].dead || hi <= lo)
+                    continue;
+                hi = hi > PAGE ? PAGE : hi;
+                for (uint32_t l = lo >> 6; l <= (hi - 1) >> 6; l++)
+                    lines |= 1ull << l;
+            }
+    }
+    return lines;
+}
+
 /* The code page of guest page gpa for the current mode, bound to linear page lin. 0: table full, flush the cache. */
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global)
 {

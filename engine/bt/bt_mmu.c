@@ -234,6 +234,10 @@ void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
         uint64_t a = (p << 12) + lo, n = hi - lo + 1;
         if (who & (1u << bc->c.index))
             bt_drop_lines(bc, a, n);
+        if (bv->n == 1) { /* pages that held code become ordinary ones again (with more vCPUs another may be marking the page now) */
+            __atomic_store_n(&bv->code_lines[p], lines & bt_lines_of(bc, p << 12), __ATOMIC_SEQ_CST);
+            continue;
+        }
         who &= (uint8_t) ~(1u << bc->c.index);
         if (who)
             bt_shoot_others(bc, 2, a, n, who, true);

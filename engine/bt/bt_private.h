@@ -278,6 +278,7 @@ void bt_unlink_current(struct bt_cpu *bc);
 void bt_link(struct bt_cpu *bc, uint32_t exit, uint32_t target);
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
+uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
 void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
