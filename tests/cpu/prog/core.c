@@ -345,7 +345,7 @@ void run_hash(word flag_mask)
     run();
     for (int i = 0; i < NREG; i++)
         hash(out.r[i]);
-    hash(out.fl & flag_mask);
+    hash(fault.sig ? 0 : out.fl & flag_mask); /* after faults: see fault_flags() */
     if (fault.sig) {
         hash((uint64_t)fault.sig);
         hash((uint64_t)(unsigned)fault.code);
@@ -356,7 +356,7 @@ void run_hash(word flag_mask)
     }
     if (detailed()) {
         print_regs("in ", &in, in.fl);
-        print_regs("out", &out, out.fl & flag_mask);
+        print_regs("out", &out, fault.sig ? 0 : out.fl & flag_mask);
         if (fault.sig)
             printf("  signal %d code %d trap %lu error %lx address %lx at +%ld\n", fault.sig, fault.code, fault.trap, fault.err, fault.addr,
                    (long)(out.ip - code_ptr));

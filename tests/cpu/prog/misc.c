@@ -59,7 +59,7 @@ static void lea_all(void)
         }
     }
     for (int s = 1; s < 4; s++) { /* operand size against address size; LEA of a register is undefined */
-        for (int a = 0; a < 2; a++) {
+        for (int a = 0; a < 1 + IS64; a++) {
             struct enc e = {0};
             if (a)
                 e8(&e, 0x67);

@@ -355,7 +355,7 @@ static void far_transfers(void)
                 hash(out.r[AX]);
                 hash(out.r[DX]);
                 hash(out.r[SP]);
-                hash(out.fl & ARITH & ~AF);
+                hash(fault.sig ? 0 : out.fl & ARITH & ~AF);
                 hash((uint64_t)fault.sig);
                 hash(fault.trap);
                 hash(fault.err);
@@ -545,9 +545,9 @@ static void code16(bool vm86)
             undef = (word)~(CF | OF);
         if (ins[k][1] == 0xd3 || ins[k][1] == 0xd2 || (ins[k][1] == 0x66 && ins[k][2] == 0xd3) || (ins[k][1] == 0xc0))
             undef = AF | OF | CF;
-        if (ins[k][1] == 0x27 || ins[k][1] == 0x3f)
+        if (ins[k][1] == 0x27)
             undef = OF;
-        if (ins[k][1] == 0x37)
+        if (ins[k][1] == 0x37 || ins[k][1] == 0x3f)
             undef = OF | SF | ZF | PF;
         if (ins[k][1] == 0xd5)
             undef = OF | AF | CF;

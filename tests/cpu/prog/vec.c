@@ -181,6 +181,8 @@ static void vex(unsigned map, unsigned len, bool mem)
             continue; /* AMX would need a permission; BMI is elsewhere */
         for (unsigned p = 0; p < 4; p++) {
             for (unsigned w = map == 3 && op < 2; w < 2; w++) { /* W0 of VPERMQ: invalid by the book, not on every CPU */
+                if (!IS64 && map == 3 && w && (op == 0x16 || op == 0x22))
+                    continue; /* VPEXTRQ, VPINSRQ outside of 64-bit code: W is ignored, or invalid */
                 for (unsigned vvvv = 0; vvvv < 2; vvvv++) { /* an operand, or none (which many demand) */
                     struct enc e = ENC(0xc4, 0xe0 | map, w << 7 | (vvvv ? 15u : 15u - 3) << 3 | len << 2 | p, op,
                                        (mem ? 0u : 0xc0u) | CX << 3 | (mem ? SI : DX));
