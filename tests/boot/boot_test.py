@@ -196,6 +196,67 @@ def test_reboot(work, how):
         off(g)
 
 
+def control(g, method, *args):
+    """Calls the control interface of a running machine."""
+    address = subprocess.run([find_lodge(), "--address", g.vmx], check=True, capture_output=True, text=True).stdout.strip()
+    run("gdbus", "call", "--address", address, "--dest", "org.lodge.Vm1", "--object-path", "/org/lodge/Vm1", "--method",
+        "org.lodge.Vm1." + method, *args, stdout=subprocess.DEVNULL)
+
+
+@test(quick=True)
+def test_power_button(work):
+    """The ACPI power button is a key event in Linux; before an ACPI OS runs, it switches the machine off."""
+    if RUNNER == "qemu":
+        raise Skip("the button is pressed by Lodge's control interface")
+    iso = linux_iso(work, "amd64", "evdump\n", args="console=ttyS0 quiet", modules=["evdev", "button"], files=[evdump(work)])
+    with Guest("button", iso=iso, mem=256) as g:
+        g.expect(r"INPUT Power Button", 240)
+        g.expect(r"READY [1-9]", 20)
+        for _ in range(2):
+            control(g, "SoftOff", "0", "false")
+            g.expect(r"EVENT 1 116 1\s+EVENT 1 116 0\s", 30)
+        g.stop()
+    iso = linux_iso(work, "cloud", "echo USERLAND\nread x\n", args="console=ttyS0 quiet acpi=off")
+    with Guest("nobutton", iso=iso, mem=192) as g:
+        g.expect(r"USERLAND", 240)
+        control(g, "SoftOff", "0", "false")
+        off(g)
+
+
+PLATFORM_INIT = r"""
+mount -r -t iso9660 /dev/sr0 /root && echo "SUM $(sha256sum </root/data.bin)"
+grep -E 'vmwgfx|acpi|ata_piix|ttyS0|i8042' /proc/interrupts | sed 's/^/IRQ/'
+dmesg | grep -iE 'ACPI.*(error|warning|exception|failed)|BIOS bug|firmware bug|nobody cared|spurious|can.t (derive|route)|MP-BIOS|conflict' | sed 's/^/COMPLAINT /'
+echo DONE
+poweroff -f
+"""
+
+
+@test(quick=lambda how: how in ("acpi", "noapic"), how=["acpi", "noapic", "nolapic", "noacpi"])
+def test_platform(work, how):
+    """ACPI tables without complaint, and interrupts by every way of routing: I/O APIC from ACPI or the MP table, 8259 by the PIIX4."""
+    data = write(os.path.join(work, "data.bin"), random.Random(2).randbytes(1 << 20))
+    args = {"acpi": "", "noapic": "noapic", "nolapic": "nolapic", "noacpi": "acpi=off"}[how]
+    iso = linux_iso(work, "amd64", PLATFORM_INIT, args="console=ttyS0 quiet " + args, modules=["vmwgfx"] + KERNELS["amd64"][2],
+                    on_cd=[data + "=data.bin"])
+    with Guest("platform", iso=iso, mem=256) as g:
+        with open(data, "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        check(g.expect(r"SUM (\w{64})", 240)[1].decode() == want, "file read from the CD is damaged")
+        g.expect(r"DONE", 60)
+        text = g.text()
+        if how != "noacpi":  # without ACPI Linux can only halt
+            off(g)
+        complaint = re.search(r"COMPLAINT .*", text)
+        check(not complaint, "kernel says: %s" % (complaint and complaint[0]))
+        kind = r"IO-APIC +\d+-" if how in ("acpi", "noacpi") else r"XT-PIC "
+        for irq, name in (("15", "ata_piix"), ("4", "ttyS0"), ("1", "i8042")):
+            check(re.search(r"IRQ +%s: +[1-9][0-9]* +%s.* %s" % (irq, kind, name), text), "no interrupts of %s:\n%s" % (name, text))
+        if RUNNER == "lodge":
+            line = {"acpi": "18", "noapic": "11", "nolapic": "11", "noacpi": "11"}[how]
+            check(re.search(r"IRQ +%s: +\d+ +%s.*vmwgfx" % (line, kind), text), "the display adapter is not at interrupt " + line)
+
+
 @test(quick=True)
 def test_sigterm(work):
     """SIGTERM ends the VM process in order, whatever the guest does."""
