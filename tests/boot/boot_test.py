@@ -600,16 +600,18 @@ def cpu_difference(g, prog, group):
         diff = [line for line in native if line.startswith(group + "#") and line not in seen]
         if not diff:
             return "%s: no difference when run alone" % group
-        number = diff[0].split("#")[1].split(" ")[0]
-        native, guest = both("-D", group, number)
-        guest = [line for line in guest if line[:1] in (" ", group[0]) and not line.startswith("cputest")]
-        text = "%s: %d pieces, first: %s" % (group, len(diff), "; ".join(line.split(" ", 2)[2] for line in diff[:8]))
-        for i, line in enumerate(native):
-            if i >= len(guest) or line != guest[i]:
-                text += "\n  before: %s\n  native: %s\n  guest:  %s" % (native[i - 1], line, guest[i] if i < len(guest) else "(nothing)")
-                break
-        else:
-            text += "\n  registers agree; memory differs"
+        text = "%s: %d pieces: %s" % (group, len(diff), "; ".join(line.split(" ", 2)[2] for line in diff[:20]))
+        for piece in diff[:int(os.environ.get("CPUTEST_DETAILS", "1"))]:
+            number = piece.split("#")[1].split(" ")[0]
+            native, guest = both("-D", group, number)
+            guest = [line for line in guest if line[:1] in (" ", group[0]) and not line.startswith("cputest")]
+            text += "\n " + piece.split(" ", 2)[2]
+            for i, line in enumerate(native):
+                if i >= len(guest) or line != guest[i]:
+                    text += "\n  before: %s\n  native: %s\n  guest:  %s" % (native[i - 1], line, guest[i] if i < len(guest) else "(nothing)")
+                    break
+            else:
+                text += "\n  registers agree; memory differs"
         return text
     except GuestError as e:
         return "%s: %s" % (group, e)

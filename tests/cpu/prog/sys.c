@@ -268,7 +268,8 @@ static void page_faults(void)
                         mprotect((void *)(area + PAGE), mode == 5 ? 2 * PAGE : PAGE, PROT_NONE);
                     fault_hook = mode >= 2 ? mend : NULL;
                     mends = 0;
-                    run_hash(access_list[k].b[1] == 0x26 || access_list[k].b[0] == 0xc1 || access_list[k].b[1] == 0xc1 ? CF | DF : ARITH | DF);
+                    run_hash(access_list[k].b[1] == 0x26 || access_list[k].b[0] == 0xc1 || access_list[k].b[1] == 0xc1 ? CF | DF
+                             : access_list[k].b[1] == 0xab ? CF | ZF | DF : ARITH | DF);
                     hash((uint64_t)mends);
                     hash_x();
                     mprotect((void *)(area + PAGE), 2 * PAGE, PROT_READ | PROT_WRITE);
