@@ -4,7 +4,7 @@
  *
  *   vcpu     runs the guest: futex, memory mapping (not executable from nothing: see below), signals to itself, eventfd and log writes
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
- *   blkio    file I/O on open descriptors
+ *   blkio    file I/O on open descriptors, and completions: what devices do then
  *   screen   VNC clients: sockets that are open, accept
  *   main     control and power: also opens files, makes threads and sockets, because media change and log rotation need it
  *
@@ -156,7 +156,7 @@ void sandbox_enter(const char *kind)
             rc = ADD(surface_calls);
         if (!rc && vcpu)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(epoll_ctl), 0);
-        if (!rc && vcpu)
+        if (!rc && (vcpu || blkio))
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(timerfd_settime), 0);
         if (!rc && vcpu)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 0);

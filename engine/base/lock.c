@@ -50,6 +50,14 @@ void lock_take(struct lock *l)
     pthread_mutex_lock(&l->m);
 }
 
+bool lock_try(struct lock *l)
+{
+    if (pthread_mutex_trylock(&l->m) != 0)
+        return false;
+    note_take(l);
+    return true;
+}
+
 void lock_drop(struct lock *l)
 {
     note_drop(l);

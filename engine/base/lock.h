@@ -28,6 +28,7 @@ struct lock {
 void lock_init(struct lock *l, enum lock_rank rank);
 void lock_fini(struct lock *l);
 void lock_take(struct lock *l);
+bool lock_try(struct lock *l); /* false: another thread has it */
 void lock_drop(struct lock *l);
 /* True when the calling thread holds l; always true in release builds: for assertions only. */
 bool lock_held(const struct lock *l);

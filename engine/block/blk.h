@@ -18,8 +18,9 @@ struct blk_req {
     uint64_t len; /* bytes; the sum of iov for READ and WRITE */
     struct iovec *iov;
     int n_iov;
-    void (*done)(struct blk_req *r, int sys_errno); /* [dev], never inside blk_submit */
+    void (*done)(struct blk_req *r, int sys_errno); /* [dev], never inside blk_submit but for inline_ok */
     void *owner;
+    bool inline_ok;       /* a READ whose data the host has in memory may end, with done(), inside of blk_submit */
     struct blk_req *next; /* the block layer's while in flight, with status */
     int status;
 };
@@ -50,6 +51,8 @@ struct hostfile_ops {
     /* Keeps other programs from writing (exclusive: from using) the file; the lock dies with the process. blk_open
      * calls it. */
     int (*lock)(void *f, bool exclusive, struct err *e);
+    /* preadv if that needs no waiting for the disk: all of it, or EAGAIN. [any] */
+    int (*preadv_now)(void *f, uint64_t off, const struct iovec *iov, int n);
 };
 #define BLK_IOV_MAX 1024
 struct hostfile {

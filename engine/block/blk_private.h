@@ -26,6 +26,8 @@ struct blk_fmt_ops {
     /* off and len are inside the image and whole sectors; *it has len bytes and must be left behind them. 0 or errno.
      */
     int (*read)(void *d, uint64_t off, uint64_t len, struct iov_iter *it);
+    /* May be NULL. The same without waiting for a disk or a lock, on any thread; any error: do it by read. */
+    int (*read_now)(void *d, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*write)(void *d, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*flush)(void *d);
     int (*discard)(void *d, uint64_t off, uint64_t len); /* may do nothing; NULL: not supported */
@@ -39,6 +41,7 @@ struct blk_node {
 
 /* Host files: vector transfers of any length. off/len in bytes. */
 int hf_read(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it);
+int hf_read_now(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it); /* EAGAIN: would wait */
 int hf_write(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it);
 int hf_pread(const struct hostfile *hf, uint64_t off, void *buf, size_t n);
 int hf_pwrite(const struct hostfile *hf, uint64_t off, const void *buf, size_t n);

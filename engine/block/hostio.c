@@ -99,6 +99,26 @@ static int hf_rw(const struct hostfile *hf, bool write, uint64_t off, uint64_t l
     return 0;
 }
 
+int hf_read_now(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    struct iovec v[VEC];
+    int n = 0;
+    if (!hf->ops->preadv_now)
+        return EAGAIN;
+    while (len > 0) {
+        uint8_t *p;
+        size_t c = iter_chunk(it, &p);
+        if (c == 0 || n == VEC)
+            return EAGAIN;
+        if (c > len)
+            c = (size_t)len;
+        v[n++] = (struct iovec){p, c};
+        it->skip += c;
+        len -= c;
+    }
+    return hf->ops->preadv_now(hf->f, off, v, n);
+}
+
 int hf_read(const struct hostfile *hf, uint64_t off, uint64_t len, struct iov_iter *it)
 {
     return hf_rw(hf, false, off, len, it);

@@ -20,6 +20,12 @@ static int raw_read(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
     return hf_read(&r->hf, off, len, it);
 }
 
+static int raw_read_now(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    struct raw *r = d;
+    return hf_read_now(&r->hf, off, len, it);
+}
+
 static int raw_write(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
 {
     struct raw *r = d;
@@ -59,12 +65,14 @@ static void raw_close(void *d)
 
 static const struct blk_fmt_ops raw_ops = {.name = "raw",
                                            .read = raw_read,
+                                           .read_now = raw_read_now,
                                            .write = raw_write,
                                            .flush = raw_flush,
                                            .discard = raw_discard,
                                            .close = raw_close};
 
-static const struct blk_fmt_ops iso_ops = {.name = "iso", .read = raw_read, .close = raw_close};
+static const struct blk_fmt_ops iso_ops = {
+    .name = "iso", .read = raw_read, .read_now = raw_read_now, .close = raw_close};
 
 static int open_common(struct blk_node *out, struct hostfile *hf, const struct blk_fmt_ops *ops, uint32_t sector,
                        bool read_only, bool guard, struct err *e)

@@ -110,11 +110,12 @@ static int write_cid(struct vmdk *v)
     return err;
 }
 
-enum vmdk_op { VMDK_READ, VMDK_WRITE, VMDK_DISCARD };
+enum vmdk_op { VMDK_READ, VMDK_READ_NOW, VMDK_WRITE, VMDK_DISCARD };
 
 static int vmdk_rw(struct vmdk *v, enum vmdk_op op, uint64_t off, uint64_t len, struct iov_iter *it)
 {
-    if (op != VMDK_READ && !atomic_load_explicit(&v->cid_written, memory_order_acquire)) {
+    bool change = op == VMDK_WRITE || op == VMDK_DISCARD;
+    if (change && !atomic_load_explicit(&v->cid_written, memory_order_acquire)) {
         int err = write_cid(v);
         if (err)
             return err;
@@ -129,6 +130,8 @@ static int vmdk_rw(struct vmdk *v, enum vmdk_op op, uint64_t off, uint64_t len, 
             err = EACCES;
         else if (op == VMDK_READ)
             err = x->ops->read(x->x, in, part, it);
+        else if (op == VMDK_READ_NOW)
+            err = x->ops->read_now(x->x, in, part, it);
         else if (x->access != VMDK_RW)
             err = EROFS;
         else if (op == VMDK_WRITE)
@@ -146,6 +149,10 @@ static int vmdk_rw(struct vmdk *v, enum vmdk_op op, uint64_t off, uint64_t len, 
 static int vmdk_read(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
 {
     return vmdk_rw(d, VMDK_READ, off, len, it);
+}
+static int vmdk_read_now(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return vmdk_rw(d, VMDK_READ_NOW, off, len, it);
 }
 static int vmdk_write(void *d, uint64_t off, uint64_t len, struct iov_iter *it)
 {
@@ -189,6 +196,7 @@ static void vmdk_close(void *d)
 
 static const struct blk_fmt_ops vmdk_ops = {.name = "vmdk",
                                             .read = vmdk_read,
+                                            .read_now = vmdk_read_now,
                                             .write = vmdk_write,
                                             .flush = vmdk_flush,
                                             .discard = vmdk_discard,

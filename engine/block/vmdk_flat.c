@@ -17,6 +17,12 @@ static int flat_read(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
     return hf_read(f->hf, f->base + off, len, it);
 }
 
+static int flat_read_now(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    struct flat *f = x;
+    return hf_read_now(f->hf, f->base + off, len, it);
+}
+
 static int flat_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
 {
     struct flat *f = x;
@@ -40,7 +46,8 @@ static int flat_discard(void *x, uint64_t off, uint64_t len)
 
 static void flat_close(void *x) { free(x); }
 
-static const struct vmdk_extent_ops flat_ops = {flat_read, flat_write, flat_flush, flat_discard, flat_close};
+static const struct vmdk_extent_ops flat_ops = {flat_read,  flat_read_now, flat_write,
+                                                flat_flush, flat_discard,  flat_close};
 
 int vmdk_flat_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t offset, uint64_t sectors, struct err *e)
 {
@@ -91,7 +98,7 @@ static int zero_discard(void *x, uint64_t off, uint64_t len)
 
 static void zero_close(void *x) { (void)x; }
 
-static const struct vmdk_extent_ops zero_ops = {zero_read, zero_write, zero_flush, zero_discard, zero_close};
+static const struct vmdk_extent_ops zero_ops = {zero_read, zero_read, zero_write, zero_flush, zero_discard, zero_close};
 
 void vmdk_zero_open(struct vmdk_extent *out)
 {

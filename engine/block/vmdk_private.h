@@ -67,6 +67,7 @@ uint32_t vmdk_new_cid(void);
 /* One extent of a disk; offsets are bytes from the extent's start. */
 struct vmdk_extent_ops {
     int (*read)(void *x, uint64_t off, uint64_t len, struct iov_iter *it);
+    int (*read_now)(void *x, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*write)(void *x, uint64_t off, uint64_t len, struct iov_iter *it);
     int (*flush)(void *x);
     int (*discard)(void *x, uint64_t off, uint64_t len);

@@ -9,17 +9,21 @@
  *   not allocated --(extend the file; write data)--> data in place --(redundant GTE)--> --(primary GTE)--> allocated
  *
  * Invariants
- *  1. A GTE is written only after the data of its grain and after the file reaches to the grain's end. What a grain
- * held before it was allocated is zeros (a hole at the end of the file, or a punched grain), which is also what the
- * guest saw there. So if the host loses power with the GTE on its disk but not the data, the guest finds the old
- * contents: legal before its own flush.
- *  2. uncleanShutdown is 1 on the host's disk before the first change, and becomes 0 only after everything else is on
+ *
+ * 1. A GTE is written only after the data of its grain and after the file reaches to the grain's end. What a grain held
+ * before it was allocated is zeros (a hole at the end of the file, or a punched grain), which is also what the guest
+ * saw there. So if the host loses power with the GTE on its disk but not the data, the guest finds the old contents:
+ * legal before its own flush.
+ *
+ * 2. uncleanShutdown is 1 on the host's disk before the first change, and becomes 0 only after everything else is on
  * it. When it is found set at open, the two table copies are merged (an entry that is only in the redundant copy is
  * taken, as it was written first) and entries that point behind the end of the file are dropped: their data never
  * reached the host's disk.
- *  3. A grain freed by discard is used again only after a flush that began later than its GTE was cleared (or a crash
+ *
+ * 3. A grain freed by discard is used again only after a flush that began later than its GTE was cleared (or a crash
  * could leave two GTEs pointing to it), and only if it could be punched to zeros.
- *  4. Tables in the cache equal the file: writes go through, so dropping a cached table is free.
+ *
+ * 4. Tables in the cache equal the file: writes go through, so dropping a cached table is free.
  *
  * Only lookups and allocation take the lock; data of allocated grains moves in parallel.
  */
@@ -195,8 +199,8 @@ static int load_table(struct sparse *s, uint32_t gdi, uint32_t *t, bool *changed
     return 0;
 }
 
-/* The cached table, little endian as in the file. Lock held. */
-static int get_table(struct sparse *s, uint32_t gdi, uint32_t **out)
+/* The cached table, little endian as in the file. now: EAGAIN rather than read it. Lock held. */
+static int get_table(struct sparse *s, uint32_t gdi, uint32_t **out, bool now)
 {
     struct gt_slot *set = s->cache[gdi % CACHE_SETS], *old = &set[0];
     for (unsigned i = 0; i < CACHE_WAYS; i++) {
@@ -208,6 +212,8 @@ static int get_table(struct sparse *s, uint32_t gdi, uint32_t **out)
         if (!set[i].t || (old->t && set[i].used < old->used))
             old = &set[i];
     }
+    if (now)
+        return EAGAIN;
     if (!old->t && !(old->t = malloc(gt_bytes(s))))
         return ENOMEM;
     old->gdi = gdi;
@@ -223,13 +229,13 @@ static int get_table(struct sparse *s, uint32_t gdi, uint32_t **out)
     return 0;
 }
 
-static int lookup(struct sparse *s, uint64_t gi, uint32_t *gte)
+static int lookup(struct sparse *s, uint64_t gi, uint32_t *gte, bool now)
 {
     uint32_t gdi = (uint32_t)(gi / s->h.gtes), *t;
     *gte = 0;
     if (s->gd[gdi] == 0)
         return 0;
-    int err = get_table(s, gdi, &t);
+    int err = get_table(s, gdi, &t, now);
     if (err)
         return err;
     uint32_t v = ld_le32(&t[gi % s->h.gtes]);
@@ -368,7 +374,7 @@ static int set_entries(struct sparse *s, uint32_t gdi, uint32_t first, uint32_t 
     uint32_t *t, small[64], *buf = n <= 64 ? small : malloc((size_t)n * 4);
     if (!buf)
         return ENOMEM;
-    int err = get_table(s, gdi, &t);
+    int err = get_table(s, gdi, &t, false);
     for (uint32_t i = 0; i < n; i++)
         st_le32(&buf[i], v + i * step);
     if (!err && s->rgd && s->rgd[gdi])
@@ -463,18 +469,21 @@ static int write_new(struct sparse *s, uint64_t gi, uint32_t n, uint64_t in, uin
 
 /* ---- extent operations ---- */
 
-static int sparse_read(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
+static int sparse_read_any(struct sparse *s, uint64_t off, uint64_t len, struct iov_iter *it, bool now)
 {
-    struct sparse *s = x;
     while (len > 0) {
         uint64_t gi = off / s->grain, in = off % s->grain, run = s->grain - in;
         uint32_t first, next;
-        lock_take(&s->lock);
-        int err = lookup(s, gi, &first);
+        /* Allocation holds the lock while it writes; who may not wait for the disk may not wait for it either. */
+        if (!now)
+            lock_take(&s->lock);
+        else if (!lock_try(&s->lock))
+            return EAGAIN;
+        int err = lookup(s, gi, &first, now);
         bool data = !err && gte_is_data(s, first);
         /* Neighbours that can be had in the same transfer. */
         for (uint64_t k = 1; !err && run < len; k++) {
-            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data ||
+            if (lookup(s, gi + k, &next, now) != 0 || gte_is_data(s, next) != data ||
                 (data && next != first + k * s->h.grain))
                 break;
             run += s->grain;
@@ -484,16 +493,27 @@ static int sparse_read(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
             return err;
         if (run > len)
             run = len;
-        if (data)
-            err = hf_read(s->hf, (uint64_t)first * VMDK_SECTOR + in, run, it);
-        else
+        if (!data)
             iov_iter_zero(it, run);
+        else
+            err = now ? hf_read_now(s->hf, (uint64_t)first * VMDK_SECTOR + in, run, it)
+                      : hf_read(s->hf, (uint64_t)first * VMDK_SECTOR + in, run, it);
         if (err)
             return err;
         off += run;
         len -= run;
     }
     return 0;
+}
+
+static int sparse_read(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return sparse_read_any(x, off, len, it, false);
+}
+
+static int sparse_read_now(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
+{
+    return sparse_read_any(x, off, len, it, true);
 }
 
 static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it)
@@ -504,12 +524,12 @@ static int sparse_write(void *x, uint64_t off, uint64_t len, struct iov_iter *it
         uint64_t gi = off / s->grain, in = off % s->grain, run = s->grain - in;
         uint32_t first, next, n = 1;
         lock_take(&s->lock);
-        err = lookup(s, gi, &first);
+        err = lookup(s, gi, &first, false);
         bool data = !err && gte_is_data(s, first);
         for (uint64_t k = 1; !err && run < len; k++) {
             if (!data && (gi + k) % s->h.gtes == 0)
                 break;
-            if (lookup(s, gi + k, &next) != 0 || gte_is_data(s, next) != data ||
+            if (lookup(s, gi + k, &next, false) != 0 || gte_is_data(s, next) != data ||
                 (data && next != first + k * s->h.grain))
                 break;
             run += s->grain;
@@ -569,7 +589,7 @@ static int sparse_flush(void *x)
 static int discard_grain(struct sparse *s, uint64_t gi)
 {
     uint32_t gte;
-    int err = lookup(s, gi, &gte);
+    int err = lookup(s, gi, &gte, false);
     if (err || !gte_is_data(s, gte))
         return err;
     err = set_entries(s, (uint32_t)(gi / s->h.gtes), (uint32_t)(gi % s->h.gtes), 1, 0, 0);
@@ -619,8 +639,8 @@ static void sparse_close(void *x)
     sparse_free(s);
 }
 
-static const struct vmdk_extent_ops sparse_ops = {sparse_read, sparse_write, sparse_flush, sparse_discard,
-                                                  sparse_close};
+static const struct vmdk_extent_ops sparse_ops = {sparse_read,  sparse_read_now, sparse_write,
+                                                  sparse_flush, sparse_discard,  sparse_close};
 
 int vmdk_sparse_open(struct vmdk_extent *out, const struct hostfile *hf, uint64_t sectors, bool read_only,
                      struct err *e)

@@ -76,6 +76,11 @@ void chipset_lock(struct vm *vm)
     atomic_fetch_sub(&vm->chipset_want, 1);
 }
 
+bool chipset_trylock(struct vm *vm)
+{
+    return !atomic_load_explicit(&vm->chipset_want, memory_order_relaxed) && lock_try(&vm->chipset);
+}
+
 void chipset_unlock(struct vm *vm)
 {
     lock_drop(&vm->chipset);

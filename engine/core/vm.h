@@ -77,6 +77,8 @@ void vm_get_stats(struct vm *vm, struct vm_stats *out); /* [any] */
  * cannot starve them. */
 void chipset_lock(struct vm *vm);
 void chipset_unlock(struct vm *vm);
+/* For an I/O thread that could do its completion itself: false when somebody has the lock (then chipset_post). [any] */
+bool chipset_trylock(struct vm *vm);
 /* Runs fn(arg) on the chipset thread with the chipset lock held, soon, in the order posted; completions use it. While
  * the vm is paused posted work goes on (timers and watched descriptors do not). [any] */
 void chipset_post(struct vm *vm, void (*fn)(void *arg), void *arg);

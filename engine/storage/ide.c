@@ -19,6 +19,7 @@
 #include "core/vm.h"
 #include "storage/ide_private.h"
 
+enum { IDE_MAX_DEPTH = 8 };
 enum {
     PCI_IDETIM = 0x40,
     PCI_SIDETIM = 0x44,
@@ -113,8 +114,14 @@ void ide_submit(struct ide_chan *ch, enum blk_op op, uint64_t off, uint64_t len,
                 void (*fn)(struct ide_chan *, int))
 {
     struct ide_drive *d = ide_selected(ch);
-    ch->req = (struct blk_req){
-        .op = op, .off = off, .len = len, .iov = ch->iov, .n_iov = n_iov, .done = ide_req_done, .owner = ch};
+    ch->req = (struct blk_req){.op = op,
+                               .off = off,
+                               .len = len,
+                               .iov = ch->iov,
+                               .n_iov = n_iov,
+                               .done = ide_req_done,
+                               .owner = ch,
+                               .inline_ok = ch->depth < IDE_MAX_DEPTH};
     ch->on_done = fn;
     ch->in_flight = true;
     ide_busy(ch);
@@ -122,7 +129,9 @@ void ide_submit(struct ide_chan *ch, enum blk_op op, uint64_t off, uint64_t len,
         d->n_reads++;
     else if (op == BLK_WRITE)
         d->n_writes++;
-    blk_submit(d->blk, &ch->req); /* last: without a machine, in tests, fn has run already */
+    ch->depth++;
+    blk_submit(d->blk, &ch->req); /* fn may have run already */
+    ch->depth--;
 }
 
 void ide_submit_buf(struct ide_chan *ch, enum blk_op op, uint64_t off, uint32_t pos, uint32_t n,

@@ -140,6 +140,7 @@ struct ide_chan {
 
     /* the one request in flight */
     bool in_flight, abandon;
+    uint8_t depth; /* requests that end inside of their own submission */
     struct blk_req req;
     void (*on_done)(struct ide_chan *ch, int sys_errno);
     void (*bounce_done)(struct ide_chan *ch, int sys_errno);

@@ -19,6 +19,7 @@ struct slow {
     pthread_mutex_t lock;
     _Atomic unsigned running, most, at_flush, writes;
     unsigned us;
+    bool cached; /* preadv_now works */
 };
 static int slow_pread(void *f, uint64_t off, void *buf, size_t n)
 {
@@ -42,6 +43,11 @@ static int slow_pwrite(void *f, uint64_t off, const void *buf, size_t n)
     s->running--;
     return r;
 }
+static int slow_preadv_now(void *f, uint64_t off, const struct iovec *iov, int n)
+{
+    struct slow *s = f;
+    return s->cached && n == 1 ? mf_io(&s->m, false, off, iov->iov_base, iov->iov_len) : EAGAIN;
+}
 static int slow_flush(void *f)
 {
     struct slow *s = f;
@@ -54,7 +60,8 @@ static const struct hostfile_ops slow_ops = {.pread = slow_pread,
                                              .flush = slow_flush,
                                              .truncate = mf_truncate,
                                              .size = slow_size,
-                                             .close = mf_close};
+                                             .close = mf_close,
+                                             .preadv_now = slow_preadv_now};
 
 enum { N = 64 };
 static struct blk *disk;
@@ -84,6 +91,7 @@ static void op_done(struct blk_req *r, int status)
     }
 }
 
+static bool inline_ok;
 static struct op *submit(unsigned i, enum blk_op op, uint64_t off, unsigned len)
 {
     struct op *o = &ops[i];
@@ -94,6 +102,7 @@ static struct op *submit(unsigned i, enum blk_op op, uint64_t off, unsigned len)
     o->iov = (struct iovec){o->buf, len};
     o->r = (struct blk_req){
         .op = op, .off = off, .len = len, .iov = &o->iov, .n_iov = len ? 1 : 0, .done = op_done, .owner = o};
+    o->r.inline_ok = inline_ok;
     o->status = -1;
     chipset_lock(vm);
     blk_submit(disk, &o->r);
@@ -150,10 +159,24 @@ int main(void)
     ok(good, "all writes before the flush, data in place");
     ok(flush->status == 0 && after->status == 0 && S.at_flush >= N, "the host's flush began after all of them");
     ok(S.most > 1 && S.most <= 8, "writes ran in parallel (%u)", (unsigned)S.most);
-    ok(wrong_thread == 0, "completions on the chipset thread");
+    ok(wrong_thread == 0, "completions on other threads");
     ok(started == 4, "the threads told that they start");
     blk_get_stats(disk, &st);
     ok(st.writes == N + 1 && st.flushes == 1 && st.write_bytes == (N + 1) * 512 && st.errors == 0, "statistics");
+    /* Reads that need no waiting. */
+    done_count = 0;
+    S.cached = inline_ok = true;
+    struct op *o = submit(0, BLK_READ, 5 * 512, 512);
+    ok(done_count == 1 && o->status == 0 && o->buf[0] == 6 && wrong_thread == 1, "data at hand: done inside of submit");
+    S.cached = false;
+    submit(0, BLK_READ, 5 * 512, 512);
+    ok(wait_count(2) && o->status == 0 && o->buf[0] == 6 && wrong_thread == 1, "not at hand: on another thread");
+    S.cached = true;
+    inline_ok = false;
+    submit(0, BLK_READ, 5 * 512, 512);
+    ok(wait_count(3) && o->status == 0 && wrong_thread == 1, "nor when the owner does not want it");
+    submit(0, BLK_WRITE, 5 * 512, 512);
+    wait_count(4);
     /* Refused requests. */
     done_count = 0;
     submit(0, BLK_WRITE, 1, 512);

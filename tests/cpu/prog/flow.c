@@ -178,7 +178,7 @@ static void page_cross_code(void)
     word edge_at = (word)area + 2 * PAGE;
     for (unsigned s = 0; s < sizeof samples / sizeof samples[0]; s++) {
         for (int cut = 0; cut <= samples[s][0]; cut++) {
-            for (int prot = 0; prot < 3; prot++) {
+            for (int prot = 0; prot < 2 + IS64; prot++) { /* 32-bit kernels differ in what they make executable */
                 struct enc e = {0};
                 for (int i = 0; i < samples[s][0]; i++)
                     e8(&e, samples[s][i + 1]);

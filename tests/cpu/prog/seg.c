@@ -286,7 +286,8 @@ static void seg_limits(void)
                 hash((uint64_t)fault.sig);
                 hash(fault.trap);
                 hash(fault.err);
-                hash_mem(DATAP, 3 * PAGE);
+                if (!fault.sig)
+                    hash_mem(DATAP, 2 * PAGE);
                 note("stack %u at %lx: sp %lx signal %d trap %lu error %lx", stacks[s], in.r[SP], out.r[SP], fault.sig, fault.trap, fault.err);
             }
         }

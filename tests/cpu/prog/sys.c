@@ -142,6 +142,7 @@ static const struct {
     uint8_t size;
     uint8_t ptr; /* which register points to the operand */
     bool only32;
+    bool loose; /* the manuals do not say which part is touched first: only the page of the fault is compared */
 } access_list[] = {
     {2, {0x8b, 0x06}, 4, SI, 0},                         /* load */
     {2, {0x89, 0x0e}, 4, SI, 0},                         /* store */
@@ -180,8 +181,8 @@ static const struct {
     {4, {0xc8, 0x20, 0, 0}, 8, SP, 0},
     {4, {0xc8, 0x20, 0, 3}, 8, SP, 0},
     {1, {0xc9}, 8, BP, 0},
-    {1, {0x60}, 32, SP, 1},                              /* PUSHA, POPA */
-    {1, {0x61}, 32, SP, 1},
+    {1, {0x60}, 32, SP, 1, 1},                              /* PUSHA, POPA */
+    {1, {0x61}, 32, SP, 1, 1},
     {2, {0x62, 0x0e}, 8, SI, 1},                         /* BOUND */
     {2, {0xd9, 0x06}, 4, SI, 0},                         /* FLD, FSTP, FBSTP, FNSAVE, FRSTOR */
     {2, {0xdd, 0x06}, 8, SI, 0},
@@ -189,25 +190,26 @@ static const struct {
     {2, {0xdd, 0x1e}, 8, SI, 0},
     {2, {0xdb, 0x3e}, 10, SI, 0},
     {2, {0xdf, 0x36}, 10, SI, 0},
-    {2, {0xdd, 0x36}, 108, SI, 0},
-    {2, {0xd9, 0x36}, 28, SI, 0},
+    {2, {0xdd, 0x36}, 108, SI, 0, 1},
+    {2, {0xd9, 0x36}, 28, SI, 0, 1},
     {3, {0x0f, 0x10, 0x06}, 16, SI, 0},                  /* MOVUPS both ways, MOVQ, MOVHPS */
     {3, {0x0f, 0x11, 0x06}, 16, SI, 0},
     {4, {0x66, 0x0f, 0xd6, 0x06}, 8, SI, 0},
     {3, {0x0f, 0x17, 0x06}, 8, SI, 0},
     {4, {0xf3, 0x0f, 0x58, 0x06}, 4, SI, 0},             /* ADDSS */
-    {4, {0x66, 0x0f, 0xf7, 0xca}, 16, DI, 0},            /* MASKMOVDQU */
+    {4, {0x66, 0x0f, 0xf7, 0xca}, 16, DI, 0, 1},            /* MASKMOVDQU */
     {4, {0xc5, 0xfc, 0x10, 0x06}, 32, SI, 0},            /* VMOVUPS ymm, both ways */
     {4, {0xc5, 0xfc, 0x11, 0x06}, 32, SI, 0},
-    {5, {0xc4, 0xe2, 0x6d, 0x2e, 0x06}, 32, SI, 0},      /* VMASKMOVPS: masked elements do not fault */
-    {5, {0xc4, 0xe2, 0x6d, 0x2c, 0x06}, 32, SI, 0},
+    {5, {0xc4, 0xe2, 0x6d, 0x2e, 0x06}, 32, SI, 0, 1},      /* VMASKMOVPS: masked elements do not fault */
+    {5, {0xc4, 0xe2, 0x6d, 0x2c, 0x06}, 32, SI, 0, 1},
     {6, {0x62, 0xf1, 0x7c, 0x48, 0x10, 0x06}, 64, SI, 0},
     {6, {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x06}, 64, SI, 0},
-    {6, {0x62, 0xf1, 0x7c, 0x49, 0x10, 0x06}, 64, SI, 0}, /* with a mask */
-    {6, {0x62, 0xf1, 0x7c, 0x49, 0x11, 0x06}, 64, SI, 0},
+    {6, {0x62, 0xf1, 0x7c, 0x49, 0x10, 0x06}, 64, SI, 0, 1}, /* with a mask */
+    {6, {0x62, 0xf1, 0x7c, 0x49, 0x11, 0x06}, 64, SI, 0, 1},
 };
 
 static int mends;
+static bool mend_loose;
 static word fault_area;
 
 /* Makes the page accessible and lets the instruction go on. */
@@ -217,10 +219,24 @@ static bool mend(ucontext_t *uc, siginfo_t *si)
     if (si->si_signo != SIGSEGV || addr < fault_area || addr >= fault_area + 3 * PAGE || ++mends > 4)
         return false;
     hash((word)uc->uc_mcontext.gregs[REG_ERR]);
-    hash(addr);
+    hash(mend_loose ? addr / PAGE : addr);
     note("page fault error %lx at %lx", (word)uc->uc_mcontext.gregs[REG_ERR], addr);
     mprotect((void *)(addr & ~(word)(PAGE - 1)), PAGE, PROT_READ | PROT_WRITE);
     return true;
+}
+
+/* As run_hash(), but of a fault only its kind and page. */
+static void run_loose(word mask)
+{
+    run();
+    hash(fault.trap);
+    hash(fault.err);
+    hash(fault.addr / PAGE);
+    if (!fault.sig) {
+        for (int i = 0; i < NREG; i++)
+            hash(out.r[i]);
+        hash(out.fl & mask);
+    }
 }
 
 /* An access at each distance from the end of a page, with the next page absent, read only, or (going on) made good by the handler. */
@@ -268,10 +284,20 @@ static void page_faults(void)
                         mprotect((void *)(area + PAGE), mode == 5 ? 2 * PAGE : PAGE, PROT_NONE);
                     fault_hook = mode >= 2 ? mend : NULL;
                     mends = 0;
-                    run_hash(access_list[k].b[1] == 0x26 || access_list[k].b[0] == 0xc1 || access_list[k].b[1] == 0xc1 ? CF | DF : ARITH | DF);
+                    mend_loose = access_list[k].loose;
+                    word mask = access_list[k].b[1] == 0x26 || access_list[k].b[0] == 0xc1 || access_list[k].b[1] == 0xc1 ? CF | DF
+                                : access_list[k].b[1] == 0xab                                                              ? CF | ZF | DF
+                                                                                                                           : ARITH | DF;
+                    if (mend_loose)
+                        run_loose(mask);
+                    else
+                        run_hash(mask);
                     hash((uint64_t)mends);
-                    hash_x();
+                    if (!mend_loose || !fault.sig)
+                        hash_x();
                     mprotect((void *)(area + PAGE), 2 * PAGE, PROT_READ | PROT_WRITE);
+                    if (mend_loose && fault.sig)
+                        continue;
                     if (access_list[k].b[1] == 0x36 && access_list[k].size >= 28)
                         continue; /* the image holds instruction pointers */
                     if (access_list[k].b[0] == 0x9c || access_list[k].b[0] == 0xe8)
