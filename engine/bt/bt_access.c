@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory operands of the guest: the effective address, the inline TLB check before the access, the accesses that share a check, and the
+ * instruction with its operand replaced.
+ */
+#include "bt/bt_tr.h"
+
+uint32_t tr_code_off(struct bt_tr *t) { return (uint32_t)(t->e.p - t->bc->code_rw); }
+
+/* ---- small facts about operands ---- */
+
+unsigned tr_gpr_of(ZydisRegister r) /* 0..15, or NOREG; high byte registers count as their parent */
+{
+    ZydisRegister big = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+    if (big >= ZYDIS_REGISTER_RAX && big <= ZYDIS_REGISTER_R15)
+        return big - ZYDIS_REGISTER_RAX;
+    return NOREG;
+}
+bool tr_is_high_byte(ZydisRegister r) { return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH; }
+
+int tr_seg_of(ZydisRegister r)
+{
+    return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS ? (int)(r - ZYDIS_REGISTER_ES) : S_DS;
+}
+
+const ZydisDecodedOperand *tr_mem_operand(const struct insn *n)
+{
+    for (unsigned i = 0; i < n->in.operand_count; i++)
+        if (n->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && n->op[i].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+            return &n->op[i];
+    return NULL;
+}
+
+/* ---- effective addresses ---- */
+
+/* reg = rip at page offset delta (of this page), cut to the code size. */
+void tr_emit_rip(struct bt_tr *t, unsigned reg, int64_t delta)
+{
+    if (t->cpg->fixed) {
+        uint64_t v = t->bc->cells[t->cp].va + (uint64_t)delta;
+        e_movi(&t->e, reg, t->m64 ? v : (uint32_t)v);
+        return;
+    }
+    e_ld(&t->e, reg, CELL_VA(t->cp));
+    if (delta == (int32_t)delta) {
+        e_lea(&t->e, t->m64, reg, reg, NOREG, 1, (int32_t)delta);
+    } else { /* RIP-relative at the edge of the reach */
+        e_lea(&t->e, 1, reg, reg, NOREG, 1, 0x7fffffff);
+        e_lea(&t->e, t->m64, reg, reg, NOREG, 1, (int32_t)(delta - 0x7fffffff));
+    }
+}
+
+/* r10 = offset of the memory operand (before the segment base). extra is added to the displacement. */
+void tr_emit_ea(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra)
+{
+    struct em *e = &t->e;
+    const ZydisDecodedInstruction *in = &t->cur->in;
+    unsigned asz = in->address_width;
+    int64_t disp = (m->mem.disp.has_displacement ? m->mem.disp.value : 0) + extra;
+    ZydisRegister base = m->mem.base, index = m->mem.index;
+    if (m->mem.type == ZYDIS_MEMOP_TYPE_MIB || m->mem.type == ZYDIS_MEMOP_TYPE_VSIB)
+        index = ZYDIS_REGISTER_NONE;
+    if (base == ZYDIS_REGISTER_RIP || base == ZYDIS_REGISTER_EIP) {
+        tr_emit_rip(t, 10, (int64_t)t->cur->off + in->length + disp);
+        if (base == ZYDIS_REGISTER_EIP)
+            e_mov32(e, 10, 10);
+        return;
+    }
+    unsigned b = base == ZYDIS_REGISTER_NONE ? NOREG : tr_gpr_of(base), x = index == ZYDIS_REGISTER_NONE ? NOREG : tr_gpr_of(index);
+    if (asz == 16) {
+        if (b == NOREG && x == NOREG) {
+            e_movi(e, 10, (uint16_t)disp);
+            return;
+        }
+        if (b == NOREG) {
+            b = x;
+            x = NOREG;
+        }
+        e_lea(e, 0, 10, b, x, 1, (int32_t)disp);
+        e_movzx16(e, 10, 10);
+        return;
+    }
+    if (b == NOREG && x == NOREG) {
+        e_movi(e, 10, asz == 32 ? (uint32_t)disp : (uint64_t)disp);
+        return;
+    }
+    if (t->m64) {
+        if (b == 10 || x == 10)
+            e_ld(e, 10, HOME(10));
+        if (b == 11 || x == 11) {
+            e_ld(e, 11, HOME(11));
+            t->r11_group = 0;
+        }
+    }
+    if (x == NOREG && disp == 0) {
+        if (asz == 64) {
+            if (b != 10)
+                e_mov(e, 10, b);
+        } else {
+            e_mov32(e, 10, b);
+        }
+        return;
+    }
+    e_lea(e, asz == 64, 10, b, x, m->mem.scale ? m->mem.scale : 1, (int32_t)disp);
+}
+
+/* ---- the inline TLB check ---- */
+
+void tr_add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx)
+{
+    if (t->n_cold >= sizeof t->cold / sizeof t->cold[0]) {
+        t->failed = true;
+        return;
+    }
+    t->cold[t->n_cold++] = (struct cold){rel, kind, idx};
+}
+
+/* AMD processors check the alignment of vectors too (#AC), where the instruction itself does not (#GP). */
+static bool align_vector(const struct bt_tr *t)
+{
+    const ZydisDecodedInstruction *in = &t->cur->in;
+    if (!t->bc->bv->feat.amd)
+        return false;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_VMOVUPS:
+    case ZYDIS_MNEMONIC_VMOVUPD:
+    case ZYDIS_MNEMONIC_VMOVDQU:
+    case ZYDIS_MNEMONIC_VLDDQU:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * In: r10 = offset in seg. Out: the op region has begun: r10 + r11 is the host address of size bytes that may be accessed as acc says.
+ * Every guest register is as before. Between op_begin and op_end only position-independent code may be emitted; it may leave a value in r10.
+ */
+void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t siteflags)
+{
+    struct em *e = &t->e;
+    struct bt_cpu *bc = t->bc;
+    bool live = t->cur->live_in != 0;
+    unsigned mmu = MMU_OF(t->mode);
+    uint32_t si = bc->n_sites++;
+    t->site = si;
+    t->r11_group = 0;
+    struct bt_site *s = &bc->sites[si];
+    *s = (struct bt_site){.blk = t->blk, .size = (uint16_t)size, .off = t->cur->off, .acc = (uint8_t)acc, .seg = (uint8_t)seg,
+                          .ilen = t->cur->in.length, .flags = siteflags};
+    bool add_base = false, limit = false;
+    if (t->m64) {
+        add_base = seg >= S_FS;
+    } else if (seg == S_FS || seg == S_GS) {
+        add_base = true;
+        limit = !(t->mode & (seg == S_FS ? M_FSBIG : M_GSBIG));
+    } else if (seg == S_CS || !(t->mode & M_FLAT)) {
+        add_base = limit = true;
+    }
+    bool align = (t->mode & M_ALIGN) && (size == 2 || size == 4 || size == 8 || (size >= 16 && align_vector(t)));
+    bool slot = live && (limit || align || size > 512);
+    if (slot) {
+        e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
+        s->flags |= SITE_FLSLOT;
+    }
+    if (limit) {
+        e_gs(e, 1, 0, 0x3b, 10, (acc & ACC_W ? HOT_LIM_W : HOT_LIM_R) + 8u * (unsigned)seg); /* cmp r10, gs:[] */
+        tr_add_cold(t, e_jcc32(e, 0xf), COLD_LIMIT, si);                                       /* jg */
+    }
+    if (add_base) {
+        e_ld(e, 11, SEG_OFF(seg, base));
+        e_lea(e, t->m64, 10, 10, 11, 1, 0);
+    }
+    if (align) {
+        s->flags |= SITE_ALIGN;
+        e3(e, 0x41, 0xf6, 0xc2); /* test r10b, size-1 */
+        e1(e, (uint8_t)(size - 1));
+        uint8_t *rel = e_jcc32(e, 0x5); /* jnz */
+        tr_add_cold(t, rel, COLD_ALIGN, si);
+        s->flags |= SITE_ALIGN;
+    }
+    static const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xda, 12};
+    for (unsigned i = 0; i < sizeof rorx; i++)
+        e1(e, rorx[i]);
+    e4(e, 0xdbb70f45); /* movzx r11d, r11w */
+    uint32_t tag = (uint32_t)(acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
+                   (uint32_t)(mmu * sizeof bc->tlb[0]);
+    uint32_t host = (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + mmu * sizeof bc->tlb[0]);
+    if (live && !slot) {
+        e_st(e, 1, HOT_T1);
+        e_gs_r11(e, 0x8b, 1, tag);                    /* mov rcx, ntag */
+        e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */
+        e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
+        static const uint8_t pext[] = {0x65, 0xc4, 0xe2, 0xf2, 0xf5, 0x0c, 0x25};
+        for (unsigned i = 0; i < sizeof pext; i++)
+            e1(e, pext[i]);
+        e4(e, HOT_HIMASK); /* pext rcx, rcx, gs:[~0xfff] */
+        uint8_t *ok = e_jrcxz(e);
+        tr_add_cold(t, e_jmp32(e), COLD_MISS_RCX, si);
+        e_fix8(ok, e->p);
+        e_ld(e, 1, HOT_T1);
+    } else {
+        e_gs_r11(e, 0x03, 10, tag);
+        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
+        e4(e, PAGE - size);
+        tr_add_cold(t, e_jcc32(e, 0x7), COLD_MISS, si);
+    }
+    e_gs_r11(e, 0x8b, 11, host);
+    s->op = tr_code_off(t);
+    if (slot)
+        e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
+}
+void tr_op_end(struct bt_tr *t)
+{
+    struct bt_site *s = &t->bc->sites[t->site];
+    s->oplen = (uint8_t)(tr_code_off(t) - s->op);
+}
+
+/* With r10 + r11 the host address: the instruction itself, its r10/r11 operands from and to their homes. */
+static void emit_mem_op(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    unsigned rd = 0, wr = 0;
+    bool high = false;
+    tr_home_use(t->cur, &rd, &wr, &high);
+    if (!t->m64)
+        rd = wr = 0;
+    if (high) { /* no REX with AH..BH: the address goes to RDI */
+        e_st(e, 7, HOT_T2);
+        e_lea(e, 1, 7, 10, 11, 1, 0);
+        tr_emit_insn(t, AM_RDI);
+        e_ld(e, 7, HOT_T2);
+        return;
+    }
+    if (rd & 1) {
+        e_lea(e, 1, 11, 10, 11, 1, 0);
+        e_ld(e, 10, HOME(10));
+        tr_emit_insn(t, AM_R11);
+    } else if (rd & 2) {
+        e_lea(e, 1, 10, 10, 11, 1, 0);
+        e_ld(e, 11, HOME(11));
+        tr_emit_insn(t, AM_R10);
+    } else {
+        tr_emit_insn(t, AM_R10R11);
+    }
+    tr_home_store(t, wr);
+}
+
+/*
+ * Accesses that share a check. The leader checks the whole span and keeps its host address in r11 and in a slot; the others use it. In: the
+ * current instruction has a group. Returns false when it must check for itself. On return r11 + t->am_disp is the host address.
+ */
+bool tr_group_addr(struct bt_tr *t, const ZydisDecodedOperand *m)
+{
+    struct insn *n = t->cur;
+    struct em *e = &t->e;
+    if (!n->group)
+        return false;
+    uint32_t slot = (uint32_t)(offsetof(struct bt_cpu, group) + 8u * (n->group - 1u));
+    if (n->leader) {
+        struct insn *lead = n;
+        if (m)
+            tr_emit_ea(t, m, -n->grp_at);
+        else
+            e_lea(e, t->m64, 10, 4, NOREG, 1, (n->grp_acc & ACC_W ? -(int32_t)(n->in.operand_width / 8) : 0) - n->grp_at);
+        tr_op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS, SITE_GROUP);
+        struct bt_site *s = &t->bc->sites[t->site];
+        s->lead_acc = n->grp_acc & 3;
+        s->lead_off = (uint16_t)n->grp_at;
+        s->lead_size = m ? (uint8_t)(m->size / 8) : (uint8_t)(n->in.operand_width / 8);
+        s->seg = m ? (uint8_t)tr_seg_of(m->mem.segment) : S_SS;
+        e_lea(e, 1, 11, 10, 11, 1, 0);
+        e_st(e, 11, slot);
+        tr_op_end(t);
+        t->groups_ok |= (uint8_t)(1u << (n->group - 1));
+    } else if (!(t->groups_ok >> (n->group - 1) & 1)) {
+        return false;
+    } else if (t->r11_group != n->group) {
+        e_ld(e, 11, slot);
+    }
+    t->r11_group = n->group;
+    t->am_disp = n->grp_at;
+    return true;
+}
+
+static void emit_group_op(struct bt_tr *t)
+{
+    unsigned rd = 0, wr = 0;
+    bool high = false;
+    struct em *e = &t->e;
+    tr_home_use(t->cur, &rd, &wr, &high);
+    if (!t->m64)
+        rd = wr = 0;
+    if ((rd | wr) & 2) {
+        e_lea(e, 1, 10, 11, NOREG, 1, t->am_disp);
+        if (rd & 2)
+            e_ld(e, 11, HOME(11));
+        t->r11_group = 0;
+        tr_emit_insn(t, AM_R10);
+    } else {
+        if (rd & 1)
+            e_ld(e, 10, HOME(10));
+        tr_emit_insn(t, AM_R11DISP);
+    }
+    tr_home_store(t, wr);
+}
+
+void tr_emit_reg_op(struct bt_tr *t)
+{
+    unsigned rd = 0, wr = 0;
+    bool high;
+    tr_home_use(t->cur, &rd, &wr, &high);
+    if (!t->m64)
+        rd = wr = 0;
+    if (rd & 1)
+        e_ld(&t->e, 10, HOME(10));
+    if (rd & 2)
+        e_ld(&t->e, 11, HOME(11));
+    if ((rd | wr) & 2)
+        t->r11_group = 0;
+    tr_emit_insn(t, -1);
+    tr_home_store(t, wr);
+}
+
+unsigned tr_acc_of(const ZydisDecodedOperand *m)
+{
+    unsigned acc = 0;
+    if (m->actions & ZYDIS_OPERAND_ACTION_MASK_READ)
+        acc |= ACC_R;
+    if (m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+        acc |= ACC_W;
+    return acc ? acc : ACC_R;
+}
+
+/* Does the instruction touch only the elements that a mask selects? Those left out do not fault. */
+bool tr_masked_access(const struct insn *n, const ZydisDecodedOperand *m, struct bt_site *s)
+{
+    const ZydisDecodedInstruction *in = &n->in;
+    unsigned es = m->element_size / 8, size = m->size / 8;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+        s->mkind = MASK_VECTOR;
+        s->mreg = (uint8_t)ZydisRegisterGetId(n->op[1].reg.value);
+        s->melem = in->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || in->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+        return true;
+    default:
+        break;
+    }
+    if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || in->avx.mask.reg == ZYDIS_REGISTER_NONE || in->avx.mask.reg == ZYDIS_REGISTER_K0 ||
+        size == 0 || size > 64)
+        return false;
+    if (es == 0 || es > size || size % es)
+        es = size;
+    s->mreg = (uint8_t)ZydisRegisterGetId(in->avx.mask.reg);
+    s->melem = (uint8_t)es;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_VCOMPRESSPS:
+    case ZYDIS_MNEMONIC_VCOMPRESSPD:
+    case ZYDIS_MNEMONIC_VPCOMPRESSB:
+    case ZYDIS_MNEMONIC_VPCOMPRESSW:
+    case ZYDIS_MNEMONIC_VPCOMPRESSD:
+    case ZYDIS_MNEMONIC_VPCOMPRESSQ:
+    case ZYDIS_MNEMONIC_VEXPANDPS:
+    case ZYDIS_MNEMONIC_VEXPANDPD:
+    case ZYDIS_MNEMONIC_VPEXPANDB:
+    case ZYDIS_MNEMONIC_VPEXPANDW:
+    case ZYDIS_MNEMONIC_VPEXPANDD:
+    case ZYDIS_MNEMONIC_VPEXPANDQ:
+        s->mkind = MASK_PACKED;
+        return true;
+    default:
+        break;
+    }
+    const ZydisDecodedOperand *o = &n->op[0] == m ? &n->op[n->in.operand_count_visible - 1] : &n->op[0];
+    unsigned count = o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->element_size ? o->size / o->element_size : 64;
+    bool bcst = in->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
+    s->mkind = !bcst && (count == size / es || (size == es && size <= 8)) ? MASK_ELEMENTS : MASK_ANY;
+    s->mcount = (uint8_t)(bcst ? count : 64);
+    return true;
+}
+
+void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
+{
+    unsigned size = m->size / 8, acc = tr_acc_of(m);
+    if (size == 0)
+        size = 1;
+    if (size > 2048)
+        size = 2048;
+    if (t->cur->in.meta.category == ZYDIS_CATEGORY_XSAVE || t->cur->in.meta.category == ZYDIS_CATEGORY_XSAVEOPT)
+        size = t->bc->bv->feat.xsave_size_max > 576 ? t->bc->bv->feat.xsave_size_max : 576;
+    if (tr_group_addr(t, m)) {
+        emit_group_op(t);
+        return;
+    }
+    tr_emit_ea(t, m, 0);
+    struct bt_site mask = {0};
+    bool masked = tr_masked_access(t->cur, m, &mask);
+    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0);
+    if (masked) {
+        struct bt_site *s = &t->bc->sites[t->site];
+        s->mkind = mask.mkind;
+        s->mreg = mask.mreg;
+        s->melem = mask.melem;
+        s->mcount = mask.mcount;
+    }
+    emit_mem_op(t);
+    tr_op_end(t);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the translator proper: the block that is being made (struct bt_tr) and what its parts offer each other. Everything here runs on the
+ * vCPU's own thread and writes only into that vCPU's cache.
+ */
+#pragma once
+
+#include "bt/bt_private.h"
+
+#include "bt/bt_emit.h"
+
+#define HOME(r) ((uint32_t)(r)*8)
+#define SEG_OFF(n, f) ((uint32_t)(offsetof(struct cpu_state, seg) + (unsigned)(n) * sizeof(struct cpu_seg) + offsetof(struct cpu_seg, f)))
+#define CELL_VA(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell) + offsetof(struct bt_cell, va)))
+#define CELL_CTX(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell)))
+
+enum { COLD_MISS, COLD_MISS_RCX, COLD_LIMIT, COLD_ALIGN, COLD_EXIT };
+struct cold {
+    uint8_t *rel;
+    uint8_t kind;
+    uint32_t idx;
+};
+
+/* What an instruction may fault by before it runs, because of CR0, CR4 or XCR0 (tr_vector_class). */
+enum { V_NONE, V_FPU, V_SSE, V_AVX, V_AVX512, V_WAIT };
+
+struct insn {
+    ZydisDecodedInstruction in;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    uint8_t bytes[16];
+    uint16_t off;
+    uint8_t live_in; /* flags live before the instruction's own effect, as enum below */
+    /* The access that may share a check with others (bt_group.c): group 0 = none. */
+    uint8_t group, grp_acc;
+    bool leader;
+    int16_t grp_at;    /* of this access, from the group's start */
+    uint16_t grp_span; /* leader: bytes of the whole group */
+};
+
+struct bt_tr {
+    struct em e;
+    struct bt_cpu *bc;
+    struct bt_cpage *cpg;
+    uint32_t cp, mode, blk;
+    struct bt_block *b;
+    uint32_t reg_mask; /* of the mode: 64, 32 or 16 bit rip */
+    struct cold cold[BLOCK_INSNS * 6];
+    unsigned n_cold;
+    uint32_t site;
+    struct insn *cur;
+    struct insn insn[BLOCK_INSNS];
+    bool m64, failed;
+    int r11_group;      /* the group whose host address r11 holds now; 0 = none */
+    uint8_t groups_ok;  /* groups whose slot is valid here */
+    int am_disp;
+};
+
+/* bt_classify.c */
+unsigned tr_vector_class(const struct insn *n);
+bool tr_ends_block(const ZydisDecodedInstruction *in);
+void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr);
+bool tr_is_string(ZydisMnemonic m);
+bool tr_never_native(const ZydisDecodedInstruction *in);
+/* The call-out (CO_*) that does the whole instruction, or CO_NONE. */
+unsigned tr_plain_callout(ZydisMnemonic m);
+bool tr_is_nop(const ZydisDecodedInstruction *in);
+
+/* bt_scan.c */
+unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t lin, bool *ended, uint64_t limit_left);
+void tr_liveness(struct bt_tr *t, unsigned n);
+void tr_find_groups(struct bt_tr *t, unsigned n);
+
+/* bt_reencode.c */
+void tr_emit_insn(struct bt_tr *t, int am);
+void tr_home_use(const struct insn *n, unsigned *rd, unsigned *wr, bool *high);
+void tr_home_store(struct bt_tr *t, unsigned wr);
+
+/* bt_access.c */
+uint32_t tr_code_off(struct bt_tr *t);
+unsigned tr_gpr_of(ZydisRegister r);
+bool tr_is_high_byte(ZydisRegister r);
+int tr_seg_of(ZydisRegister r);
+const ZydisDecodedOperand *tr_mem_operand(const struct insn *n);
+void tr_emit_rip(struct bt_tr *t, unsigned reg, int64_t delta);
+void tr_emit_ea(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra);
+void tr_add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx);
+void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t siteflags);
+void tr_op_end(struct bt_tr *t);
+bool tr_group_addr(struct bt_tr *t, const ZydisDecodedOperand *m);
+void tr_emit_reg_op(struct bt_tr *t);
+unsigned tr_acc_of(const ZydisDecodedOperand *m);
+bool tr_masked_access(const struct insn *n, const ZydisDecodedOperand *m, struct bt_site *s);
+void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m);
+
+/* bt_stack.c */
+void tr_sp_ea(struct bt_tr *t, int32_t d);
+void tr_sp_add(struct bt_tr *t, int32_t d);
+void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm);
+void tr_load_t0(struct bt_tr *t, const ZydisDecodedOperand *m, unsigned size);
+void tr_lower_pop(struct bt_tr *t);
+void tr_lower_push(struct bt_tr *t);
+void tr_lower_leave(struct bt_tr *t);
+
+/* bt_branch.c */
+bool tr_may_link(struct bt_tr *t);
+void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta);
+void tr_jump_relative(struct bt_tr *t, uint8_t *rel);
+void tr_lower_call(struct bt_tr *t);
+void tr_lower_jmp(struct bt_tr *t);
+void tr_lower_ret(struct bt_tr *t);
+void tr_lower_loop(struct bt_tr *t);
+
+/* bt_lower.c */
+bool tr_lower(struct bt_tr *t);
+
