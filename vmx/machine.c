@@ -534,6 +534,8 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
         .ram = p->ram,
         .wall_offset = p->rtc_start >= 0 ? p->rtc_start * 1000000000 : now.tv_sec * 1000000000ll + now.tv_nsec,
         .cpu = {.hide_longmode = p->hide_longmode, .cores_per_socket = p->cores_per_socket, .hypervisor_leaves = p->hypervisor_leaves},
+        .engine_stress = p->bt_stress,
+        .engine_seed = p->bt_seed,
         .thread_started = h->thread_started,
         .thread_started_u = h->u,
     };

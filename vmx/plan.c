@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "plan.h"
 
+#include "bt/bt.h"
+
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -216,6 +218,9 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->cores_per_socket = (unsigned)vmx_get_int(d, "cpuid.coresPerSocket");
     const char *ex = vmx_get_str(d, "monitor.virtual_exec");
     p->engine = !strcasecmp(ex, "hardware") ? ENGINE_HARDWARE : !strcasecmp(ex, "software") ? ENGINE_SOFTWARE : ENGINE_AUTO;
+    struct err se;
+    if (bt_stress_parse(vmx_get_str(d, "monitor.bt.stress"), &p->bt_stress, &p->bt_seed, &se))
+        problem(&m, VMX_ERROR, "monitor.bt.stress", "%s", se.msg);
     p->hide_longmode = vmx_get_bool(d, "monitor_control.disable_longmode");
     p->hypervisor_leaves = vmx_get_bool(d, "hypervisor.cpuid.v0");
     p->restrict_backdoor = vmx_get_bool(d, "monitor_control.restrict_backdoor");

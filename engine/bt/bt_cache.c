@@ -81,6 +81,24 @@ void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va)
     bc->cells[cp] = (struct bt_cell){ctx, -ctx, va, key, -key};
 }
 
+/* This vCPU has no code of the page any more; when no other has, its lines are no longer marked and writes are ordinary again. */
+static void leave_page(struct bt_cpu *bc, uint64_t pfn)
+{
+    struct bt_vm *bv = bc->bv;
+    uint8_t me = (uint8_t)(1u << bc->c.index);
+    if (!(__atomic_load_n(&bv->code_cpus[pfn], __ATOMIC_RELAXED) & me))
+        return;
+    pthread_mutex_lock(&bv->page_lock[pfn & 63]);
+    if (!(__atomic_and_fetch(&bv->code_cpus[pfn], (uint8_t)~me, __ATOMIC_SEQ_CST)))
+        __atomic_store_n(&bv->code_lines[pfn], 0, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&bv->page_lock[pfn & 63]);
+}
+void bt_code_left(struct bt_cpu *bc, uint64_t page)
+{
+    if (page != bc->tr_page && page >> 12 < bc->bv->n_pfn && !bt_lines_of(bc, page))
+        leave_page(bc, page >> 12);
+}
+
 /* Drops every translation. Only from the dispatcher. */
 void bt_cache_flush(struct bt_cpu *bc)
 {
@@ -88,7 +106,7 @@ void bt_cache_flush(struct bt_cpu *bc)
     for (uint32_t i = 1; i < bc->n_cpages; i++) {
         uint64_t pfn = bc->cpages[i].gpa >> 12;
         if (pfn < bv->n_pfn)
-            __atomic_fetch_and(&bv->code_cpus[pfn], (uint8_t) ~(1u << bc->c.index), __ATOMIC_SEQ_CST);
+            leave_page(bc, pfn);
         bc->cells[i] = (struct bt_cell){0};
     }
     for (uint32_t i = 0; i < JC_N; i++)
@@ -100,7 +118,14 @@ void bt_cache_flush(struct bt_cpu *bc)
     bc->n_sites = bc->n_recs = bc->n_maps = 0;
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
     bc->cur_blk = 0;
+    bc->cache_full = false;
     bc->st.flushes++;
+}
+
+void bt_cache_full(struct bt_cpu *bc)
+{
+    bc->cache_full = true;
+    __atomic_store_n(&bc->exit_req, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Blocks and trampolines lie in the cache in the order of their index. */
@@ -162,6 +187,8 @@ void bt_unlink_out(struct bt_cpu *bc, uint32_t blk)
         bt_unlink_out(bc, b->tramp_target);
         return;
     }
+    if (b->dead) /* unlinked for good, and leave_dead_block may have overwritten the places */
+        return;
     for (unsigned i = 0; i < b->n_exits; i++)
         patch(bc, &bc->exits[b->exits + i], bc->exits[b->exits + i].stub);
 }
@@ -177,12 +204,12 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
 {
     struct bt_exit *x = &bc->exits[xi];
     struct bt_block *src = &bc->blocks[x->blk], *dst = &bc->blocks[target];
-    if (src->dead || dst->dead || !dst->ind)
+    if (src->dead || dst->dead || !dst->ind || (bc->stress.on & BT_STRESS_NOCHAIN))
         return;
     exit_unlink(bc, xi);
     uint32_t to = dst->code;
     if (src->cpage != dst->cpage) {
-        if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > CODE_SIZE)
+        if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > bc->code_limit)
             return;
         const struct bt_cpage *sp = &bc->cpages[src->cpage], *dp = &bc->cpages[dst->cpage];
         uint32_t ti = bc->n_blocks;
@@ -306,6 +333,8 @@ static uint32_t cpage_hash(uint64_t gpa) { return (uint32_t)((gpa >> 12) * 0x9e3
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 {
     for (uint64_t page = gpa & ~0xfffull; page < gpa + len; page += PAGE) {
+        if (page == bc->tr_page)
+            bc->tr_again = true;
         uint32_t lo = gpa > page ? (uint32_t)(gpa - page) : 0, hi = gpa + len - page < PAGE ? (uint32_t)(gpa + len - page) : PAGE;
         for (uint32_t cp = bc->cpage_hash[cpage_hash(page)]; cp; cp = bc->cpages[cp].next) {
             struct bt_cpage *p = &bc->cpages[cp];

@@ -738,7 +738,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
             c->s.intr_shadow = 0;
     }
     if (mode != bc->mode || ctx != bc->real_ctx || gctx != bc->real_gctx || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->view_stale ||
-        bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
+        bc->left || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
         c->s.rip = c->next_rip;
         return BTX_DISPATCH;
     }

@@ -213,15 +213,18 @@ static void watch_code(struct bt_cpu *bc, uint64_t gpa, uint32_t lo, uint32_t hi
         return;
     uint64_t mask = (hi - 1) >> 6 >= 63 ? ~0ull : (1ull << (((hi - 1) >> 6) + 1)) - 1;
     mask &= ~((1ull << (lo >> 6)) - 1);
+    pthread_mutex_lock(&bv->page_lock[pfn & 63]);
     __atomic_fetch_or(&bv->code_cpus[pfn], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&bv->code_lines[pfn], mask, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&bv->mark_seq[pfn], 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&bv->page_lock[pfn & 63]);
     uint8_t w = __atomic_load_n(&bv->write_cpus[pfn], __ATOMIC_SEQ_CST);
     if (w & (1u << bc->c.index)) {
         bt_tlb_drop_writes(bc, gpa & ~0xfffull, PAGE);
         w &= (uint8_t) ~(1u << bc->c.index);
     }
     if (w)
-        bt_shoot_others(bc, 1, gpa & ~0xfffull, PAGE, w, true);
+        bt_shoot_others(bc, SHOOT_WRITES, gpa & ~0xfffull, PAGE, w, true);
 }
 
 /* The block at s.rip, translated if need be. 0: c->fault. */
@@ -283,9 +286,12 @@ static uint32_t find(struct bt_cpu *bc)
             cpu_raise_code(&bc->c, X_GP, 0);
             return 0;
         }
+        bc->tr_page = gpa;
+        bc->tr_again = false;
         watch_code(bc, gpa, off, off + 320 < (int)PAGE ? off + 320u : PAGE);
         bt_fpu_out(bc);
         b = bt_translate(bc, cp, rip, lin, host);
+        bc->tr_page = 1;
         if (b == UINT32_MAX) {
             bt_cache_flush(bc);
             bt_ctx_load(bc);
@@ -296,6 +302,10 @@ static uint32_t find(struct bt_cpu *bc)
         struct bt_cpage *p = &bc->cpages[cp];
         bc->blocks[b].next = p->bucket[off >> 7];
         p->bucket[off >> 7] = b;
+        if (bc->tr_again) { /* served another vCPU's write meanwhile: the block may be of old bytes */
+            bt_block_drop(bc, b);
+            continue;
+        }
         return b;
     }
 }
@@ -327,7 +337,8 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
     if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP))) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
-            bt_jc_set(bc, rip, b);
+            if (!(bc->stress.on & BT_STRESS_NOCHAIN))
+                bt_jc_set(bc, rip, b);
             bc->cur_blk = b;
             bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
             return 0;
@@ -443,8 +454,21 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             return VX_HALT;
         if (bc->mode_dirty)
             bt_mode_update(bc);
+        if (bc->cache_full) {
+            bt_cache_flush(bc);
+            bt_ctx_load(bc);
+        }
+        if (bc->stress.on)
+            bt_stress_dispatch(bc);
         bool single = bc->mode & M_SINGLE, forced = false, tf = s->rflags & FL_TF;
-        if ((shadow && !single && (bc->intr_check || s->nmi_pending)) || bc->nogroup_once) {
+        if (bc->stress.single_once) {
+            bc->stress.single_once = false;
+            if (!bc->nogroup_once && !single) {
+                forced = true;
+                bc->mode |= M_SINGLE;
+                bt_ctx_load(bc);
+            }
+        } else if ((shadow && !single && (bc->intr_check || s->nmi_pending)) || bc->nogroup_once) {
             forced = true; /* for one block */
             bc->mode |= bc->nogroup_once ? M_NOGROUP : M_SINGLE;
             bc->nogroup_once = false;
@@ -480,6 +504,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         bt_fpu_in(bc);
         bt_flags_out(bc);
         bc->cur_blk = b;
+        bc->left = false;
         unsigned x = bt_enter(bc, (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code);
         if (forced) {
             bc->mode = ~0u; /* so that the update sees a change */
@@ -513,6 +538,7 @@ enum vcpu_exit bt_run(struct vcpu *v)
     bc->in_run = true;
     pthread_mutex_unlock(&bc->shoot.lock);
     bt_shoot_serve(bc);
+    bt_stress_start(bc);
     bt_mode_update(bc);
     enum vcpu_exit x = run(bc);
     bt_fpu_out(bc);

@@ -175,6 +175,7 @@ static int vm_init(struct vm *vm, struct err *e)
     bv->vm = vm;
     const struct vm_params *p = vm_get_params(vm);
     bv->n = p->n_vcpus;
+    bv->watch_mask = p->engine_stress == BT_STRESS_WATCH ? 0 : p->engine_stress & BT_STRESS_WATCH ? 3 : ~0ull;
     if (bv->n > 8) {
         free(bv);
         return err_set(e, ERR_UNSUPPORTED, 0, "The binary translator runs at most 8 virtual processors, the VM asks for %u: lower numvcpus", p->n_vcpus);
@@ -187,7 +188,10 @@ static int vm_init(struct vm *vm, struct err *e)
     bv->code_lines = mmap(NULL, n * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bv->code_cpus = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bv->write_cpus = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bv->code_lines == MAP_FAILED || bv->code_cpus == MAP_FAILED || bv->write_cpus == MAP_FAILED)
+    bv->mark_seq = mmap(NULL, n * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (unsigned i = 0; i < 64; i++)
+        pthread_mutex_init(&bv->page_lock[i], NULL);
+    if (bv->mark_seq == MAP_FAILED || bv->code_lines == MAP_FAILED || bv->code_cpus == MAP_FAILED || bv->write_cpus == MAP_FAILED)
         return err_set(e, ERR_NOMEM, errno, "Not enough address space for the binary translator's page tables");
     vm_set_backend_data(vm, bv);
     return bt_signals_init(e);
@@ -201,6 +205,9 @@ static void vm_fini(struct vm *vm)
     munmap((void *)bv->code_lines, bv->n_pfn * 8);
     munmap((void *)bv->code_cpus, bv->n_pfn);
     munmap((void *)bv->write_cpus, bv->n_pfn);
+    munmap(bv->mark_seq, bv->n_pfn * 2);
+    for (unsigned i = 0; i < 64; i++)
+        pthread_mutex_destroy(&bv->page_lock[i]);
     free(bv);
     vm_set_backend_data(vm, NULL);
 }
@@ -214,6 +221,7 @@ static int vcpu_init(struct vcpu *v, struct err *e)
         return err_set(e, ERR_NOMEM, errno, "Not enough memory for a virtual processor");
     v->be = bc;
     bc->self = bc;
+    bc->tr_page = 1;
     bc->v = v;
     bc->bv = bv;
     bc->himask = ~0xfffull;
@@ -236,6 +244,7 @@ static int vcpu_init(struct vcpu *v, struct err *e)
         ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE); /* not offered: its encodings are NOPs */
         ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_AMD_BRANCHES, bv->feat.amd);
     }
+    bt_stress_init(bc, p->engine_stress, p->engine_seed);
     if (bt_cache_init(bc, e) < 0)
         return -1;
     bt_tlb_init(bc);
@@ -252,6 +261,7 @@ static void vcpu_fini(struct vcpu *v)
     struct bt_cpu *bc = v->be;
     if (!bc)
         return;
+    bt_stress_fini(bc);
     bt_cache_fini(bc);
     pthread_mutex_destroy(&bc->shoot.lock);
     munmap(bc, sizeof *bc);
@@ -307,6 +317,7 @@ static void code_written(struct vm *vm, gpa_t a, uint64_t n)
                 continue;
             if (me && me->be == bv->cpu[i]) {
                 bt_drop_lines(bv->cpu[i], p << 12, PAGE);
+                bt_code_left(bv->cpu[i], p << 12);
                 continue;
             }
             struct bt_cpu *t = bv->cpu[i];
@@ -314,7 +325,7 @@ static void code_written(struct vm *vm, gpa_t a, uint64_t n)
             if (t->shoot.n == SHOOT_N) {
                 t->shoot.all_code = true;
             } else {
-                t->shoot.q[t->shoot.n].kind = 2;
+                t->shoot.q[t->shoot.n].kind = SHOOT_CODE;
                 t->shoot.q[t->shoot.n].gpa = p << 12;
                 t->shoot.q[t->shoot.n++].len = PAGE;
             }
@@ -325,8 +336,8 @@ static void code_written(struct vm *vm, gpa_t a, uint64_t n)
     }
 }
 
-/* What was written since the last call. Write entries are removed after the bits are taken; a write in between goes unseen until the page's bit
- * is reported once more, so each page is reported a second time. */
+/* What was written since the last call. Write entries are removed after the bits are taken; a write in between would go unseen, so each page whose
+ * entry is removed is marked once more. */
 static int fetch_dirty(struct vm *vm, struct memblk *b, unsigned long *bitmap)
 {
     struct bt_vm *bv = vm_backend_data(vm);
@@ -344,8 +355,10 @@ static int fetch_dirty(struct vm *vm, struct memblk *b, unsigned long *bitmap)
         struct bt_cpu *t = bv->cpu[i];
         if (!t)
             continue;
+        if (!atomic_load(&t->n_tracked)) /* it is counted before the bit is set */
+            continue;
         pthread_mutex_lock(&t->shoot.lock);
-        t->shoot.all_tlb = true;
+        t->shoot.tracked = true;
         t->shoot.posted++;
         pthread_mutex_unlock(&t->shoot.lock);
         vcpu_request(t->v, VR_TLB);
@@ -422,7 +435,7 @@ void bt_get_stats(struct vm *vm, struct bt_stats *o)
             continue;
         o->blocks += t->n_blocks;
         o->code_bytes += t->code_used;
-        o->code_limit += CODE_SIZE;
+        o->code_limit += t->code_limit;
         o->flushes += t->st.flushes;
         o->translations += t->st.translations;
         o->tlb_fills += t->st.tlb_fills;

@@ -11,6 +11,8 @@
 #include "bt/bt_emit.h"
 #include "core/clock.h"
 
+#include <sched.h>
+
 /* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
  * the check that preserves flags (it looks at the last byte). */
 #define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) ^ 0x8000) & 0xffff) << 12))
@@ -43,6 +45,11 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
         bc->tlb[m].logged[i] &= f & 0x80000000u ? 1 : 2;
     }
     bc->n_fill = keep;
+}
+
+void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i)
+{
+    bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
 }
 
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
@@ -114,8 +121,35 @@ static void mark_dirty(const struct memrange *r, uint64_t gpa)
         return;
     uint64_t page = (r->mr->blk_off + r->mr_off + (gpa - r->base)) >> 12;
     unsigned long bit = 1ul << (page & 63);
-    if (!(__atomic_load_n(&d[page >> 6], __ATOMIC_RELAXED) & bit))
-        __atomic_fetch_or(&d[page >> 6], bit, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&d[page >> 6], bit, __ATOMIC_SEQ_CST);
+}
+
+/* A write entry for a page with a dirty log: it has to go when the log is read. Before the page's bit is set. */
+static void note_tracked(struct bt_cpu *bc, uint32_t mi, uint64_t gpa)
+{
+    uint32_t n = bc->n_tracked;
+    if (n < TRACKED_N) {
+        bc->tracked[n].mi = mi;
+        bc->tracked[n].gpa = gpa;
+    }
+    if (n <= TRACKED_N)
+        atomic_store(&bc->n_tracked, n + 1);
+}
+static void drop_tracked(struct bt_cpu *bc)
+{
+    uint32_t n = bc->n_tracked;
+    if (n > TRACKED_N) {
+        bt_tlb_flush(bc, true);
+        n = TRACKED_N;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t mi = bc->tracked[k].mi;
+        bc->tlb[mi >> 16].wtag[mi & 0xffff] = NEVER(mi & 0xffff);
+        const struct memrange *r = bt_view_find(bc, bc->tracked[k].gpa);
+        if (r && r->mr->kind == MR_RAM && r->mr->track_dirty)
+            mark_dirty(r, bc->tracked[k].gpa);
+    }
+    atomic_store(&bc->n_tracked, 0);
 }
 
 static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, bool rd, bool wr, bool global)
@@ -144,6 +178,8 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
             bc->fill_over = true;
     }
     bc->st.tlb_fills++;
+    if (__builtin_expect(bc->stress.on & BT_STRESS_TLB, 0))
+        bt_stress_filled(bc, m, i);
 }
 
 /* Which TLB an access uses: it must be the one whose rights the walk has checked, so the processor's state decides, not the mode word. */
@@ -154,12 +190,14 @@ static unsigned mmu_of(const struct bt_cpu *bc, unsigned acc)
     return bc->c.cpl < 3 && (bc->c.s.cr4 & CR4_SMAP) && (bc->c.s.rflags & FL_AC) ? 2 : 0;
 }
 
+static bool watched(const struct bt_vm *bv, uint64_t pfn) { return __builtin_expect(!((pfn | 1ull << 63) & bv->watch_mask), 0); }
+
 /* Does [a, a + n) of a page touch a line that holds translated code? */
 static bool touches_code(const struct bt_vm *bv, uint64_t a, unsigned n)
 {
     uint64_t lo = (a & 0xfff) >> 6, hi = ((a & 0xfff) + n - 1) >> 6;
     uint64_t mask = (hi >= 63 ? ~0ull : (1ull << (hi + 1)) - 1) & ~((1ull << lo) - 1);
-    return __atomic_load_n(&bv->code_lines[a >> 12], __ATOMIC_SEQ_CST) & mask;
+    return (__atomic_load_n(&bv->code_lines[a >> 12], __ATOMIC_SEQ_CST) & mask) || watched(bv, a >> 12);
 }
 
 /* One page of an access. 0: *host (NULL: go through the bus at *gpa); *watch: run on host, then tell. -1: fault. */
@@ -189,10 +227,13 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
                 *watch = true;
     }
     if (can_wr && pfn < bc->bv->n_pfn) {
-        __atomic_fetch_or(&bc->bv->write_cpus[pfn], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&bc->bv->code_lines[pfn], __ATOMIC_SEQ_CST)) {
-            /* No entry of ours allows writing: they were removed when the first line was marked (I3). */
-            __atomic_fetch_and(&bc->bv->write_cpus[pfn], (uint8_t) ~(1u << bc->c.index), __ATOMIC_SEQ_CST);
+        uint8_t me = (uint8_t)(1u << bc->c.index);
+        bool had = __atomic_fetch_or(&bc->bv->write_cpus[pfn], me, __ATOMIC_SEQ_CST) & me;
+        if (__atomic_load_n(&bc->bv->code_lines[pfn], __ATOMIC_SEQ_CST) || watched(bc->bv, pfn)) {
+            /* This access gives no right to write. There may be an older entry, though, and another vCPU that has marked the page and is about to
+             * ask who has one (I3): the bit stays if it was there. */
+            if (!had)
+                __atomic_fetch_and(&bc->bv->write_cpus[pfn], (uint8_t)~me, __ATOMIC_SEQ_CST);
             code = can_wr;
             can_wr = false;
             if (wr)
@@ -200,10 +241,13 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
         }
     }
     if (r->mr->track_dirty) {
-        if (wr)
+        if (wr) {
+            if (can_wr)
+                note_tracked(bc, m << 16 | ((uint32_t)(lin >> 12) & 0xffff), a);
             mark_dirty(r, a);
-        else
+        } else {
             can_wr = false;
+        }
     }
     if (!bc->dr_watch || !*watch) {
         fill(bc, m, lin, h, true, can_wr, w.global);
@@ -230,17 +274,28 @@ void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
         uint64_t mask = (hi >> 6 == 63 ? ~0ull : (1ull << ((hi >> 6) + 1)) - 1) & ~((1ull << (lo >> 6)) - 1);
         if (!(lines & mask))
             continue;
+        uint16_t seq = __atomic_load_n(&bv->mark_seq[p], __ATOMIC_SEQ_CST);
         uint8_t who = __atomic_load_n(&bv->code_cpus[p], __ATOMIC_SEQ_CST);
         uint64_t a = (p << 12) + lo, n = hi - lo + 1;
-        if (who & (1u << bc->c.index))
+        if (bv->n == 1) { /* pages that held code become ordinary ones again */
             bt_drop_lines(bc, a, n);
-        if (bv->n == 1) { /* pages that held code become ordinary ones again (with more vCPUs another may be marking the page now) */
             __atomic_store_n(&bv->code_lines[p], lines & bt_lines_of(bc, p << 12), __ATOMIC_SEQ_CST);
             continue;
         }
+        /* Whole lines, so that nobody has code of them afterwards, and they can be unmarked: unless somebody has marked the page again meanwhile. */
+        a &= ~63ull;
+        n = (p << 12) + (hi | 63) + 1 - a;
+        if (who & (1u << bc->c.index)) {
+            bt_drop_lines(bc, a, n);
+            bt_code_left(bc, p << 12);
+        }
         who &= (uint8_t) ~(1u << bc->c.index);
         if (who)
-            bt_shoot_others(bc, 2, a, n, who, true);
+            bt_shoot_others(bc, SHOOT_CODE, a, n, who, true);
+        pthread_mutex_lock(&bv->page_lock[p & 63]);
+        if (__atomic_load_n(&bv->mark_seq[p], __ATOMIC_SEQ_CST) == seq)
+            __atomic_fetch_and(&bv->code_lines[p], ~mask, __ATOMIC_SEQ_CST);
+        pthread_mutex_unlock(&bv->page_lock[p & 63]);
     }
 }
 
@@ -316,7 +371,7 @@ static uint32_t thunk(struct bt_cpu *bc, uint32_t idx)
     struct bt_site *s = &bc->sites[idx];
     if (s->thunk)
         return s->thunk;
-    if (bc->code_used + 512 > CODE_SIZE || bc->n_blocks + 2 > MAX_BLOCKS)
+    if (bc->code_used + 512 > bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS)
         return 0;
     bc->code_used = (bc->code_used + 15) & ~15u;
     struct em e = {bc->code_rw + bc->code_used};
@@ -431,7 +486,7 @@ static unsigned slow_masked(struct bt_cpu *bc, uint32_t idx, uint64_t lin, unsig
     }
     uint32_t th = thunk(bc, idx);
     if (!th) {
-        bc->code_used = CODE_SIZE;
+        bt_cache_full(bc);
         return BTX_DISPATCH;
     }
     bc->bnc.size = (uint16_t)size;
@@ -452,7 +507,7 @@ static unsigned slow_masked(struct bt_cpu *bc, uint32_t idx, uint64_t lin, unsig
     return 0;
 }
 
-unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
+static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
     uint32_t idx = arg & 0x3fffffff;
     struct bt_site *s = &bc->sites[idx];
@@ -500,9 +555,9 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
         if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull)) {
             g0 = bc->tlb[m].cgpa[i] | (lin & 0xfff);
             h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
-            w0 = touches_code(bc->bv, g0, size);
-            if (bc->bv->n > 1 && !w0) /* another vCPU may be about to translate it: it must wait for us */
+            if (bc->bv->n > 1) /* before the look: another vCPU that is about to translate it must wait for us */
                 __atomic_fetch_or(&bc->bv->write_cpus[g0 >> 12], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
+            w0 = touches_code(bc->bv, g0, size);
             goto have0;
         }
     }
@@ -530,7 +585,7 @@ have0:
     }
     uint32_t th = thunk(bc, idx);
     if (!th) { /* cache full: start again with an empty one */
-        bc->code_used = CODE_SIZE;
+        bt_cache_full(bc);
         return BTX_DISPATCH;
     }
     bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + th;
@@ -570,6 +625,12 @@ have0:
     return 0;
 }
 
+unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
+{
+    unsigned x = slow_mem(bc, arg);
+    return x == 0 && __builtin_expect(bc->left, 0) ? BTX_DISPATCH : x; /* nothing has been done: the instruction starts again, in a new block */
+}
+
 /* The current block is being run and has just been dropped: leave it at the next guest instruction. */
 static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
 {
@@ -578,8 +639,8 @@ static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
     for (unsigned i = 0; i < b->n_map; i++) {
         if (bc->maps[b->map + i].off <= off)
             continue;
-        if (bc->code_used + 64 > CODE_SIZE || bc->n_blocks + 2 > MAX_BLOCKS)
-            return;
+        if (bc->code_used + 64 > bc->code_limit || bc->n_blocks + 64 > MAX_BLOCKS)
+            bt_cache_full(bc); /* this one still has room in the reserve */
         bc->code_used = (bc->code_used + 15) & ~15u;
         struct em e = {bc->code_rw + bc->code_used};
         uint64_t rip = bc->cells[b->cpage].va + bc->maps[b->map + i].off;
@@ -628,9 +689,10 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
         bc->watch_hit = false;
         bc->db_pending = true;
         bc->exit_req = 1;
-        leave_dead_block(bc, s->blk, s->off);
         bt_block_drop(bc, s->blk);
     }
+    if (bc->left)
+        bt_block_drop(bc, s->blk);
     if (bc->blocks[s->blk].dead)
         leave_dead_block(bc, s->blk, s->off);
     return 0;
@@ -656,13 +718,15 @@ int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, 
 
 static void shoot_do(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len)
 {
-    if (kind == 1)
+    if (kind == SHOOT_WRITES) {
         bt_tlb_drop_writes(bc, gpa, len);
-    else
+    } else {
         bt_drop_lines(bc, gpa, len);
+        bt_code_left(bc, gpa & ~0xfffull);
+    }
 }
 
-/* Work for other vCPUs: kind 1 removes write-TLB entries, 2 drops code. With wait it has been done on return. */
+/* Work for other vCPUs. With wait it has been done on return. */
 void bt_shoot_others(struct bt_cpu *self, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait)
 {
     struct bt_vm *bv = self->bv;
@@ -686,29 +750,39 @@ void bt_shoot_others(struct bt_cpu *self, uint8_t kind, uint64_t gpa, uint64_t l
         uint64_t ticket = ++t->shoot.posted;
         pthread_mutex_unlock(&t->shoot.lock);
         vcpu_request(t->v, VR_TLB);
-        while (wait && atomic_load(&t->shoot.done) < ticket) {
-            bt_shoot_serve(self);
-            __builtin_ia32_pause();
+        for (unsigned k = 0; wait && atomic_load(&t->shoot.done) < ticket; k++) {
+            if (bt_shoot_serve(self))
+                self->left = true;
+            if (k < 200)
+                __builtin_ia32_pause();
+            else /* it may not be running: more vCPUs than processors */
+                sched_yield();
         }
     }
 }
 
-/* [vcpu] Does the work queued for this vCPU. */
-void bt_shoot_serve(struct bt_cpu *bc)
+/* [vcpu] Does the work queued for this vCPU; true: there was some. */
+bool bt_shoot_serve(struct bt_cpu *bc)
 {
     if (atomic_load_explicit(&bc->shoot.posted, memory_order_relaxed) == atomic_load_explicit(&bc->shoot.done, memory_order_relaxed))
-        return;
+        return false;
     pthread_mutex_lock(&bc->shoot.lock);
     if (bc->shoot.all_tlb)
         bt_tlb_init(bc);
-    if (bc->shoot.all_code)
+    if (bc->shoot.all_code) {
         for (uint32_t b = 1; b < bc->n_blocks; b++)
             if (!bc->blocks[b].tramp_target)
                 bt_block_drop(bc, b);
+        bc->tr_again = true;
+        bt_cache_full(bc);
+    }
+    if (bc->shoot.tracked)
+        drop_tracked(bc);
     for (unsigned i = 0; i < bc->shoot.n; i++)
         shoot_do(bc, bc->shoot.q[i].kind, bc->shoot.q[i].gpa, bc->shoot.q[i].len);
     bc->shoot.n = 0;
-    bc->shoot.all_code = bc->shoot.all_tlb = false;
+    bc->shoot.all_code = bc->shoot.all_tlb = bc->shoot.tracked = false;
     atomic_store(&bc->shoot.done, bc->shoot.posted);
     pthread_mutex_unlock(&bc->shoot.lock);
+    return true;
 }

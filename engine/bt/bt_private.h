@@ -22,6 +22,7 @@
 
 #include "bt/bt.h"
 #include "bt/bt_layout.h"
+#include "core/clock.h"
 #include "core/irq.h"
 #include "core/vcpu.h"
 #include "cpu/cpu.h"
@@ -31,6 +32,7 @@
 #define JC_N 65536u
 #define CELL_N 65536u
 #define CODE_SIZE (96u << 20)
+#define CODE_RESERVE 16384u /* for leave_dead_block when the cache is full */
 #define MAX_BLOCKS (1u << 20)
 #define MAX_EXITS (2u << 20)
 #define MAX_SITES (3u << 20)
@@ -151,9 +153,12 @@ struct bt_vm {
     _Atomic uint64_t *code_lines; /* per guest page: 64-byte lines that hold translated code, of any vCPU */
     _Atomic uint8_t *code_cpus;   /* vCPUs that have code from the page */
     _Atomic uint8_t *write_cpus;  /* vCPUs that may have a write-TLB entry */
+    uint16_t *mark_seq;           /* counts how often lines of the page were marked */
+    pthread_mutex_t page_lock[64]; /* by page: code_lines, code_cpus and mark_seq change together */
     unsigned n;
     struct bt_cpu *cpu[32];
     pthread_mutex_t split_lock;
+    uint64_t watch_mask; /* BT_STRESS_WATCH: pages whose number | bit 63 has none of these bits count as holding code */
     uint64_t host_xcr0;
     uint64_t isa_denied[(ZYDIS_ISA_SET_MAX_VALUE >> 6) + 1]; /* instruction sets that CPUID does not offer */
     struct {
@@ -163,12 +168,14 @@ struct bt_vm {
 };
 
 #define SHOOT_N 64
+enum bt_shoot_kind { SHOOT_WRITES = 1 /* drop write entries of the page */, SHOOT_CODE /* code was written */ };
+#define TRACKED_N 2048
 struct bt_shoot {
     pthread_mutex_t lock;
     unsigned n;
-    bool all_code, all_tlb;
+    bool all_code, all_tlb, tracked;
     struct {
-        uint8_t kind; /* 1: drop write entries of page, 2: code written */
+        uint8_t kind; /* enum bt_shoot_kind */
         uint64_t gpa, len;
     } q[SHOOT_N];
     _Atomic uint64_t posted, done;
@@ -211,7 +218,8 @@ struct bt_cpu {
     } vcache[1024];
     /* code cache */
     uint8_t *code_rw, *code_rx;
-    uint32_t code_used;
+    uint32_t code_used, code_limit; /* limit: CODE_SIZE, less under stress */
+    bool cache_full; /* flush before anything else runs */
     uint32_t tr_mem, tr_post, tr_callout, tr_link, tr_indirect; /* trampolines to the stubs, at the cache's start */
     struct bt_block *blocks;
     struct bt_exit *exits;
@@ -238,7 +246,14 @@ struct bt_cpu {
     uint32_t n_fill;
     uint32_t fill[16384];
     bool fill_over;
-    uint64_t last_tlb_page;
+    struct { /* write entries for pages with a dirty log */
+        uint32_t mi;
+        uint64_t gpa;
+    } tracked[TRACKED_N];
+    _Atomic uint32_t n_tracked; /* TRACKED_N + 1: too many, all entries go */
+    uint64_t tr_page; /* the page that is being translated, or 1: none */
+    bool tr_again;    /* ... and it changed meanwhile */
+    bool left;        /* rights were taken away in the middle of a block: its groups may no longer write */
     struct bt_shoot shoot;
     uint64_t dr_watch; /* data breakpoints are on */
     bool db_pending;
@@ -250,6 +265,13 @@ struct bt_cpu {
     bool watch_hit;
     uint64_t watch_dr6;
     struct bt_tr *tr;
+    struct { /* bt_stress.c */
+        uint32_t on; /* BT_STRESS_* */
+        bool single_once;
+        uint64_t rng, timer_rng;
+        uint32_t ring[3], ring_at;
+        struct vtimer timer;
+    } stress;
     struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
     uint64_t jc[JC_N] /* by the low 16 bits of rip: host address of a block's prologue, or of the trampoline to C */ __attribute__((aligned(4096)));
     struct {
@@ -272,11 +294,13 @@ extern char bt_stub_mem[], bt_stub_post[], bt_stub_callout[], bt_stub_link[], bt
 int bt_cache_init(struct bt_cpu *bc, struct err *e);
 void bt_cache_fini(struct bt_cpu *bc);
 void bt_cache_flush(struct bt_cpu *bc);
+void bt_cache_full(struct bt_cpu *bc); /* the dispatcher is to flush before anything runs */
 struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx);
 void bt_unlink_out(struct bt_cpu *bc, uint32_t blk);
 void bt_unlink_current(struct bt_cpu *bc);
 void bt_link(struct bt_cpu *bc, uint32_t exit, uint32_t target);
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
+void bt_code_left(struct bt_cpu *bc, uint64_t page);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
@@ -296,6 +320,7 @@ bool bt_isa_offered(const struct bt_vm *bv, const ZydisDecodedInstruction *in);
 /* bt_mmu.c */
 void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
+void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa);
@@ -306,7 +331,7 @@ void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n);
 void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n);
 void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 void bt_shoot_others(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait);
-void bt_shoot_serve(struct bt_cpu *bc);
+bool bt_shoot_serve(struct bt_cpu *bc);
 
 /* bt_dispatch.c */
 enum vcpu_exit bt_run(struct vcpu *v);
@@ -326,6 +351,14 @@ static inline void bt_flags_out(struct bt_cpu *bc)
     bc->df = (f >> 10) & 1;
 }
 int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc);
+
+/* bt_stress.c */
+void bt_stress_init(struct bt_cpu *bc, uint32_t bits, uint32_t seed);
+void bt_stress_start(struct bt_cpu *bc);
+void bt_stress_fini(struct bt_cpu *bc);
+void bt_stress_dispatch(struct bt_cpu *bc);
+void bt_stress_filled(struct bt_cpu *bc, unsigned m, uint32_t i);
+bool bt_stress_draw(struct bt_cpu *bc, uint32_t n);
 
 /* bt_fault.c */
 int bt_signals_init(struct err *e);

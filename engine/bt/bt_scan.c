@@ -135,7 +135,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
     for (unsigned i = 0; i < n; i++)
         t->insn[i].group = 0;
     if (!(t->m64 || ((t->mode & M_FLAT) && (t->mode & M_CODE) == M_CODE32 && (t->mode & M_SS32))) || (t->mode & (M_NOGROUP | M_SINGLE | M_ALIGN)) ||
-        (t->cpg->nogroup >> (t->b->off >> 6) & 1) || t->b->cross)
+        (t->cpg->nogroup >> (t->b->off >> 6) & 1) || t->b->cross || (t->bc->stress.on & BT_STRESS_NOGROUP))
         return;
     for (unsigned r = 0; r < 16; r++) {
         sym[r] = (uint16_t)r;

@@ -48,6 +48,7 @@ struct vm_params {
     void *thread_started_u;
     /* tests: no threads; guest time stands still and is moved by vm_advance(); the TSC counts nanoseconds */
     bool passive;
+    uint32_t engine_stress, engine_seed; /* fault finding: what the engine's header defines, 0 = off */
 };
 
 struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, const struct vm_events *ev, void *u,

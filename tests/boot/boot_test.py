@@ -41,7 +41,7 @@ def test(quick=False, **variants):
             combos = [dict(c, **{key: v}) for c in combos for v in values]
         for c in combos:
             name = "-".join([fn.__name__[5:].replace("_", "-")] + [str(v) for v in c.values()])
-            TESTS.append((name, lambda work, c=c: fn(work, **c), quick(**c) if callable(quick) else quick))
+            TESTS.append((name.replace(" ", "+"), lambda work, c=c: fn(work, **c), quick(**c) if callable(quick) else quick))
         return fn
     return wrap
 
@@ -179,6 +179,54 @@ def test_linux(work, kernel, vcpus):
         off(g)
         complaint = re.search(r"COMPLAINT .*", g.text())
         check(not complaint, "kernel says: %s" % (complaint and complaint[0]))
+
+
+STRESS_INIT = r"""
+echo "USERLAND $(uname -m) cpus $(grep -c ^processor /proc/cpuinfo)"
+load() { # a load whose results are known or the same each time
+    seq 1 3000 | sed 's/\(.*\)/\1 \1\1 line/' >/tmp/t$1
+    a=$(sha256sum </tmp/t$1); b=$(sort -r /tmp/t$1 | sort -n | sha256sum); [ "$a" = "$b" ] || echo "WRONG sort $a $b"
+    b=$(gzip -1 </tmp/t$1 | gunzip | tee /tmp/u$1 | sha256sum); [ "$a" = "$b" ] || echo "WRONG gzip $a $b"
+    i=0; while [ $i -lt 40 ]; do i=$((i+1)); [ "$(echo $i | (read x; echo $((x * 7))))" = $((i * 7)) ] || echo "WRONG pipe $i"; done
+    [ "$(awk 'BEGIN { for (i = 0; i < 20000; i++) s += i * 3 % 7; print s }')" = 59997 ] || echo "WRONG awk"
+    [ "$(cmp /tmp/t$1 /tmp/u$1 2>&1)" = "" ] || echo "WRONG cmp"
+    find /bin /proc/self -maxdepth 1 >/dev/null; ls -lR /sys/class 2>/dev/null | wc -l >/dev/null
+    echo "LOAD $1 $a"
+}
+n=$(($(grep -c ^processor /proc/cpuinfo) + 1))
+for i in $(seq 1 $n); do load $i & done
+wait
+dmesg | grep -E 'BUG|WARNING|Call Trace|soft lockup|stall|invalid opcode|segfault|general protection' | sed 's/^/COMPLAINT /'
+echo DONE
+poweroff -f
+"""
+
+
+def stress_run(work, kernel, vcpus, mode, timeout=600):
+    iso = linux_iso(work, kernel, STRESS_INIT, args="console=ttyS0 quiet")
+    with Guest("stress-%s-%d-%s" % (kernel, vcpus, mode.replace(" ", "")), iso=iso, mem=256, vcpus=vcpus, guest_os=KERNELS[kernel][3],
+               keys={"monitor.bt.stress": mode}) as g:
+        g.expect(r"USERLAND \S+ cpus %d\s" % vcpus, timeout)
+        g.expect(r"DONE", timeout)
+        off(g)
+        text = g.text()
+        bad = re.search(r"(WRONG|COMPLAINT) .*", text)
+        check(not bad, "the guest says: %s" % (bad and bad[0]))
+        sums = re.findall(r"LOAD \d+ (\w{64})", text)
+        want = hashlib.sha256("".join("%d %d%d line\n" % (i, i, i) for i in range(1, 3001)).encode()).hexdigest()
+        check(sums == [want] * (vcpus + 1), "results differ: %s" % sums)
+
+
+STRESS = ["tlb", "cache", "flush", "kick", "nogroup", "nochain", "watch", "single", "all"]
+
+
+@test(quick=lambda mode, kernel, vcpus: (mode, kernel, vcpus) == ("tlb kick watch", "cloud", 2), mode=STRESS + ["tlb kick watch"],
+      kernel=["cloud", "686-pae"], vcpus=[1, 2, 4])
+def test_stress(work, mode, kernel, vcpus):
+    """Guests compute the same while the translator is made to take its rare paths all the time (monitor.bt.stress)."""
+    if RUNNER == "qemu":
+        raise Skip("the modes are Lodge's")
+    stress_run(work, kernel, vcpus, mode)
 
 
 @test(quick=lambda how: how in ("acpi", "triple"), how=["acpi", "kbd", "triple", "pci"])
