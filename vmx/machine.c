@@ -115,6 +115,9 @@ const struct cpu_backend *machine_choose_engine(const struct plan *p, char *why,
         err_set(e, ERR_CONFIG, 0, "binary translation runs up to %d processors, and numvcpus is %u; lower it", BT_MAX_VCPUS, p->n_vcpus);
         return NULL;
     }
+    uint32_t bits, seed;
+    if (bt_stress_parse(p->bt_stress, &bits, &seed, e))
+        return NULL;
     snprintf(why, n, "%s", p->engine == ENGINE_SOFTWARE ? "monitor.virtual_exec asks for it" : "automatic; hardware virtualization is not built in");
     return &bt_backend;
 }
@@ -534,11 +537,13 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
         .ram = p->ram,
         .wall_offset = p->rtc_start >= 0 ? p->rtc_start * 1000000000 : now.tv_sec * 1000000000ll + now.tv_nsec,
         .cpu = {.hide_longmode = p->hide_longmode, .cores_per_socket = p->cores_per_socket, .hypervisor_leaves = p->hypervisor_leaves},
-        .engine_stress = p->bt_stress,
-        .engine_seed = p->bt_seed,
         .thread_started = h->thread_started,
         .thread_started_u = h->u,
     };
+    if (bt_stress_parse(p->bt_stress, &vp.engine_stress, &vp.engine_seed, e))
+        goto fail;
+    if (vp.engine_stress)
+        log_msg(LOG_WARN, "vmx", "Fault finding is on (monitor.bt.stress = \"%s\"): everything is slow", p->bt_stress);
     if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = true, .mergeable = false}, e))
         goto fail;
     m->have_ram = true;

@@ -3,8 +3,6 @@
 #define _GNU_SOURCE
 #include "plan.h"
 
-#include "bt/bt.h"
-
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -218,9 +216,7 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->cores_per_socket = (unsigned)vmx_get_int(d, "cpuid.coresPerSocket");
     const char *ex = vmx_get_str(d, "monitor.virtual_exec");
     p->engine = !strcasecmp(ex, "hardware") ? ENGINE_HARDWARE : !strcasecmp(ex, "software") ? ENGINE_SOFTWARE : ENGINE_AUTO;
-    struct err se;
-    if (bt_stress_parse(vmx_get_str(d, "monitor.bt.stress"), &p->bt_stress, &p->bt_seed, &se))
-        problem(&m, VMX_ERROR, "monitor.bt.stress", "%s", se.msg);
+    p->bt_stress = dup_str(vmx_get_str(d, "monitor.bt.stress"));
     p->hide_longmode = vmx_get_bool(d, "monitor_control.disable_longmode");
     p->hypervisor_leaves = vmx_get_bool(d, "hypervisor.cpuid.v0");
     p->restrict_backdoor = vmx_get_bool(d, "monitor_control.restrict_backdoor");
@@ -269,7 +265,8 @@ void plan_free(struct plan *p)
         free(p->serial[i].path);
     }
     char *all[] = {p->vmx_path,   p->dir,       p->base,      p->name,   p->guest_os,     p->bios_path,  p->vgabios_path,
-                   p->nvram_path, p->boot_order, p->hdd_order, p->vnc_ip, p->vnc_password, p->vnc_keymap, p->log_path};
+                   p->nvram_path, p->boot_order, p->hdd_order, p->vnc_ip, p->vnc_password, p->vnc_keymap, p->log_path,
+                   p->bt_stress};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
     *p = (struct plan){0};

@@ -31,7 +31,7 @@ struct plan {
     uint64_t ram;
     unsigned n_vcpus, cores_per_socket;
     enum plan_engine engine;
-    uint32_t bt_stress, bt_seed;
+    char *bt_stress; /* fault finding: see bt_stress_parse */
     bool hide_longmode, hypervisor_leaves, restrict_backdoor, hpet, vmmouse, debug;
     char *bios_path, *vgabios_path;
     char *nvram_path;

@@ -181,7 +181,7 @@ unsigned power_check(struct power *p, struct err *e)
         struct problems pr = {.p = p};
         struct err ee;
         if (!machine_choose_engine(&p->plan, why, sizeof why, &ee)) {
-            const char *key = ee.kind == ERR_CONFIG ? "numvcpus" : "monitor.virtual_exec";
+            const char *key = ee.kind == ERR_CONFIG ? "numvcpus" : ee.kind == ERR_FORMAT ? "monitor.bt.stress" : "monitor.virtual_exec";
             on_problem(&pr, VMX_ERROR, vmx_dict_line(p->dict, key), key, ee.msg);
             *e = ee;
             n = 1;

@@ -39,13 +39,13 @@ int bt_stress_parse(const char *text, uint32_t *bits, uint32_t *seed, struct err
             for (i = 0; i < n && p[i] >= '0' && p[i] <= '9'; i++)
                 v = v * 10 + (uint32_t)(p[i] - '0');
             if (i < n)
-                return err_set(e, ERR_CONFIG, 0, "\"%.*s\" is not a number", (int)n, p);
+                return err_set(e, ERR_FORMAT, 0, "\"%.*s\" is not a number", (int)n, p);
             *seed = v ? v : 1;
         } else {
             for (i = 0; i < sizeof words / sizeof words[0] && !same(p, words[i].name, n); i++)
                 ;
             if (i == sizeof words / sizeof words[0])
-                return err_set(e, ERR_CONFIG, 0, "\"%.*s\" is no stress mode: tlb, cache, flush, kick, nogroup, nochain, watch, single, all, and a number "
+                return err_set(e, ERR_FORMAT, 0, "\"%.*s\" is no stress mode: tlb, cache, flush, kick, nogroup, nochain, watch, single, all, and a number "
                                "(the seed) are known", (int)n, p);
             *bits |= words[i].bit;
         }
