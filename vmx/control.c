@@ -179,11 +179,43 @@ static struct machine *running(struct control *c, GDBusMethodInvocation *inv)
     return m;
 }
 
+/* What each connection holds down, so that a client that dies leaves nothing pressed. */
+enum { HELD_MAX = 64 };
+struct held {
+    struct input_event ev[HELD_MAX];
+    int n;
+};
+
+static void note_held(GDBusConnection *conn, const struct input_event *ev)
+{
+    struct held *h = g_object_get_data(G_OBJECT(conn), "lodge-held");
+    if (ev->type != IN_KEY && ev->type != IN_BUTTON)
+        return;
+    if (!h)
+        g_object_set_data_full(G_OBJECT(conn), "lodge-held", h = g_new0(struct held, 1), g_free);
+    for (int i = 0; i < h->n; i++)
+        if (h->ev[i].type == ev->type && h->ev[i].code == ev->code)
+            h->ev[i--] = h->ev[--h->n];
+    if (ev->x && h->n < HELD_MAX)
+        h->ev[h->n++] = *ev;
+}
+
+static void release_held(struct control *c, GDBusConnection *conn)
+{
+    struct held *h = g_object_get_data(G_OBJECT(conn), "lodge-held");
+    struct machine *m = power_machine(c->power);
+    for (int i = 0; h && m && i < h->n; i++)
+        input_post(machine_input(m), &(struct input_event){.type = h->ev[i].type, .code = h->ev[i].code}, 1);
+    if (h)
+        h->n = 0;
+}
+
 static void post_input(struct control *c, GDBusMethodInvocation *inv, struct input_event ev)
 {
     struct machine *m = running(c, inv);
     if (!m)
         return;
+    note_held(g_dbus_method_invocation_get_connection(inv), &ev);
     input_post(machine_input(m), &ev, 1);
     g_dbus_method_invocation_return_value(inv, NULL);
 }
@@ -446,6 +478,15 @@ HANDLER(close_screen, gpointer u)
     return TRUE;
 }
 
+HANDLER(request_screen_size, guint width, guint height, gpointer u)
+{
+    C;
+    struct machine *m = running(c, inv);
+    if (m)
+        lodge_vm1_complete_request_screen_size(skel, inv, machine_prefer_screen(m, width, height));
+    return TRUE;
+}
+
 /* ---- devices, configuration, statistics ---- */
 
 HANDLER(change_medium, const gchar *node, const gchar *path, gboolean force, gpointer u)
@@ -554,6 +595,8 @@ static void power_changed(void *u, enum power_state s, enum power_reason r, cons
     char *f = g_utf8_make_valid(power_fault_text(c->power), -1);
     lodge_vm1_set_fault_text(c->skel, f);
     if (s == POWER_OFF) {
+        lodge_vm1_set_pointer_absolute(c->skel, FALSE);
+        lodge_vm1_set_leds(c->skel, 0);
         lodge_vm1_set_engine(c->skel, "");
         lodge_vm1_set_vnc_address(c->skel, "");
     }
@@ -570,6 +613,7 @@ struct leds {
 static gboolean leds_main(gpointer u)
 {
     struct leds *l = u;
+    lodge_vm1_set_leds(l->c->skel, l->leds | 1u << 31);
     lodge_vm1_emit_leds_changed(l->c->skel, l->leds);
     return G_SOURCE_REMOVE;
 }
@@ -577,6 +621,20 @@ static void leds_changed(void *u, unsigned leds) /* [dev] */
 {
     struct leds l = {u, leds};
     g_idle_add_full(G_PRIORITY_DEFAULT, leds_main, g_memdup2(&l, sizeof l), g_free);
+}
+
+/* By way of main, which asks what holds by then. */
+static gboolean absolute_main(gpointer u)
+{
+    struct control *c = u;
+    struct machine *m = power_machine(c->power);
+    lodge_vm1_set_pointer_absolute(c->skel, m && input_wants_absolute(machine_input(m)));
+    return G_SOURCE_REMOVE;
+}
+static void absolute_changed(void *u, bool absolute) /* [dev] */
+{
+    (void)absolute;
+    g_idle_add_full(G_PRIORITY_DEFAULT, absolute_main, u, NULL);
 }
 
 static void machine_started(void *u, struct machine *m)
@@ -592,7 +650,10 @@ static void machine_started(void *u, struct machine *m)
         vnc = strchr(ip, ':') ? g_strdup_printf("[%s]:%u", ip, machine_vnc_port(m)) : g_strdup_printf("%s:%u", ip, machine_vnc_port(m));
     }
     lodge_vm1_set_vnc_address(c->skel, vnc ? vnc : "");
+    lodge_vm1_set_leds(c->skel, 0);
+    lodge_vm1_set_pointer_absolute(c->skel, input_wants_absolute(machine_input(m)));
     input_on_leds(machine_input(m), leds_changed, c);
+    input_on_absolute(machine_input(m), absolute_changed, c);
     g_free(vnc);
     g_free(log);
     g_free(name);
@@ -615,6 +676,7 @@ static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpo
     struct control *c = u;
     (void)remote, (void)error;
     screen_feed_close(c->feed, conn);
+    release_held(c, conn);
     if (g_slist_find(c->connections, conn)) {
         c->connections = g_slist_remove(c->connections, conn);
         g_dbus_interface_skeleton_unexport_from_connection(G_DBUS_INTERFACE_SKELETON(c->skel), conn);
@@ -726,6 +788,7 @@ struct control *control_start(struct power *p, struct err *e)
     CONNECT("open-screen")(on_open_screen), c);
     CONNECT("screen-done")(on_screen_done), c);
     CONNECT("close-screen")(on_close_screen), c);
+    CONNECT("request-screen-size")(on_request_screen_size), c);
     CONNECT("change-medium")(on_change_medium), c);
     CONNECT("get-config")(on_get_config), c);
     CONNECT("set-config")(on_set_config), c);

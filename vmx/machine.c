@@ -734,6 +734,14 @@ int machine_change_medium(struct machine *m, const char *node, const char *path,
     return rc;
 }
 
+bool machine_prefer_screen(struct machine *m, uint32_t width, uint32_t height)
+{
+    chipset_lock(m->vm);
+    svga_prefer_size(m->svga, width, height);
+    chipset_unlock(m->vm);
+    return false; /* a running driver changes its mode only on behalf of tools in the guest */
+}
+
 int machine_screenshot(struct machine *m, uint8_t **png, size_t *size, struct err *e) { return screen_screenshot_png(m->vm, m->display, png, size, e); }
 
 void machine_nvram(struct machine *m, uint8_t out[256])

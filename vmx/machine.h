@@ -47,6 +47,8 @@ void machine_log_cpus(struct machine *m);
 void machine_power_button(struct machine *m);
 /* node "ide1:0"; path NULL: eject. force: also when the guest has locked the tray. */
 int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e);
+/* The size that the window would like. True: the guest follows now; false: it will see it when its display driver starts. */
+bool machine_prefer_screen(struct machine *m, uint32_t width, uint32_t height);
 int machine_screenshot(struct machine *m, uint8_t **png, size_t *size, struct err *e);
 void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name, uint64_t value), void *u);
 /* The 256 bytes of CMOS memory as the guest left them; copied under the chipset lock. */

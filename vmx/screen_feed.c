@@ -240,8 +240,10 @@ int screen_feed_open(struct screen_feed *f, struct machine *m, GDBusConnection *
     bool nothing = !f->pic.width || out->fd < 0;
     if (!nothing && !f->clients->next) /* the only client learns the mode from the answer */
         f->mode_changed = false;
-    if (f->cursor)
+    if (f->cursor) {
         f->shape_changed = f->moved = true;
+        wake(f);
+    }
     g_mutex_unlock(&f->m);
     if (nothing)
         return err_set(e, ERR_BUSY, 0, "the guest shows no picture yet; wait for the signal ScreenMode");

@@ -366,6 +366,24 @@ static const struct io_ops io_ops = {.read = io_read, .write = io_write, .widths
 
 /* ---- life cycle ---- */
 
+static void initial_size(struct svga_dev *d)
+{
+    d->s.width = d->preferred_width ? d->preferred_width : d->max_width < 1024 ? d->max_width : 1024;
+    d->s.height = d->preferred_height ? d->preferred_height : d->max_height < 768 ? d->max_height : 768;
+}
+
+static uint32_t clip_size(uint32_t n, uint32_t low, uint32_t high) { return n < low ? low : n > high ? high : n; }
+
+void svga_prefer_size(struct dev *dev, uint32_t width, uint32_t height)
+{
+    struct svga_dev *d = (struct svga_dev *)dev;
+    bool none = !width || !height;
+    d->preferred_width = none ? 0 : clip_size(width, 640, d->max_width);
+    d->preferred_height = none ? 0 : clip_size(height, 480, d->max_height);
+    if (!d->s.enable && !d->s.config_done)
+        initial_size(d);
+}
+
 static void svga_reset(struct dev *dev, enum reset_kind k)
 {
     struct svga_dev *d = (struct svga_dev *)dev;
@@ -374,8 +392,7 @@ static void svga_reset(struct dev *dev, enum reset_kind k)
     vbe_reset(d);
     memset(&d->s, 0, sizeof d->s);
     d->s.id = SVGA_ID_2;
-    d->s.width = d->max_width < 1024 ? d->max_width : 1024;
-    d->s.height = d->max_height < 768 ? d->max_height : 768;
+    initial_size(d);
     d->s.bpp = 32;
     d->s.num_displays = 1;
     d->s.gmrfb_id = SVGA_GMR_NULL;

@@ -28,5 +28,8 @@ struct dev;
 /* Video memory and the FIFO, for whoever saves guest memory (vm_save). [main] */
 struct memblk *svga_vram(struct dev *d);
 struct memblk *svga_fifo(struct dev *d);
+/* The size that the window would like, clipped to the largest screen; 0 x 0: none. A driver finds it in WIDTH and HEIGHT when it starts (Linux'
+   vmwgfx makes it its first mode); one that runs does not look there again. Survives resets. Under the chipset lock. */
+void svga_prefer_size(struct dev *d, uint32_t width, uint32_t height);
 
 #endif

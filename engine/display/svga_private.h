@@ -122,6 +122,7 @@ struct svga_dev {
     struct vm *vm;
     struct display *display;
     uint32_t max_width, max_height;
+    uint32_t preferred_width, preferred_height; /* 0: none */
     struct memblk vram, fifo, rom;
     struct memregion vram_mr, fifo_mr, rom_mr, window_mr, linear_mr;
     struct port_range pr_vga_mono, pr_vga, pr_vga_color, pr_vbe;

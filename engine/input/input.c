@@ -41,6 +41,8 @@ struct input {
         void *u;
     } led[MAX_LED_FNS];
     int n_leds;
+    void (*absolute_fn)(void *u, bool absolute); /* under lock */
+    void *absolute_u;
 };
 
 struct input *input_new(struct vm *vm, struct err *e)
@@ -93,8 +95,22 @@ void input_sink_activate(struct input *in, int id, bool active)
     else if (!in->sink[id].active)
         in->sink[id].active = ++in->activations;
     struct sink *p = current(in, false);
+    bool absolute = p && p->ops.absolute;
     lock_take(&in->lock);
-    in->wants_absolute = p && p->ops.absolute;
+    bool changed = in->wants_absolute != absolute;
+    in->wants_absolute = absolute;
+    void (*fn)(void *u, bool absolute) = changed ? in->absolute_fn : NULL;
+    void *u = in->absolute_u;
+    lock_drop(&in->lock);
+    if (fn)
+        fn(u, absolute);
+}
+
+void input_on_absolute(struct input *in, void (*fn)(void *u, bool absolute), void *u)
+{
+    lock_take(&in->lock);
+    in->absolute_fn = fn;
+    in->absolute_u = u;
     lock_drop(&in->lock);
 }
 

@@ -15,9 +15,10 @@
  *                                      pointer too, not only when grabbed
  *   status-text (rw, string)           a line painted over the dimmed picture instead of the one for the state; NULL: that one
  * Signals:
- *   "hotkey" (LodgeMksHotkey)          a host shortcut other than release and grab (which the view does itself) and Ctrl+Alt+Del (likewise)
+ *   "hotkey" (LodgeMksHotkey) -> bool  a host shortcut other than release, grab and Ctrl+Alt+Del, which the view does itself. FALSE: the keys go
+ *                                      to the guest, as when previous and next are pressed outside of full screen
  *   "resume-requested"                 the user clicked the big arrow of a paused machine
- *   "pointer-at-top" (bool)            the pointer reached the top edge, or left it: for bars that hide
+ *   "pointer-at-top" (bool)            the pointer is at the top edge, or no longer: for bars that hide
  * Accessible name and role come with it; the name follows the session's title.
  */
 #ifndef LODGE_UI_MKS_VIEW_H
