@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lodge-vm1.h"
+#include "api/address.h"
 #include "base/log.h"
 #include "busface.h"
 #include "config.h"
@@ -57,45 +58,7 @@ struct typing {
 
 /* ---- address ---- */
 
-static char *socket_dir(void)
-{
-    const char *run = g_getenv("XDG_RUNTIME_DIR");
-    char *own = g_strdup_printf("/run/user/%u", (unsigned)getuid()), *dir;
-    struct stat st;
-    if (run && *run == '/')
-        dir = g_strdup_printf("%s/lodge", run);
-    else if (!stat(own, &st) && st.st_uid == getuid())
-        dir = g_strdup_printf("%s/lodge", own);
-    else
-        dir = g_strdup_printf("/tmp/lodge-%u", (unsigned)getuid());
-    g_free(own);
-    return dir;
-}
-
-static char *socket_path_for(const char *vmx_path)
-{
-    char *real = realpath(vmx_path, NULL), *dir = socket_dir();
-    char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, real ? real : vmx_path, -1);
-    char *path = g_strdup_printf("%s/vm-%.16s.sock", dir, sum);
-    g_free(sum);
-    g_free(dir);
-    free(real);
-    return path;
-}
-
-static char *address_of(const char *path)
-{
-    char *esc = g_dbus_address_escape_value(path), *a = g_strdup_printf("unix:path=%s", esc);
-    g_free(esc);
-    return a;
-}
-
-char *control_address_for(const char *vmx_path)
-{
-    char *path = socket_path_for(vmx_path), *a = address_of(path);
-    g_free(path);
-    return a;
-}
+char *control_address_for(const char *vmx_path) { return lodge_vm_address(vmx_path); }
 
 const char *control_address(const struct control *c) { return c->address; }
 
@@ -718,7 +681,7 @@ static gboolean authorize(GDBusAuthObserver *o, GIOStream *s, GCredentials *cred
 
 struct control *control_start(struct power *p, struct err *e)
 {
-    char *path = socket_path_for(power_vmx_path(p));
+    char *path = lodge_vm_socket_path(power_vmx_path(p));
     GError *ge = NULL;
     if (make_dir(path, e)) {
         g_free(path);
@@ -734,7 +697,7 @@ struct control *control_start(struct power *p, struct err *e)
     struct control *c = g_new0(struct control, 1);
     c->power = p;
     c->socket_path = path;
-    c->address = address_of(path);
+    c->address = lodge_vm_address_of(path);
     g_queue_init(&c->typing);
     GDBusAuthObserver *obs = g_dbus_auth_observer_new();
     g_signal_connect(obs, "allow-mechanism", G_CALLBACK(allow_mechanism), NULL);

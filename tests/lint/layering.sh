@@ -8,6 +8,7 @@ function may(from, to, hdr, file) {
     if (to == "base") return 1
     if (from == to) return 1                                     # own folder; foreign _private.h is checked by the caller
     if (from == "engine/base") return 0
+    if (hdr ~ /^gen\//) return 1
     if (from ~ /^(app|ui)$/) return to ~ /^(ui|app|resources)$/ && !(from == "ui" && to == "app") || hdr ~ /^(config|api)\//
     if (from == "vmx/config") return 0
     if (from == "engine/core") return 0
@@ -19,7 +20,7 @@ function may(from, to, hdr, file) {
     if (from ~ /^engine\//) return hdr ~ /^(chipset\/isa_dma)\.h$/
     if (from ~ /^hostdriver/) return to ~ /^hostdriver/ || hdr ~ /^cpu\/(cpustate|cpu)\.h$/ || hdr ~ /^block\/hostio\.h$/
     # vmx: only the composition root names concrete devices and back ends.
-    if (from == "vmx") return file ~ /^vmx\/machine/ || to ~ /^(vmx|config|hostdriver|display|input|guest)/ || hdr ~ /^block\//
+    if (from == "vmx") return to == "api" || file ~ /^vmx\/machine/ || to ~ /^(vmx|config|hostdriver|display|input|guest)/ || hdr ~ /^block\//
     if (from == "vmx/tools") return to ~ /^(vmx|config|block|hostdriver)/
     return 1
 }
