@@ -137,6 +137,41 @@ static bool align_vector(const struct bt_tr *t)
 }
 
 /*
+ * In: r10 = address, probably on the page where the stack was last found. As the check in tr_op_begin, but nothing waits for the address to become
+ * an index. Both ends are looked at: the access may begin on the page before.
+ */
+static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
+{
+    struct em *e = &t->e;
+    uint32_t stk = STK_OFF(t->mode, acc);
+    if (!live) {
+        e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
+        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
+        e4(e, PAGE - size);
+        tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
+    } else {
+        e_st(e, 1, HOT_T1);
+        e_ld(e, 1, stk + STK_TAG);
+        e_lea(e, 1, 10, 10, 1, 1, 0);
+        if (size == 8 || size == 4) {
+            e_mov(e, 1, 10);
+            e_pext(e, 1, size == 8 ? HOT_HIMASK8 : HOT_HIMASK4);
+        } else {
+            e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
+            e_pext(e, 1, HOT_HIMASK);
+            e_mov(e, 11, 10);
+            e_pext(e, 11, HOT_HIMASK);
+            e_lea(e, 1, 1, 1, 11, 1, 0);
+        }
+        uint8_t *ok = e_jrcxz(e);
+        tr_add_cold(t, e_jmp32(e), COLD_STACK_RCX, t->site);
+        e_fix8(ok, e->p);
+        e_ld(e, 1, HOT_T1);
+    }
+    e_ld(e, 11, stk + STK_HOST);
+}
+
+/*
  * In: r10 = offset in seg. Out: the op region has begun: r10 + r11 is the host address of size bytes that may be accessed as acc says.
  * Every guest register is as before. Between op_begin and op_end only position-independent code may be emitted; it may leave a value in r10.
  */
@@ -183,10 +218,13 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         tr_add_cold(t, rel, COLD_ALIGN, si);
         s->flags |= SITE_ALIGN;
     }
-    static const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xda, 12};
-    for (unsigned i = 0; i < sizeof rorx; i++)
-        e1(e, rorx[i]);
-    e4(e, 0xdbb70f45); /* movzx r11d, r11w */
+    if ((siteflags & SITE_STACK) && !slot && !add_base) {
+        check_stack(t, size, acc, live);
+        s->op = tr_code_off(t);
+        return;
+    }
+    s->flags &= (uint8_t)~SITE_STACK;
+    e_tlb_index(e);
     uint32_t tag = (uint32_t)(acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
                    (uint32_t)(mmu * sizeof bc->tlb[0]);
     uint32_t host = (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + mmu * sizeof bc->tlb[0]);
@@ -195,10 +233,7 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         e_gs_r11(e, 0x8b, 1, tag);                    /* mov rcx, ntag */
         e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
-        static const uint8_t pext[] = {0x65, 0xc4, 0xe2, 0xf2, 0xf5, 0x0c, 0x25};
-        for (unsigned i = 0; i < sizeof pext; i++)
-            e1(e, pext[i]);
-        e4(e, HOT_HIMASK); /* pext rcx, rcx, gs:[~0xfff] */
+        e_pext(e, 1, HOT_HIMASK);
         uint8_t *ok = e_jrcxz(e);
         tr_add_cold(t, e_jmp32(e), COLD_MISS_RCX, si);
         e_fix8(ok, e->p);
@@ -251,6 +286,38 @@ static void emit_mem_op(struct bt_tr *t)
 }
 
 /*
+ * SITE_STACK if the operand is probably on the stack's page: its base is RSP, or an RBP that is near RSP when the block is translated, which is just
+ * before it runs for the first time.
+ */
+static uint8_t on_stack(const struct bt_tr *t, const ZydisDecodedOperand *m)
+{
+    if (m->mem.index != ZYDIS_REGISTER_NONE || m->mem.base == ZYDIS_REGISTER_NONE)
+        return 0;
+    unsigned b = tr_gpr_of(m->mem.base);
+    const uint64_t *r = t->bc->c.s.gpr;
+    return b == 4 || (b == 5 && r[5] - r[4] + 8192 < 16384) ? SITE_STACK : 0;
+}
+
+/* May anything between the leader, which is current, and the group's last access spoil r11? */
+static bool slot_needed(const struct bt_tr *t)
+{
+    const struct insn *lead = t->cur, *last = lead, *end = t->insn + t->n_insn;
+    for (const struct insn *n = lead + 1; n < end; n++)
+        if (n->group == lead->group)
+            last = n;
+    for (const struct insn *n = lead; n <= last; n++) {
+        unsigned rd = 0, wr = 0;
+        bool high;
+        if (n != lead && n->group != lead->group && !tr_plain_gpr(n))
+            return true;
+        tr_home_use(n, &rd, &wr, &high);
+        if (t->m64 && ((rd | wr) & 2))
+            return true;
+    }
+    return false;
+}
+
+/*
  * Accesses that share a check. The leader checks the whole span and keeps its host address in r11 and in a slot; the others use it. In: the
  * current instruction has a group. Returns false when it must check for itself. On return r11 + t->am_disp is the host address.
  */
@@ -267,14 +334,15 @@ bool tr_group_addr(struct bt_tr *t, const ZydisDecodedOperand *m)
             tr_emit_ea(t, m, -n->grp_at);
         else
             e_lea(e, t->m64, 10, 4, NOREG, 1, (n->grp_acc & ACC_W ? -(int32_t)(n->in.operand_width / 8) : 0) - n->grp_at);
-        tr_op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS, SITE_GROUP);
+        tr_op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS, SITE_GROUP | (m ? on_stack(t, m) : SITE_STACK));
         struct bt_site *s = &t->bc->sites[t->site];
         s->lead_acc = n->grp_acc & 3;
         s->lead_off = (uint16_t)n->grp_at;
         s->lead_size = m ? (uint8_t)(m->size / 8) : (uint8_t)(n->in.operand_width / 8);
         s->seg = m ? (uint8_t)tr_seg_of(m->mem.segment) : S_SS;
         e_lea(e, 1, 11, 10, 11, 1, 0);
-        e_st(e, 11, slot);
+        if (slot_needed(t))
+            e_st(e, 11, slot);
         tr_op_end(t);
         t->groups_ok |= (uint8_t)(1u << (n->group - 1));
     } else if (!(t->groups_ok >> (n->group - 1) & 1)) {
@@ -402,7 +470,7 @@ void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
     tr_emit_ea(t, m, 0);
     struct bt_site mask = {0};
     bool masked = tr_masked_access(t->cur, m, &mask);
-    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0);
+    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), (masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0) | on_stack(t, m));
     if (masked) {
         struct bt_site *s = &t->bc->sites[t->site];
         s->mkind = mask.mkind;

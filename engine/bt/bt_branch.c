@@ -11,6 +11,7 @@ bool tr_may_link(struct bt_tr *t) { return !(t->mode & (M_SINGLE | M_NOGROUP)) &
 /* An exit to page offset delta of this page (any page); rel is the branch to patch, or NULL to emit a jump here. */
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)
 {
+    tr_sp_flush(t);
     struct bt_cpu *bc = t->bc;
     uint32_t xi = bc->n_exits++;
     if (!rel)
@@ -24,6 +25,7 @@ void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)
 /* r10 = rip, cut to the operand size: jump there. */
 static void exit_indirect(struct bt_tr *t)
 {
+    tr_sp_flush(t);
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
     if (!tr_may_link(t)) {
@@ -158,12 +160,12 @@ void tr_lower_ret(struct bt_tr *t)
     int32_t pop = n->in.raw.imm[0].size ? (int32_t)(uint16_t)n->in.raw.imm[0].value.u : 0;
     if (tr_group_addr(t, NULL)) {
         e_mem_at(&t->e, size == 8, 0, size == 2 ? 0x0fb7 : 0x8b, 10, AM_R11DISP, t->am_disp);
-        tr_sp_add(t, (int32_t)size + pop);
+        tr_sp_add_lazy(t, (int32_t)size + pop);
         exit_indirect(t);
         return;
     }
     tr_sp_ea(t, 0);
-    tr_op_begin(t, size, ACC_R, S_SS, 0);
+    tr_op_begin(t, size, ACC_R, S_SS, SITE_STACK);
     if (size == 2)
         e_mem(&t->e, 0, 0, 0x0fb7, 10, AM_R10R11);
     else

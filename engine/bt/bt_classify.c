@@ -238,6 +238,51 @@ bool tr_is_nop(const ZydisDecodedInstruction *in)
            in->mnemonic == ZYDIS_MNEMONIC_RDSSPQ;
 }
 
+bool tr_plain_gpr(const struct insn *n)
+{
+    switch (n->in.mnemonic) {
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_NEG:
+    case ZYDIS_MNEMONIC_NOT:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_IMUL:
+        break;
+    default:
+        return false;
+    }
+    for (unsigned i = 0; i < n->in.operand_count_visible; i++) {
+        const ZydisDecodedOperand *o = &n->op[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            continue;
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            if (n->in.mnemonic != ZYDIS_MNEMONIC_LEA || o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP ||
+                (o->mem.base != ZYDIS_REGISTER_NONE && (tr_gpr_of(o->mem.base) == 4 || tr_gpr_of(o->mem.base) >= 10)) ||
+                (o->mem.index != ZYDIS_REGISTER_NONE && tr_gpr_of(o->mem.index) >= 10))
+                return false;
+        } else if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || tr_gpr_of(o->reg.value) == NOREG || tr_gpr_of(o->reg.value) == 4) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Call-outs that need no more than the record's plain fields. */
 static const uint8_t plain_callouts[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     [ZYDIS_MNEMONIC_CLI] = CO_CLI, [ZYDIS_MNEMONIC_STI] = CO_STI, [ZYDIS_MNEMONIC_PUSHF] = CO_PUSHF,

@@ -163,6 +163,21 @@ static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned
     }
 }
 static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am) { e_mem_at(e, w, p66, opc, reg, am, 0); }
+/* r11 = index of the TLB for the address in r10 */
+static inline void e_tlb_index(struct em *e)
+{
+    e4(e, 0xf0fb43c4); /* rorx r11, r10, 12 */
+    e2(e, 0xda, 12);
+    e4(e, 0xdbb70f45); /* movzx r11d, r11w */
+}
+/* pext reg, reg, gs:[mask], reg = rcx or r11: zero if it has none of the mask's bits */
+static inline void e_pext(struct em *e, unsigned reg, uint32_t mask)
+{
+    e1(e, 0x65);
+    e3(e, 0xc4, reg >= 8 ? 0x62 : 0xe2, reg >= 8 ? 0xa2 : 0xf2);
+    e3(e, 0xf5, (uint8_t)(0x04 | (reg & 7) << 3), 0x25);
+    e4(e, mask);
+}
 static inline uint8_t *e_jmp32(struct em *e) /* returns the place of rel32 */
 {
     e1(e, 0xe9);

@@ -26,6 +26,9 @@
 #define HOT_LIM_R (BT_HOT + 128)
 #define HOT_LIM_W (BT_HOT + 176)
 #define HOT_TSC_OFF (BT_HOT + 224)
+#define HOT_STK (BT_HOT + 320)
+#define HOT_HIMASK8 (BT_HOT + 464)
+#define HOT_HIMASK4 (BT_HOT + 472)
 
 /* What bt_enter returns. */
 #define BTX_DISPATCH 1 /* s.rip is set: look up and go on */

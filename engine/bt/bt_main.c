@@ -31,6 +31,9 @@ HOT(flslot, HOT_FLSLOT);
 HOT(rax_save, HOT_RAX_SAVE);
 HOT(lim_r, HOT_LIM_R);
 HOT(lim_w, HOT_LIM_W);
+HOT(tsc_off, HOT_TSC_OFF);
+HOT(stk, HOT_STK);
+HOT(himask8, HOT_HIMASK8);
 _Static_assert(offsetof(struct cpu, s.gpr) == 0 && sizeof(struct cpu) <= BT_HOT, "gs:[0] is RAX");
 
 /* ---- engine/cpu asks ---- */
@@ -225,6 +228,8 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     bc->v = v;
     bc->bv = bv;
     bc->himask = ~0xfffull;
+    bc->himask8 = ~0xfffull | 7;
+    bc->himask4 = ~0xfffull | 3;
     bc->bitmask[0] = 15;
     bc->bitmask[1] = 31;
     bc->bitmask[2] = 63;

@@ -19,6 +19,7 @@
 
 void bt_tlb_init(struct bt_cpu *bc)
 {
+    bt_stk_reset(bc);
     for (unsigned m = 0; m < 3; m++)
         for (uint32_t i = 0; i < TLB_N; i++)
             bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
@@ -30,6 +31,7 @@ void bt_tlb_init(struct bt_cpu *bc)
 
 void bt_tlb_flush(struct bt_cpu *bc, bool global)
 {
+    bt_stk_reset(bc);
     if (bc->fill_over) {
         bt_tlb_init(bc);
         return;
@@ -54,6 +56,7 @@ void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i)
 
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
 {
+    bt_stk_reset(bc);
     uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
     uint64_t ntag = -(lin & ~0xfffull);
     for (unsigned m = 0; m < 3; m++) {
@@ -69,6 +72,7 @@ void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
 /* Removes write entries for guest-physical [gpa, gpa+len). */
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 {
+    bt_stk_reset(bc);
     uint8_t *lo = bt_ram_ptr(bc, gpa, false);
     if (bc->fill_over || !lo) {
         bt_tlb_init(bc);

@@ -125,7 +125,8 @@ struct bt_site {
 };
 enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PACKED /* compress, expand */, MASK_ANY /* any bit: the whole operand */ };
 enum { VSIB_INDEX8 = 1, VSIB_DATA8 = 2, VSIB_EVEX = 4, VSIB_SCATTER = 8 }; /* bt_rec.aux of CO_VSIB; bits 4 and 5: scale */
-enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16 };
+enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16,
+       SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */ };
 
 enum bt_callout {
     CO_NONE,
@@ -196,6 +197,11 @@ struct bt_cpu {
     int64_t tsc_off;
     uint64_t bitmask[3]; /* 15, 31, 63 */
     uint64_t group[8];   /* host addresses of the current block's access groups */
+    struct bt_stk {      /* the page that the stack was last found on: by TLB, for reads and for writes */
+        uint64_t tag;    /* minus the page's linear address, as in the TLB */
+        uint64_t page, host;
+    } stk[3][2];
+    uint64_t himask8, himask4; /* the page and what must be zero for alignment to 8 and 4 bytes */
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
@@ -318,6 +324,13 @@ void bt_isa_init(struct bt_vm *bv);
 bool bt_isa_offered(const struct bt_vm *bv, const ZydisDecodedInstruction *in);
 
 /* bt_mmu.c */
+/* Forgets the pages of the stack. The tag is of an address that is not canonical, and so is the host address: a guest that uses it gets its fault. */
+static inline void bt_stk_reset(struct bt_cpu *bc)
+{
+    for (unsigned m = 0; m < 3; m++)
+        for (unsigned w = 0; w < 2; w++)
+            bc->stk[m][w] = (struct bt_stk){.tag = -0x5a17c3d29e4b6000ull, .page = 0x5a17c3d29e4b6000ull, .host = 1ull << 62};
+}
 void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);

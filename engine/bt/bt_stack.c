@@ -30,6 +30,36 @@ void tr_sp_add(struct bt_tr *t, int32_t d)
         e_lea(&t->e, ss == 8, 4, 4, NOREG, 1, d);
     }
 }
+
+/* In a group nothing between two of its accesses need see RSP, so a row of pushes changes it once. */
+void tr_sp_add_lazy(struct bt_tr *t, int32_t d) { t->sp_lazy += d; }
+
+void tr_sp_flush(struct bt_tr *t)
+{
+    int32_t d = t->sp_lazy;
+    t->sp_lazy = 0;
+    if (d)
+        tr_sp_add(t, d);
+}
+
+/* May the instruction run while RSP is behind? */
+bool tr_keeps_sp(const struct bt_tr *t, const struct insn *n)
+{
+    if (n->group && !n->leader && (t->groups_ok >> (n->group - 1) & 1)) {
+        switch (n->in.mnemonic) {
+        case ZYDIS_MNEMONIC_PUSH:
+        case ZYDIS_MNEMONIC_CALL:
+            return n->op[0].type != ZYDIS_OPERAND_TYPE_REGISTER || tr_gpr_of(n->op[0].reg.value) != 4;
+        case ZYDIS_MNEMONIC_POP:
+        case ZYDIS_MNEMONIC_RET:
+            return true;
+        default:
+            return false;
+        }
+    }
+    return !n->group && tr_plain_gpr(n);
+}
+
 /* mov [r10 + r11], value, then RSP; value: a guest register (0..15), or -1: in slot T0, or -2: immediate, or -3: rip + imm, or -4: selector imm */
 void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
 {
@@ -55,11 +85,11 @@ void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
                 e_ld(e, 10, HOME(src));
             e_mem_at(e, w, p66, 0x89, 10, AM_R11DISP, t->am_disp);
         }
-        tr_sp_add(t, -(int32_t)size);
+        tr_sp_add_lazy(t, -(int32_t)size);
         return;
     }
     tr_sp_ea(t, -(int32_t)size);
-    tr_op_begin(t, size, ACC_W, S_SS, SITE_WONLY);
+    tr_op_begin(t, size, ACC_W, S_SS, SITE_WONLY | SITE_STACK);
     if (src >= 0 && !(t->m64 && (src == 10 || src == 11))) {
         e_mem(e, w, p66, 0x89, (unsigned)src, AM_R10R11);
     } else if (src == -2) {
@@ -103,7 +133,7 @@ void tr_lower_pop(struct bt_tr *t)
     unsigned size = n->in.operand_width / 8;
     if (n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
         tr_sp_ea(t, 0);
-        tr_op_begin(t, size, ACC_R, S_SS, 0);
+        tr_op_begin(t, size, ACC_R, S_SS, SITE_STACK);
         e_mem(e, size == 8, size == 2, 0x8b, 10, AM_R10R11);
         e_st(e, 10, HOT_T0);
         tr_op_end(t);
@@ -123,11 +153,11 @@ void tr_lower_pop(struct bt_tr *t)
         e_mem_at(e, size == 8, size == 2, 0x8b, home ? 10 : dst, AM_R11DISP, t->am_disp);
         if (home)
             e_gs(e, size != 2, size == 2, 0x89, 10, HOME(dst));
-        tr_sp_add(t, (int32_t)size);
+        tr_sp_add_lazy(t, (int32_t)size);
         return;
     }
     tr_sp_ea(t, 0);
-    tr_op_begin(t, size, ACC_R, S_SS, 0);
+    tr_op_begin(t, size, ACC_R, S_SS, SITE_STACK);
     if (dst == 4) { /* POP RSP: the value wins over the increment, but the upper part is the incremented one for 16 bits */
         e_mem(e, size == 8, size == 2, 0x8b, 10, AM_R10R11);
         tr_op_end(t);
@@ -183,7 +213,7 @@ void tr_lower_leave(struct bt_tr *t)
         e_mov32(e, 10, 5);
     else
         e_mov(e, 10, 5);
-    tr_op_begin(t, size, ACC_R, S_SS, 0);
+    tr_op_begin(t, size, ACC_R, S_SS, SITE_STACK);
     e_mem(e, size == 8, size == 2, 0x8b, 10, AM_R10R11);
     tr_op_end(t);
     if (ss == 2) {

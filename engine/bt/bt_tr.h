@@ -14,7 +14,12 @@
 #define CELL_VA(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell) + offsetof(struct bt_cell, va)))
 #define CELL_CTX(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell)))
 
-enum { COLD_MISS, COLD_MISS_RCX, COLD_LIMIT, COLD_ALIGN, COLD_EXIT };
+enum { COLD_MISS, COLD_MISS_RCX, COLD_STACK, COLD_STACK_RCX, COLD_LIMIT, COLD_ALIGN, COLD_EXIT };
+/* Where the page of the stack for accesses of a kind is remembered. */
+#define STK_OFF(mode, acc) ((uint32_t)(HOT_STK + (2 * MMU_OF(mode) + ((acc)&ACC_W ? 1 : 0)) * sizeof(struct bt_stk)))
+#define STK_TAG ((uint32_t)offsetof(struct bt_stk, tag))
+#define STK_PAGE ((uint32_t)offsetof(struct bt_stk, page))
+#define STK_HOST ((uint32_t)offsetof(struct bt_stk, host))
 struct cold {
     uint8_t *rel;
     uint8_t kind;
@@ -45,7 +50,7 @@ struct bt_tr {
     struct bt_block *b;
     uint32_t reg_mask; /* of the mode: 64, 32 or 16 bit rip */
     struct cold cold[BLOCK_INSNS * 6];
-    unsigned n_cold;
+    unsigned n_cold, n_insn;
     uint32_t site;
     struct insn *cur;
     struct insn insn[BLOCK_INSNS];
@@ -53,6 +58,7 @@ struct bt_tr {
     int r11_group;      /* the group whose host address r11 holds now; 0 = none */
     uint8_t groups_ok;  /* groups whose slot is valid here */
     int am_disp;
+    int32_t sp_lazy;    /* what is to be added to RSP before anybody can see it */
 };
 
 /* bt_classify.c */
@@ -63,6 +69,8 @@ bool tr_is_string(ZydisMnemonic m);
 bool tr_never_native(const ZydisDecodedInstruction *in);
 /* The call-out (CO_*) that does the whole instruction, or CO_NONE. */
 unsigned tr_plain_callout(ZydisMnemonic m);
+/* Does the instruction nothing but compute with general registers other than RSP, so that it neither faults nor sees RSP? */
+bool tr_plain_gpr(const struct insn *n);
 bool tr_is_nop(const ZydisDecodedInstruction *in);
 
 /* bt_scan.c */
@@ -95,6 +103,9 @@ void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m);
 /* bt_stack.c */
 void tr_sp_ea(struct bt_tr *t, int32_t d);
 void tr_sp_add(struct bt_tr *t, int32_t d);
+void tr_sp_add_lazy(struct bt_tr *t, int32_t d);
+void tr_sp_flush(struct bt_tr *t);
+bool tr_keeps_sp(const struct bt_tr *t, const struct insn *n);
 void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm);
 void tr_load_t0(struct bt_tr *t, const ZydisDecodedOperand *m, unsigned size);
 void tr_lower_pop(struct bt_tr *t);

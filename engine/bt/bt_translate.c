@@ -40,30 +40,82 @@ static void emit_prologue(struct bt_tr *t)
     e_mov(e, 1, 11);
 }
 
+static uint32_t tlb_tag(const struct bt_tr *t, unsigned acc)
+{
+    return (uint32_t)((acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
+                      MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+}
+
+/* The TLB has it not: r10 = address + tag, r11 = index. */
+static void cold_miss(struct bt_tr *t, uint32_t site, bool rcx)
+{
+    struct em *e = &t->e;
+    if (rcx)
+        e_ld(e, 1, HOT_T1);
+    e_gs_r11(e, 0x8b, 11, tlb_tag(t, t->bc->sites[site].acc));
+    e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
+    e_lea(e, 1, 10, 10, 11, 1, 1);
+    e2(e, 0x41, 0xbb);
+    e4(e, site);
+    e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_mem);
+}
+
+/* Not on the page of the stack as we know it: the TLB is asked, and remembered. r10 = address + the stack's tag. */
+static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
+{
+    struct em *e = &t->e;
+    const struct bt_site *s = &t->bc->sites[site];
+    uint32_t stk = STK_OFF(t->mode, s->acc), tag = tlb_tag(t, s->acc);
+    uint32_t host = (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+    uint8_t *miss = NULL, *ok = NULL;
+    e_ld(e, 11, stk + STK_PAGE);
+    e_lea(e, 1, 10, 10, 11, 1, 0);
+    e_tlb_index(e);
+    if (rcx) {
+        e_gs_r11(e, 0x8b, 1, tag);
+        e_lea(e, 1, 10, 10, 1, 1, 0);
+        e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)s->size - 1);
+        e_pext(e, 1, HOT_HIMASK);
+        ok = e_jrcxz(e);
+        miss = e_jmp32(e);
+        e_fix8(ok, e->p);
+        e_ld(e, 1, HOT_T1);
+    } else {
+        e_gs_r11(e, 0x03, 10, tag);
+        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
+        e4(e, PAGE - s->size);
+        miss = e_jcc32(e, 0x7);
+    }
+    e_st(e, 10, HOT_T2);
+    e_gs_r11(e, 0x8b, 10, tag);
+    e_st(e, 10, stk + STK_TAG);
+    e3(e, 0x49, 0xf7, 0xd2); /* not r10 */
+    e_lea(e, 1, 10, 10, NOREG, 1, 1);
+    e_st(e, 10, stk + STK_PAGE);
+    e_gs_r11(e, 0x8b, 11, host);
+    e_st(e, 11, stk + STK_HOST);
+    e_ld(e, 10, HOT_T2);
+    e_fix(e_jmp32(e), t->bc->code_rw + s->op);
+    e_fix(miss, e->p);
+    cold_miss(t, site, rcx);
+}
+
 static void emit_cold(struct bt_tr *t)
 {
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
-    unsigned mmu = MMU_OF(t->mode);
     for (unsigned i = 0; i < t->n_cold; i++) {
         struct cold *c = &t->cold[i];
         e_fix(c->rel, e->p);
         switch (c->kind) {
         case COLD_MISS:
-        case COLD_MISS_RCX: {
-            const struct bt_site *s = &bc->sites[c->idx];
-            uint32_t tag = (uint32_t)(s->acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
-                           (uint32_t)(mmu * sizeof bc->tlb[0]);
-            if (c->kind == COLD_MISS_RCX)
-                e_ld(e, 1, HOT_T1);
-            e_gs_r11(e, 0x8b, 11, tag);
-            e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
-            e_lea(e, 1, 10, 10, 11, 1, 1);
-            e2(e, 0x41, 0xbb);
-            e4(e, c->idx);
-            e_fix(e_jmp32(e), bc->code_rw + bc->tr_mem);
+        case COLD_MISS_RCX:
+            cold_miss(t, c->idx, c->kind == COLD_MISS_RCX);
             break;
-        }
+        case COLD_STACK:
+        case COLD_STACK_RCX:
+            cold_stack(t, c->idx, c->kind == COLD_STACK_RCX);
+            break;
         case COLD_LIMIT:
         case COLD_ALIGN:
             e2(e, 0x41, 0xbb);
@@ -123,6 +175,8 @@ retry:
     t->failed = false;
     t->r11_group = 0;
     t->groups_ok = 0;
+    t->sp_lazy = 0;
+    t->n_insn = n;
     bc->code_used = (bc->code_used + 15) & ~15u;
     t->e.p = bc->code_rw + bc->code_used;
     uint8_t *start = t->e.p;
@@ -141,6 +195,8 @@ retry:
     for (unsigned i = 0; i < n; i++) {
         t->cur = &t->insn[i];
         bc->maps[maps++] = (struct bt_map){(uint16_t)(t->e.p - start), t->insn[i].off};
+        if (t->sp_lazy && !tr_keeps_sp(t, t->cur))
+            tr_sp_flush(t);
         if (tr_lower(t)) {
             closed = true;
             break;
