@@ -347,6 +347,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         uint16_t port = r->aux ? (uint16_t)s->gpr[R_RDX] : (uint16_t)r->imm;
         if (cpu_io_allowed(c, port, r->opsize) < 0)
             return -1;
+        bt_watch_io(bc, port, r->opsize);
         if (r->op == CO_IN)
             set_gpr(c, R_RAX, c->ops->port_in(c, port, r->opsize), r->opsize);
         else
@@ -397,11 +398,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         bc->mode_dirty = true;
         if (cpu_mov_to_dr(c, r->reg, cut(s->gpr[r->rm], wide)) < 0)
             return -1;
-        bc->dr_watch = 0;
-        for (unsigned i = 0; i < 4; i++)
-            if (((s->dr7 >> (2 * i)) & 3) && ((s->dr7 >> (16 + 4 * i)) & 3))
-                bc->dr_watch = 1;
-        bt_tlb_flush(bc, true);
+        bt_watch_update(bc);
         return 0;
     case CO_LGDT:
     case CO_LIDT: {
@@ -566,6 +563,11 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         bc->mode_dirty = true;
         uint64_t at = s->rip;
         s->rip = c->next_rip;
+        if (r->op == CO_INT1 && bc->db_pending) { /* held since MOV SS: one #DB for both */
+            s->dr6 = (s->dr6 & ~15ull) | bc->watch_dr6;
+            bc->db_pending = false;
+            bc->watch_dr6 = 0;
+        }
         int x = r->op == CO_INT    ? cpu_interrupt(c, (uint8_t)r->imm, INT_SOFT, false, 0)
                 : r->op == CO_INT1 ? cpu_interrupt(c, X_DB, INT_ICEBP, false, 0)
                                    : cpu_interrupt(c, r->op == CO_INT3 ? X_BP : X_OF, INT_SOFT_BP, false, 0);
@@ -624,11 +626,14 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         s->gpr[R_RDX] = v >> 32;
         return 0;
     case CO_SYSCALL:
-        bc->mode_dirty = true;
-        return cpu_syscall(c) < 0 ? -1 : 1;
     case CO_SYSRET:
         bc->mode_dirty = true;
-        return cpu_sysret(c, r->opsize) < 0 ? -1 : 1;
+        if ((r->op == CO_SYSCALL ? cpu_syscall(c) : cpu_sysret(c, r->opsize)) < 0)
+            return -1;
+        bc->no_step = true; /* SDM vol. 3, 18.3.1.4: it is TF at their end that counts */
+        if (s->rflags & FL_TF)
+            bt_trap(bc, DR6_BS);
+        return 1;
     case CO_SYSENTER:
         bc->mode_dirty = true;
         return cpu_sysenter(c) < 0 ? -1 : 1;
@@ -718,6 +723,10 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     int x = act(bc, r);
     if (x < 0)
         return BTX_FAULT;
+    if (bc->watch_hit) {
+        bc->watch_hit = false;
+        bc->db_pending = true;
+    }
     if (bc->mode_dirty)
         bt_mode_update(bc);
     if (x == 1)
@@ -731,17 +740,15 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
         return 0;
     }
     bool pending = bc->intr_check || c->s.nmi_pending || c->s.smi_pending;
-    if (c->s.intr_shadow) {
-        if (pending || (bc->mode & M_SINGLE))
-            bc->shadow_rip = c->next_rip;
-        else
-            c->s.intr_shadow = 0;
-    }
+    if (c->s.intr_shadow)
+        bc->shadow_rip = c->next_rip;
     if (mode != bc->mode || ctx != bc->real_ctx || gctx != bc->real_gctx || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->view_stale ||
         bc->left || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
         c->s.rip = c->next_rip;
         return BTX_DISPATCH;
     }
+    if (!(bc->mode & M_SINGLE)) /* nothing can come between here and the end of the next instruction */
+        c->s.intr_shadow = 0;
     bt_fpu_in(bc);
     bt_flags_out(bc);
     bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + r->ret;

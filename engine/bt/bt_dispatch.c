@@ -409,10 +409,14 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             return VX_SHUTDOWN;
         if (s->run_state == CPU_WAIT_SIPI)
             return VX_HALT;
+        if (bc->watch_hit) { /* by the frame of an interrupt */
+            bc->watch_hit = false;
+            bc->db_pending = true;
+        }
         bool shadow = s->intr_shadow && s->rip == bc->shadow_rip;
         if (!shadow)
             s->intr_shadow = 0;
-        if (bc->db_pending) {
+        if (bc->db_pending && !(shadow && s->intr_shadow == 2)) { /* SDM vol. 3, 6.8.3: held until MOV SS's successor is done */
             bc->db_pending = false;
             bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = bc->watch_dr6};
             bc->watch_dr6 = 0;
@@ -468,13 +472,14 @@ static enum vcpu_exit run(struct bt_cpu *bc)
                 bc->mode |= M_SINGLE;
                 bt_ctx_load(bc);
             }
-        } else if ((shadow && !single && (bc->intr_check || s->nmi_pending)) || bc->nogroup_once) {
+        } else if ((shadow && !single && (bc->intr_check || s->nmi_pending || bc->db_pending)) || bc->nogroup_once) {
             forced = true; /* for one block */
             bc->mode |= bc->nogroup_once ? M_NOGROUP : M_SINGLE;
             bc->nogroup_once = false;
             bt_ctx_load(bc);
         }
-        if (single && !(s->rflags & FL_RF)) { /* instruction breakpoints: faults, unless RF */
+        /* MOV SS inhibits them on Intel's processors only. */
+        if (single && !(s->rflags & FL_RF) && !(shadow && s->intr_shadow == 2 && !bc->c.feat->amd)) { /* instruction breakpoints: faults, unless RF */
             uint64_t lin = lin_of(bc, s->rip), hit = 0;
             for (unsigned i = 0; i < 4; i++)
                 if (((s->dr7 >> (2 * i)) & 3) && ((s->dr7 >> (16 + 4 * i)) & 3) == 0 && s->dr[i] == lin)
@@ -504,7 +509,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         bt_fpu_in(bc);
         bt_flags_out(bc);
         bc->cur_blk = b;
-        bc->left = false;
+        bc->left = bc->string_again = false;
+        uint64_t next = s->rip + bc->blocks[b].len;
         unsigned x = bt_enter(bc, (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code);
         if (forced) {
             bc->mode = ~0u; /* so that the update sees a change */
@@ -512,19 +518,20 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         }
         switch (x) {
         case BTX_FAULT:
+            bc->watch_hit = false; /* the instruction has not been executed */
+            if (!bc->db_pending)
+                bc->watch_dr6 = 0;
             if (deliver(bc) < 0)
                 return VX_SHUTDOWN;
             break;
-        case BTX_RETURN:
+        default:
             if (s->run_state == CPU_SHUTDOWN)
                 return VX_SHUTDOWN;
-            break;
-        default:
-            if (tf && single && !(s->intr_shadow == 2)) { /* also between the iterations of a repeated string instruction */
-                bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = 1 << 14};
-                if (!bc->no_step && deliver(bc) < 0)
-                    return VX_SHUTDOWN;
-            }
+            /* Also between the iterations of a repeated string instruction, unless only branches count (DEBUGCTL.BTF). */
+            if (tf && single && s->intr_shadow != 2 && !bc->no_step && (!(s->debugctl & 2) || (s->rip != next && !bc->string_again)))
+                bt_trap(bc, DR6_BS);
+            if (bc->db_pending)
+                s->run_state = CPU_RUNNING; /* a trap that follows HLT ends it */
             bc->no_step = false;
             break;
         }
@@ -551,13 +558,34 @@ enum vcpu_exit bt_run(struct vcpu *v)
     return x;
 }
 
-/* Does the access hit a data breakpoint? Notes the trap that follows the instruction. */
-int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc)
+/* A debug trap that follows the current instruction. */
+void bt_trap(struct bt_cpu *bc, uint64_t dr6)
+{
+    bc->db_pending = true;
+    bc->watch_dr6 |= dr6;
+}
+
+/* After a change of DR0 to DR3, DR7. */
+void bt_watch_update(struct bt_cpu *bc)
+{
+    uint64_t d = bc->c.s.dr7, was = bc->dr_watch;
+    bc->dr_watch = 0;
+    for (unsigned i = 0; i < 4; i++)
+        if (((d >> (2 * i)) & 3) && ((d >> (16 + 4 * i)) & 1))
+            bc->dr_watch = 1;
+    if (was | bc->dr_watch)
+        bt_tlb_flush(bc, true);
+}
+
+enum { RW_DATA = 1, RW_IO = 2 };
+
+/* Does the access hit a data or I/O breakpoint? Notes the trap that follows the instruction. */
+static int breakpoint(struct bt_cpu *bc, unsigned kind, uint64_t lin, unsigned size, bool write)
 {
     uint64_t d = bc->c.s.dr7, hit = 0;
     for (unsigned i = 0; i < 4; i++) {
         unsigned rw = (d >> (16 + 4 * i)) & 3, len = (d >> (18 + 4 * i)) & 3;
-        if (!((d >> (2 * i)) & 3) || rw == 0 || rw == 2 || (rw == 1 && !(acc & ACC_W)))
+        if (!((d >> (2 * i)) & 3) || (kind == RW_IO ? rw != 2 : !(rw & 1) || (rw == 1 && !write)))
             continue;
         uint64_t n = len == 0 ? 1 : len == 1 ? 2 : len == 2 ? 8 : 4, a = bc->c.s.dr[i] & ~(n - 1);
         if (lin < a + n && a < lin + size)
@@ -568,4 +596,15 @@ int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc)
     bc->watch_hit = true;
     bc->watch_dr6 |= hit;
     return 1;
+}
+
+int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc)
+{
+    return breakpoint(bc, RW_DATA, lin, size, acc & ACC_W);
+}
+
+void bt_watch_io(struct bt_cpu *bc, uint16_t port, unsigned size)
+{
+    if (__builtin_expect(bc->c.s.dr7 & 0xff, 0) && (bc->c.s.cr4 & CR4_DE))
+        breakpoint(bc, RW_IO, port, size, false);
 }

@@ -118,6 +118,12 @@ static void cr8_set(struct cpu *c, uint8_t v)
 }
 static uint64_t tsc(struct cpu *c) { return __builtin_ia32_rdtsc() + (uint64_t)CPU2BT(c)->tsc_off; }
 
+static void watch(struct cpu *c, uint64_t lin, unsigned n, unsigned acc)
+{
+    if (CPU2BT(c)->dr_watch)
+        bt_watch_check(CPU2BT(c), lin, n, acc);
+}
+
 static void guest_says(struct cpu *c, const char *what, uint64_t a, uint64_t b)
 {
     struct bt_cpu *bc = CPU2BT(c);
@@ -142,6 +148,7 @@ const struct cpu_ops bt_cpu_ops = {
     .cr8_get = cr8_get,
     .cr8_set = cr8_set,
     .tsc = tsc,
+    .watch = watch,
     .guest_error = guest_says,
 };
 
@@ -403,6 +410,7 @@ static int set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct 
     bc->c.cpl = s->rflags & FL_VM ? 3 : (uint8_t)SEG_DPL(s->seg[S_SS].attr);
     bc->mode = ~0u;
     bc->mode_dirty = bc->view_stale = bc->intr_check = true;
+    bt_watch_update(bc);
     return 0;
 }
 

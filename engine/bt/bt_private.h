@@ -363,7 +363,11 @@ static inline void bt_flags_out(struct bt_cpu *bc)
     bc->hflags = (uint16_t)(((f & 0xd5) | 2) << 8 | ((f >> 11) & 1));
     bc->df = (f >> 10) & 1;
 }
+#define DR6_BS (1u << 14)
+void bt_trap(struct bt_cpu *bc, uint64_t dr6);
+void bt_watch_update(struct bt_cpu *bc);
 int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc);
+void bt_watch_io(struct bt_cpu *bc, uint16_t port, unsigned size);
 
 /* bt_stress.c */
 void bt_stress_init(struct bt_cpu *bc, uint32_t bits, uint32_t seed);

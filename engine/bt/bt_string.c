@@ -223,7 +223,7 @@ static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, s
 }
 
 /* 0: complete; *again: interrupted between two elements, s.rip stays. -1: fault (the registers say how far it came). */
-int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
+static int repeat(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
 {
     struct cpu *c = &bc->c;
     uint64_t amask = mask_of(r->asize);
@@ -232,7 +232,8 @@ int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
     bool has_dst = r->aux == 0xa4 || r->aux == 0xa6 || r->aux == 0xaa || r->aux == 0xae || r->aux == 0x6c;
     unsigned dacc = r->aux == 0xa6 || r->aux == 0xae ? ACC_R : ACC_W;
     *again = false;
-    if ((r->aux == 0x6c || r->aux == 0x6e) && (!r->rep || (c->s.gpr[R_RCX] & amask)) &&
+    bool io = r->aux == 0x6c || r->aux == 0x6e;
+    if (io && (!r->rep || (c->s.gpr[R_RCX] & amask)) &&
         cpu_io_allowed(c, (uint16_t)c->s.gpr[R_RDX], r->opsize) < 0)
         return -1;
     for (;;) {
@@ -240,7 +241,7 @@ int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
         if (left == 0)
             return 0;
         uint64_t n = left;
-        if (bc->mode & M_SINGLE)
+        if ((bc->mode & M_SINGLE) || (io && (c->s.dr7 & 0xff)))
             n = 1;
         struct operand s, d;
         uint64_t so = c->s.gpr[R_RSI] & amask, dof = c->s.gpr[R_RDI] & amask;
@@ -250,6 +251,8 @@ int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
             return -1;
         uint64_t done;
         bool stop;
+        if (io)
+            bt_watch_io(bc, (uint16_t)c->s.gpr[R_RDX], r->opsize);
         int x = run(bc, r, has_src ? &s : NULL, has_dst ? &d : NULL, n, down, &done, &stop);
         uint64_t step = done * r->opsize;
         if (down)
@@ -264,9 +267,18 @@ int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
             return -1;
         if (!r->rep || stop || left == done)
             return 0;
-        if ((bc->mode & M_SINGLE) || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->blocks[bc->cur_blk].dead) {
+        if ((bc->mode & M_SINGLE) || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->blocks[bc->cur_blk].dead || bc->watch_hit) {
             *again = true;
             return 0;
         }
     }
+}
+
+int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again)
+{
+    uint64_t flags = bc->c.s.rflags;
+    int x = repeat(bc, r, again);
+    if (x < 0 && !bc->c.feat->amd) /* SDM vol. 2, REP: a fault restores the flags; on AMD they say what was compared last */
+        bc->c.s.rflags = flags;
+    return x;
 }

@@ -75,6 +75,8 @@ struct cpu_ops {
     uint8_t (*cr8_get)(struct cpu *c);
     void (*cr8_set)(struct cpu *c, uint8_t v);
     uint64_t (*tsc)(struct cpu *c); /* guest TSC without TSC_ADJUST */
+    /* An access through mem_read, mem_write to a page without host pointer: a data breakpoint may be there. NULL: there are none. */
+    void (*watch)(struct cpu *c, uint64_t lin, unsigned n, unsigned acc);
     void (*guest_error)(struct cpu *c, const char *what, uint64_t a, uint64_t b);
 };
 

@@ -68,8 +68,11 @@ static inline void copy_small(void *d, const void *s, unsigned n)
 static inline uint64_t lin_wrap(const struct cpu *c, uint64_t lin) { return cpu_in_lm(c) ? lin : (uint32_t)lin; }
 
 /* Device memory is read in naturally aligned pieces of up to eight bytes. */
-static void phys_io(struct cpu *c, uint64_t gpa, uint8_t *buf, unsigned n, bool write)
+static void phys_io(struct cpu *c, uint64_t lin, uint64_t gpa, uint8_t *buf, unsigned n, unsigned acc)
 {
+    bool write = acc & ACC_W;
+    if (c->ops->watch && !(acc & ACC_IMPL))
+        c->ops->watch(c, lin, n, acc);
     while (n) {
         unsigned k = 8;
         while (k > n || (gpa & (k - 1)))
@@ -94,7 +97,7 @@ int cpu_mem_read(struct cpu *c, uint64_t lin, void *buf, unsigned n, unsigned ac
         if (likely(host != NULL))
             copy_small(b, host, n);
         else
-            phys_io(c, gpa, b, n, false);
+            phys_io(c, lin, gpa, b, n, acc);
         return 0;
     }
     /* All pages first: nothing is read from a device when a later page faults. */
@@ -111,7 +114,7 @@ int cpu_mem_read(struct cpu *c, uint64_t lin, void *buf, unsigned n, unsigned ac
         if (host)
             cpu_copy(b, host, k);
         else
-            phys_io(c, gpa, b, k, false);
+            phys_io(c, lin, gpa, b, k, acc);
         b += k, n -= k, lin = lin_wrap(c, lin + k);
     }
     return 0;
@@ -129,7 +132,7 @@ int cpu_mem_write(struct cpu *c, uint64_t lin, const void *buf, unsigned n, unsi
         if (likely(host != NULL))
             copy_small(host, b, n);
         else
-            phys_io(c, gpa, b, n, true);
+            phys_io(c, lin, gpa, b, n, acc | ACC_W);
         return 0;
     }
     for (uint64_t off = 0; off < n; off += off ? 4096 : left) {
@@ -145,7 +148,7 @@ int cpu_mem_write(struct cpu *c, uint64_t lin, const void *buf, unsigned n, unsi
         if (host)
             cpu_copy(host, b, k);
         else
-            phys_io(c, gpa, b, k, true);
+            phys_io(c, lin, gpa, b, k, acc | ACC_W);
         b += k, n -= k, lin = lin_wrap(c, lin + k);
     }
     return 0;
@@ -174,7 +177,7 @@ int cpu_sys_read64(struct cpu *c, uint64_t lin, uint64_t *v)
     if (likely(host != NULL))
         *v = *(uint64_t *)host;
     else
-        phys_io(c, gpa, (uint8_t *)v, 8, false);
+        phys_io(c, lin, gpa, (uint8_t *)v, 8, ACC_IMPL);
     return 0;
 }
 

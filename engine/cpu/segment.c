@@ -237,8 +237,10 @@ void cpu_ret_drop_segs(struct cpu *c)
     for (unsigned i = 0; i < 4; i++) {
         struct cpu_seg *s = &c->s.seg[regs[i]];
         unsigned a = s->attr;
-        if ((a & SEG_P) && SEG_DPL(a) < c->cpl && !(A_IS_CODE(a) && A_CONFORMING(a)))
-            seg_null(s, 0, 0);
+        if ((a & SEG_P) && SEG_DPL(a) < c->cpl && !(A_IS_CODE(a) && A_CONFORMING(a))) {
+            s->sel = 0; /* the base stays: 64-bit code goes on using that of FS and GS */
+            s->attr &= (uint16_t)~SEG_P;
+        }
     }
 }
 
