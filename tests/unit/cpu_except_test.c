@@ -103,7 +103,8 @@ static void long_mode(void)
     set_seg(&C, S_GS, 0, 0, 0xffff888000000000ull, 0);
     ok(cpu_iret(&C, 8) == 0 && C.cpl == 3 && !cpu_in_64(&C), "IRETQ to compatibility mode");
     is_u64(C.s.gpr[R_RSP], 0x12345678, "ESP is 32 bits");
-    ok(C.s.seg[S_FS].sel == 0 && C.s.seg[S_FS].attr == 0, "FS with DPL 0 is dropped");
+    ok(C.s.seg[S_FS].sel == 0 && !(C.s.seg[S_FS].attr & SEG_P), "FS with DPL 0 is dropped");
+    is_u64(C.s.seg[S_FS].base, 0x1234, "but its base stays, as on processors of both vendors");
     is_u64(C.s.seg[S_GS].base, 0xffff888000000000ull, "an already null GS keeps its base");
     ok(!(C.s.rflags & FL_VM), "VM cannot be set in long mode");
     static const struct {
