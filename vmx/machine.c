@@ -58,6 +58,7 @@
 #include "input/input.h"
 #include "input/ps2kbd.h"
 #include "input/ps2mouse.h"
+#include "machine_engine.h"
 #include "mem/guestmem.h"
 #include "pci/pci.h"
 #include "plan.h"
@@ -69,15 +70,12 @@ enum {
     DEVFN_SVGA = 0x78,        /* 00:0f.0, where VMware has it */
     PRODUCT_WORKSTATION = 4,
     BUILD_NUMBER = 24583834,  /* GETBUILDNUM: that of Workstation 17.6.2, which tools compare with what they know */
-    BT_MAX_VCPUS = 8,
     /* Bits in the OR words of the ISA interrupt sink and of the IOAPIC pins. */
     SRC_ISA = 0,
     SRC_PIRQ = 1,
     SRC_SECOND_UART = 2,
     SRC_HPET = 3,
 };
-#define BUS_HZ 66000000ull
-
 struct drive {
     struct blk *blk;
     int dirfd; /* folder of the image, for further extents */
@@ -89,10 +87,11 @@ struct machine {
     const struct plan *plan;
     struct machine_hooks hooks;
     const struct cpu_backend *be;
+    struct engine_choice engine;
     struct vm *vm;
     struct memblk ram, rom;
     bool have_ram;
-    struct dev *pm, *ide, *mouse, *svga, *uart[4];
+    struct dev *pm, *ide, *mouse, *svga, *uart[4], *lapic;
     struct chardev *chr[4];
     char *pty_link[4];
     struct display *display;
@@ -101,26 +100,6 @@ struct machine {
     struct drive drive[2][2];
     uint8_t nvram[RTC_NVRAM_SIZE];
 };
-
-/* ---- engine ---- */
-
-const struct cpu_backend *machine_choose_engine(const struct plan *p, char *why, size_t n, struct err *e)
-{
-    if (p->engine == ENGINE_HARDWARE) {
-        err_set(e, ERR_UNSUPPORTED, 0,
-                "monitor.virtual_exec asks for hardware virtualization, which this version does not have yet; set it to automatic or software");
-        return NULL;
-    }
-    if (p->n_vcpus > BT_MAX_VCPUS) {
-        err_set(e, ERR_CONFIG, 0, "binary translation runs up to %d processors, and numvcpus is %u; lower it", BT_MAX_VCPUS, p->n_vcpus);
-        return NULL;
-    }
-    uint32_t bits, seed;
-    if (bt_stress_parse(p->bt_stress, &bits, &seed, e))
-        return NULL;
-    snprintf(why, n, "%s", p->engine == ENGINE_SOFTWARE ? "monitor.virtual_exec asks for it" : "automatic; hardware virtualization is not built in");
-    return &bt_backend;
-}
 
 /* ---- images ---- */
 
@@ -430,6 +409,11 @@ static int build_devices(struct machine *m, struct err *e)
     if (cpu_features_init(&feat, &vm_get_params(vm)->cpu, p->n_vcpus, clock_tsc_khz(vm)))
         return err_set(e, ERR_HOST, 0, "this computer's processor lacks features that Lodge needs (SSE2, XSAVE)");
 
+    unsigned bus_khz = vm_get_params(vm)->cpu.bus_khz;
+    uint64_t bus_hz = (bus_khz ? bus_khz : CPU_APIC_BUS_KHZ) * 1000ull;
+    /* As long as either engine may run this machine, it has only what both have. */
+    bool smm = m->engine.probe.status != VT_READY || m->engine.probe.smm;
+
     MAKE(pci, pci_bus_class, "pci0", NULL);
     struct pci_bus *bus = (struct pci_bus *)pci;
     MAKE(i440, i440_class, "i440", (&(struct i440_params){.bus = bus, .ram = &m->ram, .rom = &m->rom}));
@@ -438,7 +422,8 @@ static int build_devices(struct machine *m, struct err *e)
     MAKE(pic, pic_class, "pic", NULL);
     MAKE(ioapic, ioapic_class, "ioapic", (&(struct ioapic_params){.base = 0xFEC00000, .id = 0, .version = 0x11}));
     MAKE(lapic, lapic_class, "lapic",
-         (&(struct lapic_params){.bus_hz = BUS_HZ, .x2apic = feat.x2apic, .tsc_deadline = feat.tsc_deadline, .phys_bits = feat.phys_bits}));
+         (&(struct lapic_params){.bus_hz = bus_hz, .x2apic = feat.x2apic, .tsc_deadline = feat.tsc_deadline, .phys_bits = feat.phys_bits}));
+    m->lapic = lapic;
     MAKE(intr, intr_class, "intr", (&(struct intr_params){.pic = pic, .ioapic = ioapic, .lapic = lapic}));
     const struct irq_sink *isa = intr_isa_sink(intr), *legacy = isa;
     if (p->hpet) {
@@ -466,7 +451,7 @@ static int build_devices(struct machine *m, struct err *e)
         }
     MAKE(ide, ide_class, "ide", &ip);
     m->ide = ide;
-    MAKE(pm, pm_class, "pm", (&(struct pm_params){.bus = bus, .devfn = PIIX4_DEVFN_PM, .sci = {isa, 9, SRC_ISA}, .smm = (m->be->caps & CPUCAP_SMM) != 0}));
+    MAKE(pm, pm_class, "pm", (&(struct pm_params){.bus = bus, .devfn = PIIX4_DEVFN_PM, .sci = {isa, 9, SRC_ISA}, .smm = smm}));
     m->pm = pm;
     MAKE(port92, port92_class, "port92", (&(struct port92_params){.a20 = {a20, 0, A20_SRC_PORT92}}));
 
@@ -499,7 +484,7 @@ static int build_devices(struct machine *m, struct err *e)
     }
 
     struct backdoor_params bp = {.get_regs = backdoor_get_regs, .set_regs = backdoor_set_regs, .regs_u = m, .mem_mb = (uint32_t)(p->ram >> 20),
-                                 .hw_version = p->hw_version, .product = PRODUCT_WORKSTATION, .build = BUILD_NUMBER, .bus_hz = BUS_HZ,
+                                 .hw_version = p->hw_version, .product = PRODUCT_WORKSTATION, .build = BUILD_NUMBER, .bus_hz = bus_hz,
                                  .legacy_x2apic = feat.x2apic, .vmmouse = p->vmmouse, .input = m->input, .mouse_poke = poke_mouse, .mouse_poke_u = m,
                                  .screen_size = screen_size, .screen_u = m};
     memcpy(bp.uuid, p->uuid, 16);
@@ -514,7 +499,6 @@ static int build_devices(struct machine *m, struct err *e)
 struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e)
 {
     struct machine *m = calloc(1, sizeof *m);
-    char why[160];
     if (!m) {
         err_set(e, ERR_NOMEM, ENOMEM, "not enough memory for the machine");
         return NULL;
@@ -526,9 +510,12 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
         m->drive[i / 2][i % 2].dirfd = -1;
     if (h->nvram)
         memcpy(m->nvram, h->nvram, sizeof m->nvram);
-    if (!(m->be = machine_choose_engine(p, why, sizeof why, e)))
+    if (engine_choose(p, &m->engine, e))
         goto fail;
-    log_msg(LOG_INFO, "vmx", "Engine: binary translation (%s)", why);
+    m->be = m->engine.be;
+    log_msg(LOG_INFO, "vmx", "Engine: %s (%s)", engine_text(m->be), m->engine.why);
+    if (m->be == &vt_backend && !m->engine.probe.user_backdoor)
+        log_msg(LOG_WARN, "vmx", "%s", vt_backdoor_advice());
 
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -544,6 +531,7 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
         goto fail;
     if (vp.engine_stress)
         log_msg(LOG_WARN, "vmx", "Fault finding is on (monitor.bt.stress = \"%s\"): everything is slow", p->bt_stress);
+    engine_params(&m->engine, &vp);
     if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = true, .mergeable = false}, e))
         goto fail;
     m->have_ram = true;
@@ -694,6 +682,41 @@ void machine_log_cpus(struct machine *m)
     }
 }
 
+int machine_switch_engine(struct machine *m, const char *name, struct err *e)
+{
+    const struct cpu_backend *be = engine_named(&m->engine, m->plan, name, e), *old = m->be;
+    if (!be)
+        return -1;
+    if (be == old)
+        return 0;
+    /* The local APICs change hands: their registers go through the device's saved state. */
+    struct snap_writer *w = snap_writer_new();
+    struct snap_reader *r = NULL;
+    size_t len;
+    int rc = w ? 0 : err_set(e, ERR_NOMEM, 0, "not enough memory to change the engine");
+    if (!rc)
+        rc = state_save(w, "lapic", lapic_class.state, m->lapic, e);
+    const void *data = rc ? NULL : snap_writer_data(w, &len);
+    if (!rc && !(r = snap_reader_new(data, len, e)))
+        rc = -1;
+    if (!rc) {
+        rc = vm_switch_backend(m->vm, be, e);
+        m->be = vm_backend(m->vm);
+        struct err le = {0};
+        chipset_lock(m->vm);
+        int lrc = state_load(r, "lapic", lapic_class.state, m->lapic, &le);
+        irq_routes_changed(m->vm);
+        chipset_unlock(m->vm);
+        if (lrc)
+            vm_fail(m->vm, &le);
+    }
+    snap_reader_free(r);
+    snap_writer_free(w);
+    if (!rc)
+        log_msg(LOG_INFO, "vmx", "Engine: %s from here on, before: %s", engine_text(m->be), engine_text(old));
+    return rc;
+}
+
 void machine_power_button(struct machine *m)
 {
     chipset_lock(m->vm);
@@ -765,6 +788,20 @@ void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name,
     fn(u, "vcpu.runs", vs.runs);
     fn(u, "vcpu.halts", vs.halts);
     fn(u, "vcpu.kicks", vs.kicks);
+    if (m->be == &vt_backend) {
+        struct vt_stats s;
+        vt_get_stats(m->vm, &s);
+        fn(u, "vt.exits", s.exits);
+        fn(u, "vt.port", s.port);
+        fn(u, "vt.mmio", s.mmio);
+        fn(u, "vt.msr", s.msr);
+        fn(u, "vt.late_writes", s.late_writes);
+        fn(u, "vt.pic_interrupts", s.interrupts);
+        fn(u, "vt.eoi", s.eoi);
+        fn(u, "vt.irq_windows", s.windows);
+        fn(u, "vt.memory_slots", s.slots);
+        fn(u, "vt.gates", s.gates);
+    }
     if (m->be == &bt_backend) {
         struct bt_stats bs;
         bt_get_stats(m->vm, &bs);

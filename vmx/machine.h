@@ -9,7 +9,6 @@
 
 #include "base/err.h"
 
-struct cpu_backend;
 struct display;
 struct input;
 struct machine;
@@ -26,9 +25,6 @@ struct machine_hooks {
     const uint8_t *nvram; /* 256 bytes of CMOS memory from the last run, copied; NULL: none */
 };
 
-/* The engine that monitor.virtual_exec means on this host; NULL and *e when it is not to be had. why gets a sentence for the log. */
-const struct cpu_backend *machine_choose_engine(const struct plan *p, char *why, size_t n, struct err *e);
-
 /* Opens the images, makes devices; nothing of the guest runs yet. Writes to no file of the user. */
 struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e);
 /* Serial back ends and the VNC server: what other programs see. After machine_build, before vm_run. */
@@ -44,6 +40,8 @@ unsigned machine_vnc_clients(struct machine *m);
 const char *machine_serial_path(const struct machine *m, unsigned i); /* file, socket or pty of serialN; NULL: none */
 /* Where each vCPU stands, for developers (debug = "TRUE"). The vm must not be running. */
 void machine_log_cpus(struct machine *m);
+/* Goes on with the other engine: "software" or "hardware". The vm is paused. */
+int machine_switch_engine(struct machine *m, const char *name, struct err *e);
 void machine_power_button(struct machine *m);
 /* node "ide1:0"; path NULL: eject. force: also when the guest has locked the tray. */
 int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e);

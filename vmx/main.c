@@ -19,6 +19,7 @@
 #include "config.h"
 #include "control.h"
 #include "crash.h"
+#include "machine_engine.h"
 #include "machine.h"
 #include "power.h"
 #include "sandbox.h"
@@ -52,15 +53,6 @@ static void usage(FILE *f)
           "Exit status: 0 after a clean power off, 1 wrong configuration, 2 wrong usage, 3 stopped by a fault, 4 in use by another process,\n"
           "5 could not be started.\n",
           f);
-}
-
-static void engines(void)
-{
-    puts("software   Binary translation (BT): ready");
-    if (access("/dev/kvm", R_OK | W_OK))
-        printf("hardware   Hardware virtualization (VT): not in this version; /dev/kvm is not usable either (%s)\n", strerror(errno));
-    else
-        puts("hardware   Hardware virtualization (VT): not in this version");
 }
 
 static void problem(void *u, enum vmx_severity s, unsigned line, const char *key, const char *text)
@@ -182,7 +174,7 @@ int main(int argc, char **argv)
             address = true;
             break;
         case 'e':
-            engines();
+            engine_list(stdout);
             return EXIT_OFF;
         case 'q':
             a.quiet = true;

@@ -31,6 +31,7 @@
 #include "crash.h"
 #include "file/filelock.h"
 #include "identity.h"
+#include "machine_engine.h"
 #include "machine.h"
 #include "nvram.h"
 #include "plan.h"
@@ -177,10 +178,10 @@ unsigned power_check(struct power *p, struct err *e)
         return 1;
     unsigned n = check(p, e);
     if (!n && p->state == POWER_OFF) {
-        char why[160];
         struct problems pr = {.p = p};
         struct err ee;
-        if (!machine_choose_engine(&p->plan, why, sizeof why, &ee)) {
+        struct engine_choice choice;
+        if (engine_choose(&p->plan, &choice, &ee)) {
             const char *key = ee.kind == ERR_CONFIG ? "numvcpus" : ee.kind == ERR_FORMAT ? "monitor.bt.stress" : "monitor.virtual_exec";
             on_problem(&pr, VMX_ERROR, vmx_dict_line(p->dict, key), key, ee.msg);
             *e = ee;
@@ -324,9 +325,10 @@ static void ev_tray(void *u, unsigned c, unsigned un, bool open) { post(u, (stru
 static void ev_rotate(void *u) { post(u, (struct event){.kind = EV_ROTATE}); }
 static void ev_thread(void *u, const char *kind)
 {
-    (void)u;
+    struct power *p = u;
     crash_thread_started();
-    sandbox_enter(kind);
+    bool vt = !strcmp(kind, "vcpu") && p->machine && !strcmp(machine_engine(p->machine), "vt");
+    sandbox_enter(vt ? "vcpu-vt" : kind);
 }
 
 /* ---- transitions ---- */

@@ -3,6 +3,7 @@
  * The process gives up what it no longer needs: no_new_privs, then one seccomp filter per kind of thread.
  *
  *   vcpu     runs the guest: futex, memory mapping (not executable from nothing: see below), signals to itself, eventfd and log writes
+ *   vcpu-vt  the same under hardware virtualization: and the requests of KVM that a running machine makes, no others
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
  *   blkio    file I/O on open descriptors, and completions: what devices do then
  *   screen   VNC clients: sockets that are open, accept
@@ -17,6 +18,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <linux/kvm.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -71,6 +73,15 @@ static const int main_calls[] = {
     SCMP_SYS(getrlimit), SCMP_SYS(kcmp), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_getparam), SCMP_SYS(sched_setattr), SCMP_SYS(sched_getattr),
     SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(wait4), SCMP_SYS(inotify_init1), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
     SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigpending), SCMP_SYS(signalfd4), SCMP_SYS(msync), SCMP_SYS(mincore), SCMP_SYS(utimensat),
+};
+
+/* What a vCPU's thread asks of KVM while the machine runs: entering the guest, registers, interrupts, and what its port and memory accesses
+ * change (memory slots, routes, log of written pages). Machines and processors are made by main. */
+static const uint32_t kvm_requests[] = {
+    KVM_RUN, KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_SREGS2, KVM_SET_SREGS2, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS,
+    KVM_GET_XCRS, KVM_SET_XCRS, KVM_GET_XSAVE, KVM_SET_XSAVE, KVM_GET_MSRS, KVM_SET_MSRS, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+    KVM_GET_MP_STATE, KVM_SET_MP_STATE, KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_INTERRUPT, KVM_NMI, KVM_SMI, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING,
+    KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_REGISTER_COALESCED_MMIO, KVM_UNREGISTER_COALESCED_MMIO, KVM_SET_DEVICE_ATTR,
 };
 
 static _Atomic uint8_t refused[64]; /* one bit a call number: logged already */
@@ -137,7 +148,8 @@ static int add(scmp_filter_ctx f, const int *calls, size_t n)
 void sandbox_enter(const char *kind)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
-    bool vcpu = !strcmp(kind, "vcpu"), blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main");
+    bool vt = !strcmp(kind, "vcpu-vt"), vcpu = vt || !strcmp(kind, "vcpu");
+    bool blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main");
     int rc = f ? 0 : -ENOMEM;
     if (f) {
         /* Speculation stays as it was: turning store bypass off would slow the guest, and the filter is no boundary against it. */
@@ -160,6 +172,9 @@ void sandbox_enter(const char *kind)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(timerfd_settime), 0);
         if (!rc && vcpu)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 0);
+        for (unsigned i = 0; i < sizeof kvm_requests / sizeof kvm_requests[0] && !rc && vt; i++)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                  SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, kvm_requests[i]));
         if (!rc && !vcpu && !blkio)
             rc = ADD(poll_calls);
         if (!rc && !vcpu && !blkio)

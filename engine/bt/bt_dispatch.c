@@ -424,6 +424,15 @@ static enum vcpu_exit run(struct bt_cpu *bc)
                 return VX_SHUTDOWN;
             continue;
         }
+        if (s->exc_pending || s->intr_pending) { /* begun by the other engine (vm_switch_backend, saved state) */
+            bool exc = s->exc_pending;
+            bc->c.fault = (struct cpu_fault){.vector = s->exc_vector, .has_code = s->exc_has_code, .code = s->exc_code, .cr2 = s->cr2};
+            *(exc ? &s->exc_pending : &s->intr_pending) = 0;
+            if (exc ? deliver(bc) < 0 : cpu_deliver_external(&bc->c, s->intr_vector, false) < 0)
+                return VX_SHUTDOWN;
+            bt_mode_update(bc);
+            continue;
+        }
         if (s->smi_pending && !s->smm) {
             s->smi_pending = 0;
             s->run_state = CPU_RUNNING;

@@ -408,6 +408,7 @@ static int set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct 
     bt_fpu_out(bc);
     cpu_copy(&bc->c.s, s, sizeof *s);
     bc->c.cpl = s->rflags & FL_VM ? 3 : (uint8_t)SEG_DPL(s->seg[S_SS].attr);
+    bc->shadow_rip = s->rip;
     bc->mode = ~0u;
     bc->mode_dirty = bc->view_stale = bc->intr_check = true;
     bt_watch_update(bc);

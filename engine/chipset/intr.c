@@ -3,8 +3,9 @@
  * Interrupt glue. The ISA lines fan out to the PIC and the IOAPIC (IRQ0 to IOAPIC pin 2, as on every ACPI PC); the PIC's INTR goes to LINT0 of
  * the local APICs (virtual wire through the LAPIC) and to IOAPIC pin 0 (virtual wire through the IOAPIC, MP specification 3.6.2.2).
  *
- * The CPU back end asks without a lock; only an INTA at the PIC takes the chipset lock. Without local APIC models (the host kernel has them)
- * the PIC answers vCPU 0, and MSIs go to the function that the params name.
+ * The CPU back end asks without a lock; only an INTA at the PIC takes the chipset lock. When the back end has local APICs of its own (VT: the
+ * host's kernel), the PIC answers vCPU 0, messages go to the back end, and it tells of the EOIs that the IOAPIC waits for. Which it is can
+ * change while the machine is paused (vm_switch_backend), so it is asked each time.
  */
 #include "chipset/intr.h"
 
@@ -21,6 +22,12 @@ struct intr {
     struct irq_sink isa, nmi, from_pic;
 };
 
+/* The models of the local APICs, or NULL when the CPU back end has its own. */
+static struct dev *intr_lapic(const struct intr *s)
+{
+    return vm_backend(s->dev.vm)->lapic ? NULL : s->p.lapic;
+}
+
 static void intr_isa_set(void *ctl, unsigned pin, unsigned src, bool level)
 {
     struct intr *s = ctl;
@@ -34,19 +41,23 @@ static void intr_isa_set(void *ctl, unsigned pin, unsigned src, bool level)
 static bool intr_isa_busy(void *ctl, unsigned pin)
 {
     struct intr *s = ctl;
+    struct dev *lapic = intr_lapic(s);
     int vector = s->p.ioapic && s->p.lapic && pin != 2 ? ioapic_edge_vector(s->p.ioapic, pin == 0 ? 2 : pin) : -1;
-    if (vector >= 0)
-        return lapic_requested(s->p.lapic, vector);
+    if (vector >= 0) /* the back end's own local APICs cannot be asked while the guest runs */
+        return lapic && lapic_requested(lapic, vector);
     /* A request at the PIC counts only when somebody listens to its INTR. */
-    return pic_busy(s->p.pic, pin) && (!s->p.lapic || lapic_hears_pic(s->p.lapic));
+    return pic_busy(s->p.pic, pin) && (!lapic || lapic_hears_pic(lapic));
 }
 
 static void intr_nmi_set(void *ctl, unsigned pin, unsigned src, bool level)
 {
     struct intr *s = ctl;
+    const struct lapic_host *host = vm_backend(s->dev.vm)->lapic;
     if (s->p.lapic)
         lapic_lint(s->p.lapic, 1, level);
-    else if (level)
+    if (host && level)
+        host->nmi_pin(s->dev.vm);
+    else if (!s->p.lapic && level)
         vcpu_request(vm_vcpu(s->dev.vm, 0), VR_NMI);
 }
 
@@ -56,7 +67,7 @@ static void intr_pic_set(void *ctl, unsigned pin, unsigned src, bool level)
     s->pic_level = level;
     if (s->p.lapic)
         lapic_lint(s->p.lapic, 0, level);
-    else if (level)
+    if (!intr_lapic(s) && level)
         vcpu_request(vm_vcpu(s->dev.vm, 0), VR_INTR);
     if (s->ioapic_in)
         s->ioapic_in->set(s->ioapic_in->ctl, 0, 31, level);
@@ -76,7 +87,7 @@ static int intr_inta(struct intr *s)
 static int intr_ctl_take(void *ctl, struct vcpu *v)
 {
     struct intr *s = ctl;
-    if (!s->p.lapic)
+    if (!intr_lapic(s))
         return v->index == 0 && s->pic_level ? intr_inta(s) : -1;
     int vector = lapic_take(v);
     if (vector != LAPIC_TAKE_EXTINT)
@@ -92,38 +103,41 @@ static int intr_ctl_take(void *ctl, struct vcpu *v)
 static bool intr_ctl_pending(void *ctl, struct vcpu *v)
 {
     struct intr *s = ctl;
-    return s->p.lapic ? lapic_pending(v) : v->index == 0 && s->pic_level;
+    return intr_lapic(s) ? lapic_pending(v) : v->index == 0 && s->pic_level;
 }
 
 static int intr_ctl_msr_read(void *ctl, struct vcpu *v, uint32_t msr, uint64_t *val)
 {
     struct intr *s = ctl;
-    return s->p.lapic ? lapic_msr_read(v, msr, val) : -1;
+    return intr_lapic(s) ? lapic_msr_read(v, msr, val) : -1;
 }
 
 static int intr_ctl_msr_write(void *ctl, struct vcpu *v, uint32_t msr, uint64_t val)
 {
     struct intr *s = ctl;
-    return s->p.lapic ? lapic_msr_write(v, msr, val) : -1;
+    return intr_lapic(s) ? lapic_msr_write(v, msr, val) : -1;
 }
 
 static uint8_t intr_ctl_tpr_get(void *ctl, struct vcpu *v)
 {
     struct intr *s = ctl;
-    return s->p.lapic ? lapic_tpr_get(v) : 0;
+    return intr_lapic(s) ? lapic_tpr_get(v) : 0;
 }
 
 static void intr_ctl_tpr_set(void *ctl, struct vcpu *v, uint8_t cr8)
 {
     struct intr *s = ctl;
-    if (s->p.lapic)
+    if (intr_lapic(s))
         lapic_tpr_set(v, cr8);
 }
 
 static void intr_ctl_msi(void *ctl, uint64_t addr, uint32_t data)
 {
     struct intr *s = ctl;
-    if (s->p.lapic)
+    const struct lapic_host *host = vm_backend(s->dev.vm)->lapic;
+    if (host)
+        host->msi(s->dev.vm, addr, data);
+    else if (s->p.lapic)
         lapic_msi(s->p.lapic, addr, data);
     else if (s->p.msi)
         s->p.msi(s->p.msi_u, addr, data);
@@ -132,7 +146,23 @@ static void intr_ctl_msi(void *ctl, uint64_t addr, uint32_t data)
 static bool intr_ctl_apic_enabled(void *ctl, struct vcpu *v)
 {
     struct intr *s = ctl;
-    return s->p.lapic && lapic_enabled(v);
+    return intr_lapic(s) && lapic_enabled(v);
+}
+
+static void intr_ctl_eoi(void *ctl, uint8_t vector)
+{
+    struct intr *s = ctl;
+    if (!s->p.ioapic)
+        return;
+    chipset_lock(s->dev.vm);
+    ioapic_eoi(s->p.ioapic, vector);
+    chipset_unlock(s->dev.vm);
+}
+
+static bool intr_ctl_level_route(void *ctl, unsigned pin, uint64_t *addr, uint32_t *data)
+{
+    struct intr *s = ctl;
+    return s->p.ioapic && ioapic_level_route(s->p.ioapic, pin, addr, data);
 }
 
 const struct irq_sink *intr_isa_sink(struct dev *dev)
@@ -170,6 +200,8 @@ static int intr_init(struct dev *dev, const void *params, struct err *e)
                               .tpr_set = intr_ctl_tpr_set,
                               .msi = intr_ctl_msi,
                               .apic_enabled = intr_ctl_apic_enabled,
+                              .eoi = intr_ctl_eoi,
+                              .level_route = intr_ctl_level_route,
                               .ctl = s,
                           });
     return 0;

@@ -12,7 +12,7 @@
 extern const struct dev_class intr_class;
 struct intr_params {
     struct dev *pic, *ioapic;
-    struct dev *lapic; /* NULL when the local APICs are the CPU back end's (CPUCAP_OWN_LAPIC); then: */
+    struct dev *lapic; /* unused while the CPU back end has its own (cpu_backend.lapic). NULL, in tests: */
     void (*msi)(void *u, uint64_t addr, uint32_t data); /* where MSIs and the IOAPIC's messages go [dev] */
     void *msi_u;
 };

@@ -41,6 +41,16 @@ struct ioapic {
     struct memregion mr;
 };
 
+static uint64_t ioapic_addr(uint64_t e)
+{
+    return 0xfee00000u | (e >> 56) << 12 | (e & RTE_DESTMOD ? 1u << 2 : 0) | (RTE_DELMOD(e) == DM_LOWEST ? 1u << 3 : 0);
+}
+
+static uint32_t ioapic_data(uint64_t e, bool level)
+{
+    return RTE_VECTOR(e) | RTE_DELMOD(e) << 8 | 1u << 14 | (level ? 1u << 15 : 0);
+}
+
 static void ioapic_service(struct ioapic *s, unsigned pin)
 {
     uint64_t e = s->rte[pin];
@@ -57,9 +67,7 @@ static void ioapic_service(struct ioapic *s, unsigned pin)
     } else {
         s->irr &= ~bit;
     }
-    uint64_t addr = 0xfee00000u | (e >> 56) << 12 | (e & RTE_DESTMOD ? 1u << 2 : 0) | (mode == DM_LOWEST ? 1u << 3 : 0);
-    uint32_t data = RTE_VECTOR(e) | mode << 8 | 1u << 14 | (level ? 1u << 15 : 0);
-    irq_msi(s->dev.vm, addr, data);
+    irq_msi(s->dev.vm, ioapic_addr(e), ioapic_data(e, level));
 }
 
 static bool ioapic_is_level(uint64_t e)
@@ -161,7 +169,21 @@ static void ioapic_reg_write(struct ioapic *s, uint32_t val)
         s->irr = s->lines & bit ? s->irr | bit : s->irr & ~bit;
     else if (ioapic_is_level(old))
         s->irr &= ~bit; /* a level is no edge */
+    /* Before a message may leave. Masking alone changes nothing that others must know. */
+    if ((old ^ e) & ~(uint64_t)(RTE_MASK | RTE_REMOTE_IRR | RTE_DELIVS | RTE_INTPOL) && (ioapic_is_level(old) || ioapic_is_level(e)))
+        irq_routes_changed(s->dev.vm);
     ioapic_service(s, pin);
+}
+
+bool ioapic_level_route(struct dev *dev, unsigned pin, uint64_t *addr, uint32_t *data)
+{
+    struct ioapic *s = (struct ioapic *)dev;
+    uint64_t e = pin < N_PINS ? s->rte[pin] : 0;
+    if (!ioapic_is_level(e) || RTE_VECTOR(e) < 16)
+        return false;
+    *addr = ioapic_addr(e);
+    *data = ioapic_data(e, true);
+    return true;
 }
 
 static uint64_t ioapic_read(void *dev, uint64_t off, unsigned size)
@@ -212,6 +234,11 @@ static void ioapic_reset(struct dev *dev, enum reset_kind k)
         s->rte[i] = RTE_MASK;
 }
 
+static void ioapic_reset_done(struct dev *dev)
+{
+    irq_routes_changed(dev->vm);
+}
+
 static int ioapic_init(struct dev *dev, const void *params, struct err *e)
 {
     struct ioapic *s = (struct ioapic *)dev;
@@ -235,6 +262,7 @@ static int ioapic_post_load(void *dev, unsigned version, struct err *e)
         s->lines |= (uint32_t)(s->raw[i] != 0) << i;
     }
     s->irr &= (1u << N_PINS) - 1;
+    irq_routes_changed(s->dev.vm);
     return 0;
 }
 
@@ -254,5 +282,6 @@ const struct dev_class ioapic_class = {
     .size = sizeof(struct ioapic),
     .init = ioapic_init,
     .reset = ioapic_reset,
+    .reset_done = ioapic_reset_done,
     .state = &ioapic_state,
 };

@@ -17,4 +17,7 @@ const struct irq_sink *ioapic_sink(struct dev *ioapic); /* pins 0..23 */
 int ioapic_edge_vector(struct dev *ioapic, unsigned pin);
 void ioapic_eoi(void *ioapic, uint8_t vector);          /* [dev] EOI message of a local APIC */
 
+/* The message of a level-triggered pin, masked or not; false: the pin has none. [dev] */
+bool ioapic_level_route(struct dev *ioapic, unsigned pin, uint64_t *addr, uint32_t *data);
+
 #endif

@@ -13,6 +13,8 @@
  *      sender sets IRR first and reads PPR then (all sequentially consistent), so one of them sees the other.
  *   6. An INIT only sets init_pending; the owner resets its registers when it next touches them. Until then the APIC counts as software
  *      disabled with LDR 0, which is what it will be.
+ *   7. While the CPU back end has local APICs of its own (cpu_backend.lapic), none of this runs: the registers here are
+ *      filled from the back end before saving, and given to it after a reset or load.
  */
 #include <string.h>
 
@@ -621,12 +623,14 @@ static bool lapic_reg_write(struct lapic *l, unsigned reg, uint32_t val)
     }
 }
 
+static const struct lapic_host *lapic_host(const struct lapic_dev *d);
+
 /* The local APIC whose page the current vCPU sees at this window, or NULL. */
 static struct lapic *lapic_at(struct lapic_window *w)
 {
     struct vcpu *v = vcpu_current();
     struct lapic *l = v ? v->lapic : NULL;
-    if (!l || l->d != w->d)
+    if (!l || l->d != w->d || lapic_host(l->d))
         return NULL;
     uint64_t base = l->base;
     if ((base & (BASE_EN | BASE_EXTD)) != BASE_EN || BASE_ADDR(base) != w->mr.base)
@@ -766,6 +770,75 @@ int lapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t val)
     return 0;
 }
 
+/* ---- local APICs of the CPU back end ---- */
+
+static const struct lapic_host *lapic_host(const struct lapic_dev *d)
+{
+    return vm_backend(d->dev.vm)->lapic;
+}
+
+static void lapic_from_host(struct lapic_dev *d)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        struct lapic *l = &d->l[i];
+        struct lapic_image m = {0};
+        lapic_host(d)->get(l->v, &m);
+        l->base = m.base;
+        l->tpr = m.reg[REG_TPR] & 0xff;
+        l->svr = m.reg[REG_SVR];
+        l->ldr = m.reg[REG_LDR];
+        l->dfr = m.reg[REG_DFR] | 0x0fffffff;
+        for (unsigned k = 0; k < 8; k++) {
+            l->isr[k] = m.reg[REG_ISR + k];
+            l->tmr[k] = m.reg[REG_TMR + k];
+            l->irr[k] = m.reg[REG_IRR + k];
+        }
+        for (unsigned k = 0; k < LVT_COUNT; k++)
+            l->lvt[k] = m.reg[REG_LVT + k] & lvt_writable[k];
+        l->esr = m.reg[REG_ESR];
+        l->esr_pending = 0;
+        l->icr_low = m.reg[REG_ICR_LOW] & ~ICR_BUSY;
+        l->icr_high = m.reg[REG_ICR_HIGH];
+        l->init_pending = false;
+        l->extint_msg = false;
+        l->isr_top = lapic_highest(l->isr);
+        lapic_update_ppr(l);
+        lapic_timer_from_image(l, m.reg[REG_INITIAL], m.reg[REG_CURRENT], m.reg[REG_DIVIDE], m.tsc_deadline);
+    }
+}
+
+static int lapic_to_host(struct lapic_dev *d, struct err *e)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        struct lapic *l = &d->l[i];
+        struct lapic_image m = {.base = l->base, .tsc_deadline = l->tsc_deadline};
+        bool x2 = lapic_x2(l);
+        m.reg[REG_ID] = x2 ? l->id : l->id << 24;
+        m.reg[REG_VERSION] = VERSION;
+        m.reg[REG_TPR] = l->tpr;
+        m.reg[REG_PPR] = l->ppr;
+        m.reg[REG_LDR] = x2 ? lapic_x2_ldr(l) : l->ldr;
+        m.reg[REG_DFR] = l->dfr;
+        m.reg[REG_SVR] = l->svr;
+        for (unsigned k = 0; k < 8; k++) {
+            m.reg[REG_ISR + k] = l->isr[k];
+            m.reg[REG_TMR + k] = l->tmr[k];
+            m.reg[REG_IRR + k] = l->irr[k];
+        }
+        for (unsigned k = 0; k < LVT_COUNT; k++)
+            m.reg[REG_LVT + k] = l->lvt[k];
+        m.reg[REG_ESR] = l->esr;
+        m.reg[REG_ICR_LOW] = l->icr_low;
+        m.reg[REG_ICR_HIGH] = l->icr_high;
+        m.reg[REG_INITIAL] = l->initial_count;
+        m.reg[REG_CURRENT] = lapic_timer_left(l);
+        m.reg[REG_DIVIDE] = l->dcr;
+        if (lapic_host(d)->set(l->v, &m, e))
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- device ---- */
 
 bool lapic_hears_pic(struct dev *dev)
@@ -810,7 +883,11 @@ static void lapic_reset(struct dev *dev, enum reset_kind k)
 
 static void lapic_reset_done(struct dev *dev)
 {
-    lapic_place((struct lapic_dev *)dev, NULL);
+    struct lapic_dev *d = (struct lapic_dev *)dev;
+    struct err e = {0};
+    lapic_place(d, NULL);
+    if (lapic_host(d) && lapic_to_host(d, &e))
+        vm_fail(dev->vm, &e);
 }
 
 static int lapic_init(struct dev *dev, const void *params, struct err *e)
@@ -860,6 +937,8 @@ static void lapic_destroy(struct dev *dev)
 static void lapic_pre_save(void *dev)
 {
     struct lapic_dev *d = dev;
+    if (lapic_host(d))
+        lapic_from_host(d);
     for (unsigned i = 0; i < d->n; i++)
         lapic_sync(&d->l[i]);
 }
@@ -885,9 +964,14 @@ static int lapic_post_load(void *dev, unsigned version, struct err *e)
         lapic_update_ppr(l);
         l->init_pending = false;
         l->attn = true;
-        lapic_timer_loaded(l);
+        if (lapic_host(d))
+            lapic_timer_stop(l);
+        else
+            lapic_timer_loaded(l);
     }
-    return lapic_place(d, e);
+    if (lapic_place(d, e))
+        return -1;
+    return lapic_host(d) ? lapic_to_host(d, e) : 0;
 }
 
 static const struct state_field lapic_one_fields[] = {

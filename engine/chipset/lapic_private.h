@@ -83,5 +83,9 @@ void lapic_timer_mode_changed(struct lapic *l, unsigned from, unsigned to);
 void lapic_timer_set_deadline(struct lapic *l, uint64_t tsc);
 void lapic_timer_eoi(struct lapic *l, uint8_t vector);
 void lapic_timer_loaded(struct lapic *l); /* [main] after a state load */
+void lapic_timer_stop(struct lapic *l);   /* [main] no vtimer: another local APIC keeps the time */
+/* [main] the timer's state from the registers of another local APIC, and the counts that are left for one */
+void lapic_timer_from_image(struct lapic *l, uint32_t initial, uint32_t current, uint32_t dcr, uint64_t deadline);
+uint32_t lapic_timer_left(struct lapic *l);
 
 #endif

@@ -141,6 +141,40 @@ uint32_t lapic_timer_current(struct lapic *l)
     return count < l->initial_count ? count : l->initial_count;
 }
 
+uint32_t lapic_timer_left(struct lapic *l)
+{
+    int64_t left = l->count_end - clock_now(lapic_vm(l));
+    if (LVT_TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE || !l->count_end)
+        return 0;
+    if (left <= 0)
+        return 1; /* it has expired and not been raised yet */
+    unsigned __int128 num = (unsigned __int128)left * l->d->p.bus_hz, den = (unsigned __int128)NS_PER_S << lapic_divide_shift(l->dcr);
+    uint64_t count = (uint64_t)((num + den - 1) / den);
+    return count < l->initial_count ? count : l->initial_count;
+}
+
+void lapic_timer_from_image(struct lapic *l, uint32_t initial, uint32_t current, uint32_t dcr, uint64_t deadline)
+{
+    unsigned mode = LVT_TIMER_MODE(l->lvt[LVT_TIMER]);
+    l->dcr = dcr & 0xb;
+    l->missed = 0;
+    l->initial_count = initial;
+    l->tsc_deadline = mode == TIMER_TSC_DEADLINE ? deadline : 0;
+    l->count_end = 0;
+    /* A one-shot count of 0 may have expired long ago, or in this moment without having been raised: raised once more it
+     * is a spurious interrupt, forgotten it would be a guest that waits for ever. */
+    if (mode != TIMER_TSC_DEADLINE && initial)
+        l->count_end = clock_now(lapic_vm(l)) + lapic_counts_to_ns(l, current);
+    if (l->count_end < 0 || (mode != TIMER_TSC_DEADLINE && initial && !l->count_end))
+        l->count_end = 1;
+}
+
+void lapic_timer_stop(struct lapic *l)
+{
+    vtimer_cancel(&l->vtimer);
+    l->armed_due = 0;
+}
+
 static void lapic_timer_start(struct lapic *l, uint32_t counts)
 {
     l->missed = 0;

@@ -318,7 +318,8 @@ int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e)
     c->host_armed = INT64_MAX;
     atomic_store(&c->wall_offset, wall_offset);
     atomic_store(&c->frozen, 0);
-    c->tsc_khz = manual ? 1000000 : measure_tsc_khz();
+    uint64_t known = vm->params.tsc_khz;
+    c->tsc_khz = manual ? 1000000 : known ? known : measure_tsc_khz();
     if (!manual && !tsc_is_constant())
         log_msg(LOG_WARN, "clock",
                 "The host's time stamp counter does not run at a constant rate: the guest's clock may run wrong");

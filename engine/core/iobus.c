@@ -309,6 +309,22 @@ void bus_write(struct vcpu *v, bool port, uint64_t a, unsigned size, uint64_t va
     current = before;
 }
 
+void bus_write_late(struct vm *vm, gpa_t a, unsigned size, uint64_t val)
+{
+    for (unsigned i = 0; i < size; i++) {
+        const struct memrange *r = memview_find(memmap_view(vm, false), a + i);
+        unsigned n = 1;
+        while (n * 2 <= size - i && ((a + i) & (2 * n - 1)) == 0)
+            n *= 2;
+        while (r && n > 1 && a + i - r->base + n > r->size)
+            n /= 2;
+        /* The map may have changed since: what has become RAM or nothing is not for a device any more. */
+        if (r && r->mr->kind == MR_MMIO && (r->mr->ops->flags & IOF_LATE))
+            ops_write(r->mr->ops, r->mr->dev, r->mr_off + (a + i - r->base), n, val >> 8 * i & ones(n));
+        i += n - 1;
+    }
+}
+
 static uint64_t elem_get(const uint8_t *p, unsigned size)
 {
     return size == 1 ? *p : size == 2 ? ld_le16(p) : ld_le32(p);

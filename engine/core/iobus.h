@@ -13,7 +13,11 @@ struct vm;
 struct vcpu;
 
 enum { IO_8 = 1, IO_16 = 2, IO_32 = 4, IO_64 = 8 }; /* width masks: also the width in bytes */
-enum { IOF_UNLOCKED = 1 };                          /* handler does its own locking (lapic, doorbells) */
+enum {
+    IOF_UNLOCKED = 1, /* handler does its own locking (lapic, doorbells) */
+    /* MMIO writes have no effect that the guest could notice before it does anything else here: may be collected */
+    IOF_LATE = 2,
+};
 
 struct io_ops {
     uint64_t (*read)(void *dev, uint64_t off, unsigned size); /* [dev] must give a value for every off */
@@ -46,6 +50,8 @@ void port_release(struct vm *vm, const struct port_range *r);
 /* size: 1 to 8 for memory, 1, 2 or 4 for ports. Memory accesses that meet RAM or ROM are carried out there. */
 uint64_t bus_read(struct vcpu *v, bool port, uint64_t a, unsigned size);
 void bus_write(struct vcpu *v, bool port, uint64_t a, unsigned size, uint64_t val);
+/* A memory write by no particular vCPU, chipset lock held: how collected writes are carried out. [dev] */
+void bus_write_late(struct vm *vm, gpa_t a, unsigned size, uint64_t val);
 void bus_read_rep(struct vcpu *v, uint16_t port, unsigned size, void *buf, unsigned n);
 void bus_write_rep(struct vcpu *v, uint16_t port, unsigned size, const void *buf, unsigned n);
 

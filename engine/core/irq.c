@@ -24,6 +24,12 @@ void irq_msi(struct vm *vm, uint64_t addr, uint32_t data)
         vm->intr.msi(vm->intr.ctl, addr, data);
 }
 
+void irq_routes_changed(struct vm *vm)
+{
+    if (vm->be->lapic && vm->be->lapic->routes_changed)
+        vm->be->lapic->routes_changed(vm);
+}
+
 void intr_set_ctl(struct vm *vm, const struct intr_ctl *c) { vm->intr = *c; }
 
 const struct intr_ctl *intr_get_ctl(struct vm *vm) { return &vm->intr; }

@@ -22,6 +22,24 @@ void irq_set(const struct irq_line *l, bool level);        /* [dev] idempotent *
 void irq_pulse(const struct irq_line *l);                  /* [dev] edge devices only */
 bool irq_busy(const struct irq_line *l);                   /* [dev] periodic sources ask, and give their tick later */
 void irq_msi(struct vm *vm, uint64_t addr, uint32_t data); /* [dev] */
+/* A level-triggered entry of the IOAPIC has changed: a back end with local APICs of its own must know which vectors are
+ * level-triggered, to tell of their EOI. [dev] */
+void irq_routes_changed(struct vm *vm);
+
+/* One local APIC as a back end with CPUCAP_OWN_LAPIC keeps it: the registers as in the page at FEE00000h (SDM table
+ * 10-1), one word for each 16 bytes. A register's number is its offset / 16. */
+struct lapic_image {
+    uint32_t reg[64];
+    uint64_t base;         /* IA32_APIC_BASE */
+    uint64_t tsc_deadline; /* in terms of clock_tsc() */
+};
+struct lapic_host {
+    void (*get)(struct vcpu *v, struct lapic_image *out); /* vCPUs parked */
+    int (*set)(struct vcpu *v, const struct lapic_image *in, struct err *e); /* vCPUs parked, or building */
+    void (*msi)(struct vm *vm, uint64_t addr, uint32_t data);                /* [any] */
+    void (*nmi_pin)(struct vm *vm);                                          /* [any] LINT1 of all of them rises */
+    void (*routes_changed)(struct vm *vm);                                   /* [dev] */
+};
 
 /*
  * The interrupt controllers as the CPU back ends see them: registered once by the chipset (pic + lapic); core knows no
@@ -38,6 +56,10 @@ struct intr_ctl {
     void (*tpr_set)(void *ctl, struct vcpu *v, uint8_t cr8);
     void (*msi)(void *ctl, uint64_t addr, uint32_t data); /* [dev] */
     bool (*apic_enabled)(void *ctl, struct vcpu *v);      /* for CPUID.1:EDX.APIC */
+    /* For back ends with local APICs of their own: the EOI of a level-triggered vector [vcpu], no lock held; and the
+     * message of a level-triggered IOAPIC pin, masked or not [dev]. false: the pin has none. */
+    void (*eoi)(void *ctl, uint8_t vector);
+    bool (*level_route)(void *ctl, unsigned pin, uint64_t *addr, uint32_t *data);
     void *ctl;
 };
 void intr_set_ctl(struct vm *vm, const struct intr_ctl *c); /* copies *c */

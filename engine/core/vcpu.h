@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "core/memmap.h"
 
+struct lapic_host; /* core/irq.h */
 struct state_desc;
 struct cpu_state; /* engine/cpu/cpustate.h: gpr seg cr dr msr fpu/xsave events */
 enum {
@@ -103,6 +104,10 @@ struct cpu_backend {
     void (*sipi)(struct vcpu *v, uint8_t vector);
     void (*get)(struct vcpu *v, struct cpu_state *s, unsigned mask); /* [vcpu] or parked: copies out */
     int (*set)(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e);
+    /* optional [dev]: writes to MMIO of the kind IOF_LATE that the back end has kept so far are carried out now */
+    void (*sync_writes)(struct vm *vm);
+    /* Set when the local APICs are the back end's own (CPUCAP_OWN_LAPIC). */
+    const struct lapic_host *lapic;
     /* One paragraph for a core report: guest pc, translated block. Async-signal-safe. May be NULL. */
     int (*crash_report)(struct vcpu *v, char *buf, unsigned n);
     /* The section of struct cpu_state that vm_save writes and vm_load checks, and the size of that struct. NULL: no

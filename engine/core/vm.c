@@ -317,6 +317,86 @@ int vm_load(struct vm *vm, struct snap_reader *r, struct err *e)
     return set_state(vm, VM_PAUSED) ? 0 : failed(e);
 }
 
+/* ---- the other CPU back end ---- */
+
+static void backend_end(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_vcpus; i++)
+        if (vm->be->vcpu_fini)
+            vm->be->vcpu_fini(vm->vcpu[i]);
+    if (vm->be->vm_fini)
+        vm->be->vm_fini(vm);
+    vm->be_inited = false;
+}
+
+/* From nothing to the processors in the saved state. */
+static int backend_begin(struct vm *vm, const struct cpu_backend *be, struct snap_reader *r, void *cs, struct err *e)
+{
+    static const struct memview none;
+    vm->be = be;
+    if (be->vm_init && be->vm_init(vm, e))
+        return -1;
+    vm->be_inited = true;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        vm->vcpu[i]->smm = false;
+        if (be->vcpu_init && be->vcpu_init(vm->vcpu[i], e))
+            return -1;
+    }
+    chipset_lock(vm);
+    int rc = be->view_changed ? be->view_changed(vm, &none, memmap_view(vm, false), e) : 0;
+    for (unsigned i = 0; i < vm->n_vcpus && !rc; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "cpu%u", i);
+        be->reset(vm->vcpu[i], false);
+        be->get(vm->vcpu[i], cs, CPU_ALL);
+        rc = state_load(r, name, be->cpu_state, cs, e) || be->set(vm->vcpu[i], cs, CPU_ALL, e) ? -1 : 0;
+        atomic_fetch_or(&vm->vcpu[i]->requests, VR_INTR | VR_VIEW);
+    }
+    chipset_unlock(vm);
+    return rc;
+}
+
+int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e)
+{
+    const struct cpu_backend *old = vm->be;
+    if (vm_get_state(vm) != VM_PAUSED)
+        return err_set(e, ERR_BUSY, 0, "The virtual machine must be paused before it changes its engine.");
+    if (!old->cpu_state || be->cpu_state != old->cpu_state)
+        return err_set(e, ERR_UNSUPPORTED, 0, "The %s and the %s engine do not share a state format.", old->name, be->name);
+    struct snap_writer *w = snap_writer_new();
+    struct snap_reader *r = NULL;
+    void *cs = cpu_state_alloc(vm);
+    int rc = w && cs ? 0 : err_set(e, ERR_NOMEM, 0, "Out of memory.");
+    for (unsigned i = 0; i < vm->n_vcpus && !rc; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "cpu%u", i);
+        old->get(vm->vcpu[i], cs, CPU_ALL);
+        rc = state_save(w, name, old->cpu_state, cs, e);
+    }
+    size_t len = 0;
+    const void *data = rc ? NULL : snap_writer_data(w, &len);
+    if (rc || !(r = snap_reader_new(data, len, e)))
+        goto out;
+    rc = -1;
+    vcpus_join(vm);
+    atomic_store(&vm->exiting, false);
+    backend_end(vm);
+    if (!(rc = backend_begin(vm, be, r, cs, e)))
+        goto out;
+    /* It could not have been done: back to where it was. */
+    struct err why = {0};
+    rc = -1;
+    backend_end(vm);
+    snap_reader_free(r);
+    if (!(r = snap_reader_new(data, len, &why)) || backend_begin(vm, old, r, cs, &why))
+        vm_fail(vm, &why);
+out:
+    snap_reader_free(r);
+    snap_writer_free(w);
+    free(cs);
+    return rc;
+}
+
 /* ---- time in tests ---- */
 
 void vm_advance(struct vm *vm, int64_t ns)

@@ -32,10 +32,16 @@ struct vm_events {
 };
 
 /* CPU features as vmx decides them; both back ends follow. */
+struct cpuid_leaf; /* cpu/cpu.h */
 struct vm_cpu_params {
     bool hide_longmode;        /* monitor_control.disable_longmode */
     unsigned cores_per_socket; /* cpuid.coresPerSocket, >= 1 */
     bool hypervisor_leaves;    /* VMware CPUID leaves 40000000h.. */
+    unsigned bus_khz;          /* clock of the local APIC timers; 0: VMware's 66 MHz */
+    /* When not NULL: what both engines of this host can give. No feature bit that is clear here is shown to the guest,
+     * so that it can go on with the other engine at any time. Must outlive the vm. */
+    const struct cpuid_leaf *limit;
+    unsigned n_limit;
 };
 
 struct vm_params {
@@ -43,6 +49,7 @@ struct vm_params {
     uint64_t ram;        /* bytes */
     int64_t wall_offset; /* ns: guest wall clock at power on, since 1970 UTC */
     struct vm_cpu_params cpu;
+    uint64_t tsc_khz;    /* frequency of the host's TSC when it is known; 0: measure it (40 ms) */
     /* on each new thread ("chipset", "vcpu") before its work: sandbox; may be NULL */
     void (*thread_started)(void *u, const char *kind);
     void *thread_started_u;
@@ -59,6 +66,10 @@ int vm_pause(struct vm *vm, struct err *e);                    /* park, stop clo
 int vm_reset(struct vm *vm, enum reset_kind k, struct err *e); /* both device phases, then vCPUs; running or paused */
 int vm_save(struct vm *vm, struct snap_writer *w, struct err *e); /* paused only; does not change the vm */
 int vm_load(struct vm *vm, struct snap_reader *r, struct err *e); /* freshly built only; on failure only destroy */
+/* Goes on with another CPU back end: takes the processors' state from the old one and gives it to the new one, through
+ * the format of saved state. Paused only; the threads end and vm_run makes new ones. The caller carries the local APICs
+ * over (their device's state changes hands with the back end). On failure the vm may only be destroyed. */
+int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e);
 void vm_destroy(struct vm *vm);
 enum vm_state vm_get_state(struct vm *vm);
 /* kbc, port CF9h, ACPI, triple fault: main decides and acts, never the device. All vCPUs stop at their next safe point.

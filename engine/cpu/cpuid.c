@@ -130,7 +130,7 @@ static void leaf_xsave(struct cpu_features *f)
     }
 }
 
-static void basic_leaves(struct cpu_features *f, unsigned cores, uint64_t tsc_khz)
+static void basic_leaves(struct cpu_features *f, unsigned cores, uint64_t tsc_khz, uint32_t bus_khz)
 {
     struct regs h0 = host(0, 0), h1 = host(1, 0), h7 = {0}, h71 = {0};
     if (h0.a >= 7) {
@@ -182,9 +182,9 @@ static void basic_leaves(struct cpu_features *f, unsigned cores, uint64_t tsc_kh
     f->rdpid = h7.c & B(22);
     leaf_xsave(f);
     if (f->max_basic >= 0x15) /* the "crystal" is the clock of the local APIC timer (Linux takes it for that) */
-        add(f, 0x15, 0, false, CPU_APIC_BUS_KHZ, (uint32_t)tsc_khz, CPU_APIC_BUS_KHZ * 1000u, 0);
+        add(f, 0x15, 0, false, bus_khz, (uint32_t)tsc_khz, bus_khz * 1000u, 0);
     if (f->max_basic >= 0x16)
-        add(f, 0x16, 0, false, (uint32_t)(tsc_khz / 1000), (uint32_t)(tsc_khz / 1000), CPU_APIC_BUS_KHZ / 1000, 0);
+        add(f, 0x16, 0, false, (uint32_t)(tsc_khz / 1000), (uint32_t)(tsc_khz / 1000), bus_khz / 1000, 0);
 }
 
 static void extended_leaves(struct cpu_features *f, unsigned cores)
@@ -242,9 +242,77 @@ static void extended_leaves(struct cpu_features *f, unsigned cores)
     }
 }
 
+/* Registers of the leaves that are feature bits, and so can be masked; bits that no other engine needs to know of are
+ * not taken away: x2APIC and TSC deadline come with every local APIC, HTT, OSXSAVE and the hypervisor bit say nothing
+ * about features, CMP_LEGACY neither; of the speculation bits of 80000008h only those that are registers count. */
+static const struct mask {
+    uint32_t leaf, sub;
+    uint32_t keep[4]; /* bits that stay; all ones: not a feature register */
+} masks[] = {
+    {1, 0, {~0u, ~0u, B(21) | B(24) | B(27) | B(31), B(28)}},
+    {7, 0, {~0u, 0, 0, 0}},
+    {7, 1, {0, ~0u, ~0u, ~0u}},
+    {0xd, 0, {0, ~0u, ~0u, 0}},
+    {0xd, 1, {0, ~0u, ~0u, ~0u}},
+    {0x80000001u, 0, {~0u, ~0u, B(1), 0}},
+    {0x80000008u, 0, {~0u, 0, ~0u, ~0u}},
+    {0x80000021u, 0, {B(29), ~0u, ~0u, ~0u}},
+};
+
+static struct cpuid_leaf *leaf_of(struct cpu_features *f, uint32_t leaf, uint32_t sub)
+{
+    return (struct cpuid_leaf *)(uintptr_t)cpu_feat_leaf(f, leaf, sub);
+}
+
+static void restrict_to(struct cpu_features *f, const struct cpuid_leaf *l, unsigned n)
+{
+    for (unsigned i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        const struct mask *m = &masks[i];
+        struct cpuid_leaf *g = leaf_of(f, m->leaf, m->sub);
+        struct cpuid_leaf none = {0};
+        const struct cpuid_leaf *a = &none;
+        for (unsigned k = 0; k < n; k++)
+            if (l[k].leaf == m->leaf && l[k].subleaf == m->sub)
+                a = &l[k];
+        if (!g)
+            continue;
+        g->eax &= a->eax | m->keep[0];
+        g->ebx &= a->ebx | m->keep[1];
+        g->ecx &= a->ecx | m->keep[2];
+        g->edx &= a->edx | m->keep[3];
+    }
+    const struct cpuid_leaf *l1 = cpu_feat_leaf(f, 1, 0), *l7 = cpu_feat_leaf(f, 7, 0), *x1 = cpu_feat_leaf(f, 0x80000001u, 0);
+    const struct cpuid_leaf *d0 = cpu_feat_leaf(f, 0xd, 0), *d1 = cpu_feat_leaf(f, 0xd, 1);
+    f->pcid &= l1->ecx >> 17 & 1;
+    f->smep &= l7->ebx >> 7 & 1;
+    f->smap &= l7->ebx >> 20 & 1;
+    f->umip &= l7->ecx >> 2 & 1;
+    f->invpcid &= l7->ebx >> 10 & 1;
+    f->fsgsbase &= l7->ebx & 1;
+    f->rdpid &= l7->ecx >> 22 & 1;
+    f->spec_ctrl &= l7->edx >> 26 & 1;
+    f->arch_cap &= l7->edx >> 29 & 1;
+    f->nx &= x1->edx >> 20 & 1;
+    f->pge1gb &= x1->edx >> 26 & 1;
+    f->rdtscp &= x1->edx >> 27 & 1;
+    if (d0 && d1) {
+        f->xcr0_valid &= d0->eax;
+        f->xsaveopt &= d1->eax & 1;
+        f->xsavec &= (d1->eax & 6) == 6;
+    }
+    f->cr4_valid &= ~((f->pcid ? 0 : CR4_PCIDE) | (f->smep ? 0 : CR4_SMEP) | (f->smap ? 0 : CR4_SMAP) | (f->umip ? 0 : CR4_UMIP) |
+                      (f->fsgsbase ? 0 : (uint64_t)CR4_FSGSBASE));
+    const struct cpuid_leaf *x21 = cpu_feat_leaf(f, 0x80000021u, 0);
+    if (!x21 || !(x21->eax & B(8)))
+        f->efer_valid &= ~(1ull << 21);
+    if (!f->nx)
+        f->efer_valid &= ~(uint64_t)EFER_NXE;
+}
+
 int cpu_features_init(struct cpu_features *f, const struct vm_cpu_params *p, unsigned n_cpus, uint64_t tsc_khz)
 {
     unsigned cores = p->cores_per_socket ? p->cores_per_socket : 1;
+    uint32_t bus_khz = p->bus_khz ? p->bus_khz : CPU_APIC_BUS_KHZ;
     if (cores > n_cpus)
         cores = n_cpus ? n_cpus : 1;
     cpu_zero(f, sizeof *f);
@@ -256,11 +324,11 @@ int cpu_features_init(struct cpu_features *f, const struct vm_cpu_params *p, uns
     f->nx = f->smep = f->smap = f->umip = f->invpcid = f->rdtscp = f->sysenter = f->x2apic = f->tsc_deadline = true;
     f->spec_ctrl = f->arch_cap = true;
     f->pcid = f->pge1gb = f->longmode;
-    basic_leaves(f, cores, tsc_khz);
+    basic_leaves(f, cores, tsc_khz, bus_khz);
     extended_leaves(f, cores);
     if (f->hypervisor) {
         add(f, 0x40000000u, 0, false, 0x40000010u, 0x61774d56, 0x4d566572, 0x65726177); /* "VMwareVMware" */
-        add(f, 0x40000010u, 0, false, (uint32_t)tsc_khz, CPU_APIC_BUS_KHZ, 0, 0);
+        add(f, 0x40000010u, 0, false, (uint32_t)tsc_khz, bus_khz, 0, 0);
     }
     f->cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
                    CR4_OSXMMEXCPT | CR4_UMIP | CR4_SMEP | CR4_SMAP | (f->pcid ? CR4_PCIDE : 0) |
@@ -270,6 +338,8 @@ int cpu_features_init(struct cpu_features *f, const struct vm_cpu_params *p, uns
     if (!f->longmode && !f->amd)
         f->efer_valid &= ~(uint64_t)EFER_SCE;
     f->xss_valid = 0;
+    if (p->limit)
+        restrict_to(f, p->limit, p->n_limit);
     return 0;
 }
 

@@ -82,6 +82,8 @@ static const struct state_field fields[] = {
     SF_MAX(struct cpu_state, exc_vector, SF_U8, 31),
     SF_MAX(struct cpu_state, exc_has_code, SF_U8, 1),
     F(exc_code, SF_U32),
+    SF_MAX(struct cpu_state, intr_pending, SF_U8, 1),
+    F(intr_vector, SF_U8),
     F(mcg_ctl, SF_U64),
     F(syscfg, SF_U64),
     F(hwcr, SF_U64),

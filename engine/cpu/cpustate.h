@@ -57,6 +57,7 @@ struct cpu_state {
     uint8_t nmi_blocked, smm, nmi_pending, smi_pending, init_pending;
     uint8_t sipi_vector;
     uint8_t exc_pending, exc_vector, exc_has_code; /* an exception raised but not delivered yet */
+    uint8_t intr_pending, intr_vector; /* an external interrupt that the controllers have handed over already */
     uint32_t exc_code;
     uint64_t mcg_ctl, syscfg, hwcr, top_mem, top_mem2; /* SYSCFG ...: AMD */
     /* MXCSR, x87, SSE, AVX ... in the standard XSAVE format (SDM vol. 1, 13.4). */

@@ -40,7 +40,7 @@ void cpu_reset(struct cpu *c, bool init)
     s->debugctl = 0;
     s->intr_shadow = s->nmi_blocked = s->smm = 0;
     s->nmi_pending = s->smi_pending = s->init_pending = 0;
-    s->exc_pending = 0;
+    s->exc_pending = s->intr_pending = 0;
     c->cpl = 0;
     c->fault = (struct cpu_fault){0};
     if (!init) {

@@ -249,6 +249,8 @@ static void draw_blank(struct svga_dev *d)
 static void fetch_dirty(struct svga_dev *d)
 {
     const struct cpu_backend *be = vm_backend(d->vm);
+    if (be && be->sync_writes)
+        be->sync_writes(d->vm);
     if (be && be->fetch_dirty)
         be->fetch_dirty(d->vm, &d->vram, d->so.dirty);
     /* What gmem_write noted (DMA into video memory). */

@@ -166,7 +166,7 @@ static void window_write(void *dev, uint64_t off, unsigned size, uint64_t val)
         window_write8(dev, off + i, (uint8_t)(val >> (8 * i)));
 }
 
-const struct io_ops vga_window_ops = {.read = window_read, .write = window_write, .widths = IO_8 | IO_16 | IO_32 | IO_64};
+const struct io_ops vga_window_ops = {.read = window_read, .write = window_write, .widths = IO_8 | IO_16 | IO_32 | IO_64, .flags = IOF_LATE};
 
 /* May A0000h-AFFFFh be plain memory, and which? */
 static bool window_linear(const struct svga_dev *d, uint64_t *off)
