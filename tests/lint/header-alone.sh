@@ -9,7 +9,7 @@ echo "1..1"
 bad=
 for h in $list; do
     case $h in
-    app/* | ui/*) pkg-config --exists gtk+-3.0 || continue; extra=$(pkg-config --cflags gtk+-3.0) ;;
+    app/* | ui/* | tests/ui/*) pkg-config --exists gtk+-3.0 || continue; extra=$(pkg-config --cflags gtk+-3.0) ;;
     *) extra= ;;
     esac
     # shellcheck disable=SC2086

@@ -39,6 +39,7 @@ static gboolean show_bar(gpointer u)
 {
     LodgeMksFullscreen *f = u;
     f->timer = 0;
+    gtk_widget_show(f->revealer);
     gtk_revealer_set_reveal_child(GTK_REVEALER(f->revealer), TRUE);
     return G_SOURCE_REMOVE;
 }
@@ -51,6 +52,14 @@ static gboolean hide_bar(gpointer u)
     if (!pinned(f) && !f->inside && !(focus && gtk_widget_is_ancestor(focus, f->bar)))
         gtk_revealer_set_reveal_child(GTK_REVEALER(f->revealer), FALSE);
     return G_SOURCE_REMOVE;
+}
+
+/* Out of the way altogether: even without a height its window would keep the pointer from the view's edge. */
+static void bar_moved(GtkRevealer *r, GParamSpec *spec, gpointer u)
+{
+    (void)spec, (void)u;
+    if (!gtk_revealer_get_child_revealed(r) && !gtk_revealer_get_reveal_child(r))
+        gtk_widget_hide(GTK_WIDGET(r));
 }
 
 static gboolean bar_shown(LodgeMksFullscreen *f) { return gtk_revealer_get_reveal_child(GTK_REVEALER(f->revealer)); }
@@ -165,6 +174,7 @@ static void build_bar(LodgeMksFullscreen *f)
     gtk_container_add(GTK_CONTAINER(f->revealer), events);
     gtk_widget_set_halign(f->revealer, GTK_ALIGN_CENTER);
     gtk_widget_set_valign(f->revealer, GTK_ALIGN_START);
+    g_signal_connect(f->revealer, "notify::child-revealed", G_CALLBACK(bar_moved), NULL);
 }
 
 /* ---- window ---- */
@@ -218,6 +228,7 @@ static void lodge_mks_fullscreen_init(LodgeMksFullscreen *f)
     gtk_overlay_add_overlay(GTK_OVERLAY(overlay), f->revealer);
     gtk_container_add(GTK_CONTAINER(f), overlay);
     gtk_widget_show_all(overlay);
+    gtk_widget_hide(f->revealer);
     g_signal_connect(f->view, "pointer-at-top", G_CALLBACK(at_top), f);
     g_signal_connect(f->view, "hotkey", G_CALLBACK(hotkey), f);
     g_signal_connect(f, "set-focus", G_CALLBACK(focus_set), f);

@@ -53,8 +53,9 @@ gboolean mks_geometry_to_guest(const struct mks_geometry *g, double x, double y,
     /* The device pixel below the pointer decides, as it does for what is painted there: both use mks_nearest. */
     double fx = floor(x * g->scale), fy = floor(y * g->scale);
     gint64 dx = (gint64)CLAMP(fx, -1e6, 1e6) - g->x, dy = (gint64)CLAMP(fy, -1e6, 1e6) - g->y;
-    *gx = mks_nearest(clamp_int(dx, 0, g->w - 1), g->w, g->guest_w);
-    *gy = mks_nearest(clamp_int(dy, 0, g->h - 1), g->h, g->guest_h);
+    /* Beyond an edge is that edge, also when the picture is shrunk so far that its last pixel is painted nowhere. */
+    *gx = dx < 0 ? 0 : dx >= g->w ? g->guest_w - 1 : mks_nearest((int)dx, g->w, g->guest_w);
+    *gy = dy < 0 ? 0 : dy >= g->h ? g->guest_h - 1 : mks_nearest((int)dy, g->h, g->guest_h);
     return dx >= 0 && dy >= 0 && dx < g->w && dy < g->h;
 }
 

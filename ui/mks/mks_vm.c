@@ -24,7 +24,7 @@
 
 #define IFACE "org.lodge.Vm1"
 #define OBJECT_PATH "/org/lodge/Vm1"
-enum { MAX_MOVES = 3, MAX_CALLS = 256, RETRY_MS = 250, RETRY_SLOW_MS = 3000, RETRY_FAST = 40, CALL_TIMEOUT_MS = 30000, MAX_RECTS = 256 };
+enum { MAX_MOVES = 3, MAX_CALLS = 1024, RETRY_MS = 250, RETRY_SLOW_MS = 3000, RETRY_FAST = 40, CALL_TIMEOUT_MS = 30000, MAX_RECTS = 256 };
 
 #define LODGE_TYPE_MKS_VM (lodge_mks_vm_get_type())
 G_DECLARE_FINAL_TYPE(LodgeMksVm, lodge_mks_vm, LODGE, MKS_VM, LodgeMksSession)
@@ -127,6 +127,10 @@ static void state_came(LodgeMksVm *v, const char *state)
     gboolean was = machine_there(v);
     g_free(v->vm_state);
     v->vm_state = g_strdup(state);
+    if (!strcmp(state, "off")) {
+        mks_session_set_picture(base(v), NULL);
+        mks_session_set_cursor(base(v), 0, 0, 0, 0, NULL);
+    }
     if (was != machine_there(v)) {
         mks_session_forget_held(base(v));
         v->serial = 0;
@@ -135,9 +139,6 @@ static void state_came(LodgeMksVm *v, const char *state)
             open_screen(v);
             if (v->wish_w)
                 call(v, "RequestScreenSize", g_variant_new("(uu)", v->wish_w, v->wish_h));
-        } else if (!strcmp(state, "off")) {
-            mks_session_set_picture(base(v), NULL);
-            mks_session_set_cursor(base(v), 0, 0, 0, 0, NULL);
         }
     }
     refresh_state(v);
