@@ -7,6 +7,7 @@
 
 #include "app-error.h"
 #include "app-log-viewer.h"
+#include "app-settings.h"
 #include "app-vm-page.h"
 
 /* An action on one machine; w is where dialogs belong. */
@@ -93,6 +94,10 @@ static void do_reset(AppWindow *w, AppVm *vm, GVariant *p)
             _("R_eset"), TRUE, _("_Do not ask again"), reset_answer, g_object_ref(vm));
 }
 
+static void do_settings(AppWindow *w, AppVm *vm, GVariant *p)
+{
+    app_settings_show(GTK_WINDOW(w), vm, p ? g_variant_get_string(p, NULL) : NULL);
+}
 static void do_log(AppWindow *w, AppVm *vm, GVariant *p) { app_log_viewer_show(GTK_WINDOW(w), vm); }
 
 static void folder_shown(GObject *o, GAsyncResult *r, gpointer u)
@@ -353,6 +358,8 @@ static const struct action table[] = {
     {"vm-reset", NULL, do_reset, is_up, FALSE},
     {"vm-pause", NULL, do_pause, is_on, FALSE},
     {"vm-resume", NULL, do_resume, is_paused, FALSE},
+    {"vm-settings", NULL, do_settings, has_file, TRUE},
+    {"vm-settings-page", "s", do_settings, has_file, TRUE},
     {"vm-log", NULL, do_log, has_file, TRUE},
     {"vm-show-folder", NULL, do_show_folder, is_local, TRUE},
     {"vm-rename", NULL, do_rename, has_file, TRUE},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app-error.h"
+#include "app-preferences.h"
 #include "app-window.h"
 #include "config.h"
 #include "lodge-resources.h"
@@ -156,6 +157,8 @@ static void act_about(GSimpleAction *s, GVariant *p, gpointer u)
         _("translator-credits"), NULL);
 }
 
+static void act_preferences(GSimpleAction *s, GVariant *p, gpointer u) { app_preferences_show(active(u)); }
+
 static void act_quit(GSimpleAction *s, GVariant *p, gpointer u)
 {
     GList *windows = g_list_copy(gtk_application_get_windows(u));
@@ -218,6 +221,7 @@ static void app_startup(GApplication *g)
     static const GActionEntry actions[] = {
         {"about", act_about},
         {"quit", act_quit},
+        {"preferences", act_preferences},
         {"show-vm", act_show_vm, "s"},
     };
     G_APPLICATION_CLASS(app_application_parent_class)->startup(g);

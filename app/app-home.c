@@ -108,6 +108,13 @@ static void show_engines(gpointer u, const AppEngines *e)
     g_object_unref(h);
 }
 
+static void recent_name(AppVm *vm, GtkWidget *b)
+{
+    gtk_label_set_text(g_object_get_data(G_OBJECT(b), "label"), app_vm_get_name(vm));
+    gtk_image_set_from_icon_name(g_object_get_data(G_OBJECT(b), "icon"), app_vm_get_icon(vm), GTK_ICON_SIZE_MENU);
+    atk_object_set_name(gtk_widget_get_accessible(b), app_vm_get_name(vm));
+}
+
 static void recent_clicked(GtkButton *b, gpointer u)
 {
     GtkWidget *w = gtk_widget_get_toplevel(GTK_WIDGET(b));
@@ -124,14 +131,17 @@ static void update_recent(AppHome *h)
         if (app_vm_get_state(vm) == APP_VM_MISSING)
             continue;
         GtkWidget *b = gtk_button_new(), *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 8),
-                  *label = gtk_label_new(app_vm_get_name(vm));
-        gtk_box_pack_start(GTK_BOX(box), gtk_image_new_from_icon_name(app_vm_get_icon(vm), GTK_ICON_SIZE_MENU), FALSE,
-                           FALSE, 0);
+                  *label = gtk_label_new(NULL);
+        GtkWidget *icon = gtk_image_new();
+        gtk_box_pack_start(GTK_BOX(box), icon, FALSE, FALSE, 0);
         g_object_set(label, "ellipsize", PANGO_ELLIPSIZE_END, "xalign", 0.0, NULL);
         gtk_box_pack_start(GTK_BOX(box), label, TRUE, TRUE, 0);
         gtk_container_add(GTK_CONTAINER(b), box);
         gtk_button_set_relief(GTK_BUTTON(b), GTK_RELIEF_NONE);
-        atk_object_set_name(gtk_widget_get_accessible(b), app_vm_get_name(vm));
+        g_object_set_data(G_OBJECT(b), "label", label);
+        g_object_set_data(G_OBJECT(b), "icon", icon);
+        g_signal_connect_object(vm, "changed", G_CALLBACK(recent_name), b, 0);
+        recent_name(vm, b);
         g_object_set_data_full(G_OBJECT(b), "vm", g_object_ref(vm), g_object_unref);
         g_signal_connect(b, "clicked", G_CALLBACK(recent_clicked), h);
         gtk_container_add(GTK_CONTAINER(h->recent), b);

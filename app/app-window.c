@@ -10,6 +10,7 @@
 #include "app-actions.h"
 #include "app-error.h"
 #include "app-home.h"
+#include "app-new-vm.h"
 #include "app-sidebar.h"
 #include "app-vm-page.h"
 #include "ui/mks/mks_fullscreen.h"
@@ -483,6 +484,10 @@ AppVm *app_window_add_file(AppWindow *w, const char *path)
         app_library_scan(library(), path, NULL, scanned, g_object_ref(w));
         return NULL;
     }
+    if (g_str_has_suffix(lower, ".iso") || g_str_has_suffix(lower, ".vmdk")) {
+        app_new_vm_show(GTK_WINDOW(w), path);
+        return NULL;
+    }
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_autofree char *s =
             g_strdup_printf(_("There is no file %s. Check the name, or the drive that holds it."), path);
@@ -604,6 +609,7 @@ static void act_connect(GSimpleAction *s, GVariant *p, gpointer u)
 
 /* ---- actions of the window ---- */
 
+static void act_new_vm(GSimpleAction *s, GVariant *p, gpointer u) { app_new_vm_show(GTK_WINDOW(u), NULL); }
 static void act_open(GSimpleAction *s, GVariant *p, gpointer u) { choose(u, FALSE); }
 static void act_scan(GSimpleAction *s, GVariant *p, gpointer u) { choose(u, TRUE); }
 static void act_full_screen(GSimpleAction *s, GVariant *p, gpointer u) { go_full(u); }
@@ -718,6 +724,7 @@ static void act_folder_remove(GSimpleAction *s, GVariant *p, gpointer u)
 }
 
 static const GActionEntry actions[] = {
+    {"new-vm", act_new_vm},
     {"open", act_open},
     {"scan", act_scan},
     {"connect", act_connect},
