@@ -730,7 +730,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     if (bc->mode_dirty)
         bt_mode_update(bc);
     if (x == 1)
-        return BTX_DISPATCH;
+        return bt_resume_at(bc) ? 0 : BTX_DISPATCH;
     if (x == 2)
         return BTX_RETURN;
     if (r->op == CO_FPUCHECK) { /* before the instruction, not instead of it */
@@ -745,7 +745,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     if (mode != bc->mode || ctx != bc->real_ctx || gctx != bc->real_gctx || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->view_stale ||
         bc->left || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
         c->s.rip = c->next_rip;
-        return BTX_DISPATCH;
+        return bt_resume_at(bc) ? 0 : BTX_DISPATCH;
     }
     if (!(bc->mode & M_SINGLE)) /* nothing can come between here and the end of the next instruction */
         c->s.intr_shadow = 0;

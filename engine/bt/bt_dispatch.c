@@ -89,9 +89,11 @@ void bt_ctx_load(struct bt_cpu *bc)
         bc->ctxcache[h].gctx = ++bc->ctx_next;
     bc->real_ctx = bc->ctxcache[h].ctx;
     bc->real_gctx = bc->ctxcache[h].gctx;
-    __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&bc->exit_req, __ATOMIC_SEQ_CST))
+    /* Only the kick signal, which runs on this thread, writes these behind our back: the order matters to the compiler alone. */
+    __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_RELAXED);
+    __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED))
         bc->ctx = bc->gctx = ~0u;
 }
 
@@ -152,6 +154,8 @@ static uint32_t mode_word(struct bt_cpu *bc)
     } else if ((s->cr4 & CR4_SMAP) && (s->rflags & FL_AC)) {
         m |= 2u << 14;
     }
+    if ((s->cr4 & CR4_TSD) && cpl && (s->cr0 & CR0_PE))
+        m |= M_NOTSC;
     if ((s->rflags & FL_TF) || exec_breakpoints(bc))
         m |= M_SINGLE;
     return m;
@@ -347,6 +351,23 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
     bc->c.s.rip = rip;
     bt_flags_in(bc);
     return BTX_DISPATCH;
+}
+
+bool bt_resume_at(struct bt_cpu *bc)
+{
+    const struct cpu_state *s = &bc->c.s;
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP)) || bc->nogroup_once || bc->view_stale ||
+        bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
+        (bc->intr_check && (s->rflags & FL_IF)) || (s->rflags & FL_RF) || s->run_state != CPU_RUNNING)
+        return false;
+    uint32_t b = find_fast(bc, s->rip);
+    if (!b)
+        return false;
+    bt_fpu_in(bc);
+    bt_flags_out(bc);
+    bc->cur_blk = b;
+    bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
+    return true;
 }
 
 /* ---- events ---- */

@@ -11,6 +11,7 @@
 #define HOT_RET_R11 (BT_HOT + 32)
 #define HOT_HFLAGS (BT_HOT + 40)
 #define HOT_DF (BT_HOT + 42)
+#define HOT_IF (BT_HOT + 43)
 #define HOT_T0 (BT_HOT + 48)
 #define HOT_T1 (BT_HOT + 56)
 #define HOT_T2 (BT_HOT + 64)
@@ -29,6 +30,7 @@
 #define HOT_STK (BT_HOT + 320)
 #define HOT_HIMASK8 (BT_HOT + 464)
 #define HOT_HIMASK4 (BT_HOT + 472)
+#define HOT_FL_BASE (BT_HOT + 480)
 
 /* What bt_enter returns. */
 #define BTX_DISPATCH 1 /* s.rip is set: look up and go on */

@@ -215,6 +215,130 @@ static void rm_operand(struct bt_rec *r, const ZydisDecodedOperand *o)
         r->rm = (uint8_t)tr_gpr_of(o->reg.value);
 }
 
+/* reg (rax or rdx) rotated right by n, 32 or 64 bits, without flags */
+static void e_rorx(struct em *e, int w, unsigned reg, unsigned n)
+{
+    e3(e, 0xc4, 0xe3, w ? 0xfb : 0x7b);
+    e3(e, 0xf0, (uint8_t)(0xc0 | reg << 3 | reg), (uint8_t)n);
+}
+static void e_ldzx8(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x0fb6, reg, disp); }
+static void e_st_imm8(struct em *e, uint32_t disp, uint8_t v)
+{
+    e4(e, 0x2504c665); /* mov byte gs:[], v */
+    e4(e, disp);
+    e1(e, v);
+}
+
+static void lower_rdtsc(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    if (t->cur->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP) {
+        e3(e, 0x0f, 0x01, 0xf9);
+        e_ld32(e, 1, (uint32_t)offsetof(struct bt_cpu, c.s.tsc_aux));
+    } else {
+        e2(e, 0x0f, 0x31);
+    }
+    e_rorx(e, 1, 2, 32);
+    e_lea(e, 1, 0, 0, 2, 1, 0);
+    e_ld(e, 10, HOT_TSC_OFF);
+    e_lea(e, 1, 0, 0, 10, 1, 0);
+    e_ld(e, 10, (uint32_t)offsetof(struct bt_cpu, c.s.tsc_adjust));
+    e_lea(e, 1, 0, 0, 10, 1, 0);
+    e_mov(e, 2, 0);
+    e_rorx(e, 1, 2, 32);
+    e_mov32(e, 2, 2);
+    e_mov32(e, 0, 0);
+}
+
+/* T0 = RFLAGS as they are pushed: AH from LAHF, OF from SETO, DF and IF from their bytes, the rest from fl_base. */
+static void flags_image(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    e_st(e, 0, HOT_RAX_SAVE);
+    e_movi(e, 0, 0);
+    e1(e, 0x9f);             /* lahf */
+    e3(e, 0x0f, 0x90, 0xc0); /* seto al */
+    e3(e, 0xc4, 0x63, 0x7b); /* rorx r10d, eax, 8 */
+    e3(e, 0xf0, 0xd0, 8);
+    e4(e, 0xd2b60f45);       /* movzx r10d, r10b */
+    e3(e, 0x0f, 0xb6, 0xc0); /* movzx eax, al */
+    e_rorx(e, 0, 0, 32 - 11);
+    e_lea(e, 1, 10, 10, 0, 1, 0);
+    e_ldzx8(e, 0, HOT_DF);
+    e_rorx(e, 0, 0, 32 - 10);
+    e_lea(e, 1, 10, 10, 0, 1, 0);
+    e_ldzx8(e, 0, HOT_IF);
+    e_rorx(e, 0, 0, 32 - 9);
+    e_lea(e, 1, 10, 10, 0, 1, 0);
+    e_ld(e, 0, HOT_FL_BASE);
+    e_lea(e, 1, 10, 10, 0, 1, 0);
+    e_st(e, 10, HOT_T0);
+    e_ld(e, 0, HOT_RAX_SAVE);
+}
+
+/* STI: a pending interrupt is for C, which knows the shadow; otherwise nothing can come between it and the instruction that follows in the block. */
+static void lower_sti(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    e_mov(e, 11, 1);
+    t->r11_group = 0;
+    e_ldzx8(e, 1, (uint32_t)offsetof(struct bt_cpu, intr_check));
+    uint8_t *none = e_jrcxz(e);
+    e_mov(e, 1, 11);
+    callout(t, CO_STI);
+    uint8_t *over = e_jmp32(e);
+    e_fix8(none, e->p);
+    e_mov(e, 1, 11);
+    e_st_imm8(e, HOT_IF, 1);
+    e_fix(over, e->p);
+}
+
+/* The system instructions that a kernel uses all the time, where the mode leaves no question. */
+static bool lower_inline_system(struct bt_tr *t)
+{
+    const ZydisDecodedInstruction *in = &t->cur->in;
+    struct em *e = &t->e;
+    bool cpl0 = CPL_OF(t->mode) == 0 && !(t->mode & M_VM86), last = t->cur == &t->insn[t->n_insn - 1];
+    if (t->mode & M_SINGLE)
+        return false;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_CLI:
+        if (cpl0)
+            e_st_imm8(e, HOT_IF, 0);
+        return cpl0;
+    case ZYDIS_MNEMONIC_STI:
+        if (!cpl0 || last)
+            return false;
+        lower_sti(t);
+        return true;
+    case ZYDIS_MNEMONIC_PUSHF:
+    case ZYDIS_MNEMONIC_PUSHFD:
+    case ZYDIS_MNEMONIC_PUSHFQ:
+        if (t->mode & M_VM86)
+            return false;
+        flags_image(t);
+        tr_push_value(t, in->operand_width / 8, -1, 0);
+        return true;
+    case ZYDIS_MNEMONIC_SWAPGS:
+        if (!cpl0 || !t->m64)
+            return false;
+        e_ld(e, 10, SEG_OFF(S_GS, base));
+        e_ld(e, 11, (uint32_t)offsetof(struct bt_cpu, c.s.kernel_gs_base));
+        t->r11_group = 0;
+        e_st(e, 11, SEG_OFF(S_GS, base));
+        e_st(e, 10, (uint32_t)offsetof(struct bt_cpu, c.s.kernel_gs_base));
+        return true;
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP:
+        if ((t->mode & M_NOTSC) || (in->mnemonic == ZYDIS_MNEMONIC_RDTSCP && !t->bc->bv->feat.rdtscp))
+            return false;
+        lower_rdtsc(t);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Lowers the current instruction. Returns true when the block ends here. */
 bool tr_lower(struct bt_tr *t)
 {
@@ -241,6 +365,8 @@ bool tr_lower(struct bt_tr *t)
         r = callout(t, CO_FPUCHECK);
         r->aux = (uint8_t)v;
     }
+    if (lower_inline_system(t))
+        return false;
     unsigned plain = tr_plain_callout(in->mnemonic);
     if (plain != CO_NONE) {
         if (real && (in->mnemonic == ZYDIS_MNEMONIC_SLDT || in->mnemonic == ZYDIS_MNEMONIC_STR || in->mnemonic == ZYDIS_MNEMONIC_LLDT ||

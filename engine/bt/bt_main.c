@@ -19,6 +19,8 @@ HOT(ret_r10, HOT_RET_R10);
 HOT(ret_r11, HOT_RET_R11);
 HOT(hflags, HOT_HFLAGS);
 HOT(df, HOT_DF);
+HOT(ifl, HOT_IF);
+HOT(fl_base, HOT_FL_BASE);
 HOT(t0, HOT_T0);
 HOT(t3, HOT_T3);
 HOT(scr_r10, HOT_R10);

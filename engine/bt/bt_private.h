@@ -63,6 +63,7 @@ enum bt_mode {
     M_SINGLE = 1 << 19, /* one instruction a block: single step, interrupt shadow, breakpoints */
     M_XCR = 1 << 20,    /* the guest's XCR0 is what the host has */
     M_LM = 1 << 21,
+    M_NOTSC = 1 << 23,   /* RDTSC faults: CR4.TSD outside CPL 0 */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
 };
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
@@ -188,8 +189,8 @@ struct bt_cpu {
     struct bt_cpu *self;
     uint64_t host_rsp, resume_ip, ret_r10, ret_r11;
     uint16_t hflags; /* AL = OF, AH = SF ZF AF PF CF, as LAHF gives */
-    uint8_t df;
-    uint8_t pad1[5];
+    uint8_t df, ifl;
+    uint8_t pad1[4];
     uint64_t t0, t1, t2, t3, scr_r10;
     uint32_t ctx, gctx, exit_req, mode;
     uint64_t himask, flslot, rax_save;
@@ -202,6 +203,7 @@ struct bt_cpu {
         uint64_t page, host;
     } stk[3][2];
     uint64_t himask8, himask4; /* the page and what must be zero for alignment to 8 and 4 bytes */
+    uint64_t fl_base; /* RFLAGS as PUSHF stores it, without the arithmetic flags, DF, IF and bit 1 */
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
@@ -349,19 +351,24 @@ bool bt_shoot_serve(struct bt_cpu *bc);
 /* bt_dispatch.c */
 enum vcpu_exit bt_run(struct vcpu *v);
 void bt_mode_update(struct bt_cpu *bc);
+/* Goes on at s.rip if nothing but that is to be done: translated code is ready, no event. The caller returns 0 to its stub then. */
+bool bt_resume_at(struct bt_cpu *bc);
 void bt_ctx_load(struct bt_cpu *bc);
 void bt_fpu_out(struct bt_cpu *bc);
 void bt_fpu_in(struct bt_cpu *bc);
 static inline void bt_flags_in(struct bt_cpu *bc)
 {
     uint64_t ah = bc->hflags >> 8;
-    bc->c.s.rflags = (bc->c.s.rflags & ~(uint64_t)(FL_ARITH | FL_DF)) | (ah & 0xd5) | ((uint64_t)(bc->hflags & 1) << 11) | (uint64_t)bc->df << 10 | 2;
+    bc->c.s.rflags = (bc->c.s.rflags & ~(uint64_t)(FL_ARITH | FL_DF | FL_IF)) | (ah & 0xd5) | ((uint64_t)(bc->hflags & 1) << 11) |
+                     (uint64_t)bc->df << 10 | (uint64_t)bc->ifl << 9 | 2;
 }
 static inline void bt_flags_out(struct bt_cpu *bc)
 {
     uint64_t f = bc->c.s.rflags;
     bc->hflags = (uint16_t)(((f & 0xd5) | 2) << 8 | ((f >> 11) & 1));
     bc->df = (f >> 10) & 1;
+    bc->ifl = (f >> 9) & 1;
+    bc->fl_base = f & (FL_TF | FL_IOPL | FL_NT | FL_AC | FL_VIF | FL_VIP | FL_ID);
 }
 #define DR6_BS (1u << 14)
 void bt_trap(struct bt_cpu *bc, uint64_t dr6);
