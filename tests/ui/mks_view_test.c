@@ -32,7 +32,7 @@ static bool resize_view(int dev_w, int dev_h)
     GtkWidget *v = GTK_WIDGET(view);
     int w = dev_w / scale, h = dev_h / scale;
     gtk_window_resize(GTK_WINDOW(window), w, h);
-    bool good = WAIT(gtk_widget_get_allocated_width(v) == w && gtk_widget_get_allocated_height(v) == h);
+    bool good = AWAIT(gtk_widget_get_allocated_width(v) == w && gtk_widget_get_allocated_height(v) == h);
     settle(80);
     return good;
 }
@@ -136,20 +136,20 @@ static void damage(void)
         fake_damage(fake, x, y, w, h);
         settle(5);
     }
-    ok(WAIT(fake->done == fake->serial), "the last damage is acknowledged");
+    ok(AWAIT(fake->done == fake->serial), "the last damage is acknowledged");
     settle(100);
     ok(differ_nearest(150) == 0, "forty changes are all on the screen");
     fake_damage(fake, -100000, -5, 2000000000, 2000000000);
     fake_damage(fake, 5, 5, -3, -3);
-    ok(WAIT(fake->done + 1 >= fake->serial), "damage that cannot be is survived");
+    ok(AWAIT(fake->done + 1 >= fake->serial), "damage that cannot be is survived");
     fake_mode(fake, 500, 300);
     int w = 0, h = 0;
-    ok(WAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 500), "another mode");
+    ok(AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 500), "another mode");
     lodge_mks_view_set_scaling(view, LODGE_MKS_ACTUAL);
     resize_view(600, 400);
     ok(differ_exact(50, 50) == 0, "is painted exactly");
     fake_mode(fake, 1500, 1300);
-    WAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 1500);
+    AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 1500);
     resize_view(600, 400);
     GtkAdjustment *ha = gtk_scrolled_window_get_hadjustment(GTK_SCROLLED_WINDOW(scrolled)), *va = gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(scrolled));
     gtk_adjustment_set_value(ha, 200 / scale);
@@ -157,7 +157,7 @@ static void damage(void)
     settle(200);
     ok(differ_exact(-200, -(1300 - gtk_widget_get_allocated_height(GTK_WIDGET(view)) * scale)) == 0, "a large guest scrolls, and is exact");
     fake_mode(fake, 320, 240);
-    WAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 320);
+    AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 320);
 }
 
 /* ---- pointer ---- */
@@ -190,7 +190,7 @@ static void clicks(void)
             want[i][1] = (int)floor((dy + 0.5) * 240 / vh);
         }
         xdo(s->str);
-        WAIT(fake->pointer->len == 100);
+        AWAIT(fake->pointer->len == 100);
         settle(50);
         g_string_free(s, TRUE);
         for (unsigned i = 0; i < 100; i++) {
@@ -204,7 +204,7 @@ static void clicks(void)
     ok(good && !wrong && shapes == 5, "500 random clicks at five scales: each on its guest pixel");
     fake_clear(fake);
     xdo("click 2 click 3 click 8 click 9 click 4 click 4 click 5");
-    WAIT(fake->wheel == 1);
+    AWAIT(fake->wheel == 1);
     int got = 0;
     for (unsigned i = 0; i < fake->pointer->len; i++)
         got |= g_array_index(fake->pointer, struct fake_pointer, i).buttons;
@@ -240,7 +240,7 @@ static void cursor(void)
     settle(80);
     ok(true, "shapes that cannot be are survived");
     fake_absolute(fake, false);
-    WAIT(!lodge_mks_session_get_pointer_absolute(session));
+    AWAIT(!lodge_mks_session_get_pointer_absolute(session));
     for (int i = 0; i < 256; i++)
         argb[i] = 0xff00ff00;
     fake_cursor(fake, 16, 16, 0, 0, argb, sizeof argb);
@@ -267,7 +267,7 @@ static void grab(void)
     settle(50);
     ok(!lodge_mks_view_get_grabbed(view) && fake->moves == 0, "a relative pointer: nothing is sent before the click");
     xdo("click 1");
-    ok(WAIT(lodge_mks_view_get_grabbed(view)), "the click grabs");
+    ok(AWAIT(lodge_mks_view_get_grabbed(view)), "the click grabs");
     ok(fake->pointer->len == 0 && fake->buttons == 0, "and is not the guest's");
     ok(strstr(lodge_mks_view_get_hint(view), "Ctrl+Alt") != NULL, "the hint says how to get the pointer back");
     settle(50);
@@ -289,16 +289,16 @@ static void grab(void)
     settle(50);
     ok(fake->pointer->len == 1 && fake->buttons == 0, "a click inside of the grab is the guest's");
     xdo("keydown ctrl keydown alt keyup alt keyup ctrl");
-    ok(WAIT(!lodge_mks_view_get_grabbed(view)), "Ctrl+Alt releases");
+    ok(AWAIT(!lodge_mks_view_get_grabbed(view)), "Ctrl+Alt releases");
     ok(fake->n_down == 0, "and leaves no key down");
     xdo("key ctrl+g");
     settle(100);
     ok(!lodge_mks_view_get_grabbed(view), "without the focus Ctrl+G is not the console's");
     gtk_widget_grab_focus(GTK_WIDGET(view));
     xdo("key ctrl+g");
-    ok(WAIT(lodge_mks_view_get_grabbed(view)), "with the focus it grabs");
+    ok(AWAIT(lodge_mks_view_get_grabbed(view)), "with the focus it grabs");
     fake_absolute(fake, true);
-    ok(WAIT(!lodge_mks_view_get_grabbed(view)), "the guest's pointer becomes absolute: the grab ends");
+    ok(AWAIT(!lodge_mks_view_get_grabbed(view)), "the guest's pointer becomes absolute: the grab ends");
     lodge_mks_view_grab(view);
     settle(50);
     ok(lodge_mks_view_get_grabbed(view), "keys can be grabbed with an absolute pointer too");
@@ -311,7 +311,7 @@ static void focus_view(void)
 {
     gtk_window_present(GTK_WINDOW(window));
     gtk_widget_grab_focus(GTK_WIDGET(view));
-    WAIT(gtk_widget_has_focus(GTK_WIDGET(view)) && gtk_window_is_active(GTK_WINDOW(window)));
+    AWAIT(gtk_widget_has_focus(GTK_WIDGET(view)) && gtk_window_is_active(GTK_WINDOW(window)));
     settle(60);
 }
 
@@ -335,7 +335,7 @@ static void keys(void)
         n++;
     }
     xdo(s->str);
-    WAIT(fake->releases == n);
+    AWAIT(fake->releases == n);
     if (!ok(n > 140 && !strcmp(fake->keys->str, want->str), "%d places of the keyboard, each with its usage", n))
         printf("# want %s\n# got  %s\n", want->str, fake->keys->str);
     g_string_free(s, TRUE);
@@ -348,7 +348,7 @@ static void keys(void)
     ok(fake->presses >= 3 && fake->releases == 1 && !strncmp(fake->keys->str, "+16 +16 ", 8) && fake->n_down == 0, "a key that is held repeats, and comes up once");
     /* Down when the focus comes: not the guest's. */
     gtk_window_present(GTK_WINDOW(other));
-    WAIT(gtk_window_is_active(GTK_WINDOW(other)));
+    AWAIT(gtk_window_is_active(GTK_WINDOW(other)));
     fake_clear(fake);
     xdo("keydown shift");
     focus_view();
@@ -377,7 +377,7 @@ static void focus_losses(void)
         switch (i % 6) {
         case 0:
             gtk_window_present(GTK_WINDOW(other));
-            WAIT(gtk_window_is_active(GTK_WINDOW(other)));
+            AWAIT(gtk_window_is_active(GTK_WINDOW(other)));
             break;
         case 1:
             gtk_widget_hide(GTK_WIDGET(view));
@@ -395,7 +395,7 @@ static void focus_losses(void)
         default:
             lodge_mks_view_set_session(view, NULL);
         }
-        WAIT(fake->n_down == 0 && fake->buttons == 0);
+        AWAIT(fake->n_down == 0 && fake->buttons == 0);
         if (fake->n_down || fake->buttons) {
             printf("# way %d: %d keys, buttons %x\n", i % 6, fake->n_down, fake->buttons);
             stuck++;
@@ -441,7 +441,7 @@ static void hotkeys(void)
     focus_view();
     fake_clear(fake);
     xdo("key ctrl+alt+Insert");
-    WAIT(strstr(fake->keys->str, "-4c"));
+    AWAIT(strstr(fake->keys->str, "-4c"));
     settle(80);
     ok(strstr(fake->keys->str, "+e0 +e2 +4c -4c -e2 -e0") && !strstr(fake->keys->str, "49") && !fake->n_down, "Ctrl+Alt+Ins presses Ctrl+Alt+Del");
     focus_view();
@@ -471,20 +471,20 @@ static void hotkeys(void)
 static void locks(void)
 {
     gtk_window_present(GTK_WINDOW(other));
-    WAIT(gtk_window_is_active(GTK_WINDOW(other)));
+    AWAIT(gtk_window_is_active(GTK_WINDOW(other)));
     GdkKeymap *map = gdk_keymap_get_for_display(gdk_display_get_default());
     unsigned host = (gdk_keymap_get_num_lock_state(map) ? 2 : 0) | (gdk_keymap_get_caps_lock_state(map) ? 4 : 0);
     fake_leds(fake, 1u << 31 | (host ^ 4));
     settle(50);
     fake_clear(fake);
     focus_view();
-    WAIT(fake->releases == 1);
+    AWAIT(fake->releases == 1);
     settle(60);
     ok(!strcmp(fake->keys->str, "+39 -39 "), "caps lock differs in the guest: one tap");
     fake_leds(fake, host);
     settle(50);
     gtk_window_present(GTK_WINDOW(other));
-    WAIT(gtk_window_is_active(GTK_WINDOW(other)));
+    AWAIT(gtk_window_is_active(GTK_WINDOW(other)));
     fake_clear(fake);
     fake_leds(fake, host ^ 6);
     focus_view();
@@ -506,21 +506,21 @@ static void states(void)
     int resumed = 0, typed = 0, w, h;
     g_signal_connect(view, "resume-requested", G_CALLBACK(on_flag), &resumed);
     fake_state(fake, "paused", "");
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_PAUSED), "paused");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_PAUSED), "paused");
     xdo("click 1");
-    ok(WAIT(resumed == 1) && fake->buttons == 0, "a click on a paused machine asks to go on");
+    ok(AWAIT(resumed == 1) && fake->buttons == 0, "a click on a paused machine asks to go on");
     fake_state(fake, "on", "");
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "runs again");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "runs again");
     focus_view();
     fake_clear(fake);
     lodge_mks_session_type_text_async(session, "Hi z", "de", NULL, on_typed, &typed);
-    ok(WAIT(typed == 1) && !strcmp(fake->keys->str, "+e1 +0b -0b -e1 +0c -0c +2c -2c +1c -1c "), "text is typed, on the layout that was said");
+    ok(AWAIT(typed == 1) && !strcmp(fake->keys->str, "+e1 +0b -0b -e1 +0c -0c +2c -2c +1c -1c "), "text is typed, on the layout that was said");
     GCancellable *cancel = g_cancellable_new();
     typed = 0;
     lodge_mks_session_type_text_async(session, "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", NULL, cancel, on_typed, &typed);
     settle(60);
     g_cancellable_cancel(cancel);
-    ok(WAIT(typed == 2) && WAIT(fake->n_down == 0), "typing can be cancelled, and leaves no key down");
+    ok(AWAIT(typed == 2) && AWAIT(fake->n_down == 0), "typing can be cancelled, and leaves no key down");
     g_object_unref(cancel);
     GdkPixbuf *shot = lodge_mks_session_screenshot(session), *small = lodge_mks_session_thumbnail(session, 100, 100);
     const guint8 *p = gdk_pixbuf_read_pixels(shot) + 5 * gdk_pixbuf_get_rowstride(shot) + 7 * 3;
@@ -529,25 +529,25 @@ static void states(void)
     g_object_unref(shot);
     g_object_unref(small);
     fake_state(fake, "fault", "The guest has stopped: triple fault.");
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_FAULT) && !strcmp(lodge_mks_session_get_error(session), "The guest has stopped: triple fault."),
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_FAULT) && !strcmp(lodge_mks_session_get_error(session), "The guest has stopped: triple fault."),
        "a fault is told in its words");
     fake_state(fake, "off", "");
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_OFF) && !lodge_mks_session_get_guest_size(session, &w, &h), "off: no picture");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_OFF) && !lodge_mks_session_get_guest_size(session, &w, &h), "off: no picture");
     fake_state(fake, "on", "");
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "on again");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "on again");
     xdo("keydown a");
     settle(50);
     fake_stop(fake);
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_CONNECTING) && strstr(lodge_mks_session_get_error(session), "/tmp/fake.log"),
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_CONNECTING) && strstr(lodge_mks_session_get_error(session), "/tmp/fake.log"),
        "the process dies: said, with its log");
     xdo("keyup a");
     memset(fake->down, 0, sizeof fake->down);
     fake->n_down = 0;
     fake_start(fake);
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING) && !*lodge_mks_session_get_error(session), "it comes back: shown again");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING) && !*lodge_mks_session_get_error(session), "it comes back: shown again");
     fake->unsealed = true;
     fake_mode(fake, 320, 240);
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_NO_PICTURE) && *lodge_mks_session_get_error(session), "memory that can shrink is refused");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_NO_PICTURE) && *lodge_mks_session_get_error(session), "memory that can shrink is refused");
     fake->unsealed = false;
     fake->bad_size = true;
     fake_mode(fake, 320, 240);
@@ -555,18 +555,18 @@ static void states(void)
     ok(lodge_mks_session_get_state(session) == LODGE_MKS_NO_PICTURE && *lodge_mks_session_get_error(session), "a screen larger than its memory is refused");
     fake->bad_size = false;
     fake_mode(fake, 320, 240);
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "a good one is shown");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "a good one is shown");
     /* Fit guest. */
     fake_clear(fake);
     lodge_mks_view_set_scaling(view, LODGE_MKS_FIT_GUEST);
     resize_view(700, 500);
-    ok(WAIT(fake->size_w == 700 && fake->size_h == 500), "fit guest: the guest is asked for the window's size in device pixels");
+    ok(AWAIT(fake->size_w == 700 && fake->size_h == 500), "fit guest: the guest is asked for the window's size in device pixels");
     ok(!lodge_mks_session_get_can_resize(session), "which this guest does not follow");
     fake->follows = true;
     resize_view(720, 520);
-    ok(WAIT(fake->size_w == 720 && lodge_mks_session_get_can_resize(session)), "and now it does");
+    ok(AWAIT(fake->size_w == 720 && lodge_mks_session_get_can_resize(session)), "and now it does");
     lodge_mks_view_set_device_scale(view, 1.5);
-    ok(WAIT(fake->size_w == 720 / scale * 3 / 2), "with the scale of a fractional desktop");
+    ok(AWAIT(fake->size_w == 720 / scale * 3 / 2), "with the scale of a fractional desktop");
     lodge_mks_view_set_device_scale(view, 0);
 }
 
@@ -602,18 +602,18 @@ static void full_screen(void)
     g_signal_connect(f, "switch", G_CALLBACK(on_int), &which);
     gtk_window_present(GTK_WINDOW(f));
     GtkWidget *v = GTK_WIDGET(lodge_mks_fullscreen_get_view(LODGE_MKS_FULLSCREEN(f)));
-    ok(WAIT(gtk_widget_get_allocated_width(v) * scale == 1600 && gtk_widget_get_allocated_height(v) * scale == 1200), "full screen: the guest has all of it");
+    ok(AWAIT(gtk_widget_get_allocated_width(v) * scale == 1600 && gtk_widget_get_allocated_height(v) * scale == 1200), "full screen: the guest has all of it");
     settle(900);
     ok(!revealed(f), "no bar");
     xdo("mousemove 800 600 mousemove 790 0");
     settle(120);
     ok(!revealed(f), "the pointer at the top edge: not at once");
-    ok(WAIT(revealed(f)), "the bar comes down");
+    ok(AWAIT(revealed(f)), "the bar comes down");
     settle(400);
     xdo("mousemove 800 600");
     settle(300);
     ok(revealed(f), "and stays a moment");
-    ok(WAIT(!revealed(f)), "and goes");
+    ok(AWAIT(!revealed(f)), "and goes");
     lodge_mks_fullscreen_set_pinned(LODGE_MKS_FULLSCREEN(f), TRUE);
     settle(1000);
     ok(revealed(f), "pinned: it stays");
@@ -623,13 +623,13 @@ static void full_screen(void)
     settle(60);
     ok(strstr(fake->keys->str, "+1b -1b") && which == 1, "keys go to the guest, Ctrl+Alt+Right to the next machine");
     xdo("key ctrl+alt+Return");
-    ok(WAIT(left == 1) && fake->n_down == 0, "Ctrl+Alt+Enter leaves");
+    ok(AWAIT(left == 1) && fake->n_down == 0, "Ctrl+Alt+Enter leaves");
     gtk_widget_destroy(f);
     settle(200);
     focus_view();
     fake_clear(fake);
     xdo("key y");
-    ok(WAIT(strstr(fake->keys->str, "+1c -1c")), "the other view is as it was");
+    ok(AWAIT(strstr(fake->keys->str, "+1c -1c")), "the other view is as it was");
 }
 
 int main(int argc, char **argv)
@@ -655,7 +655,7 @@ int main(int argc, char **argv)
     scale = gtk_widget_get_scale_factor(window);
     ok(lodge_mks_session_get_state(session) == LODGE_MKS_CLOSED, "a session begins closed");
     lodge_mks_session_open(session);
-    ok(WAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "and runs when it is open");
+    ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "and runs when it is open");
     ok(!strcmp(lodge_mks_session_get_title(session), "Fake machine") && lodge_mks_session_get_pointer_absolute(session), "with the machine's name and pointer");
     settle(300);
     painting();
@@ -674,7 +674,7 @@ int main(int argc, char **argv)
     gtk_widget_destroy(window);
     gtk_widget_destroy(other);
     g_object_unref(session);
-    ok(WAIT(session == NULL), "nothing keeps the session alive");
+    ok(AWAIT(session == NULL), "nothing keeps the session alive");
     fake_free(fake);
     return TAP_DONE();
 }

@@ -26,7 +26,7 @@ static inline void settle(guint ms)
 }
 
 /* Runs it until cond holds; false after five seconds. */
-#define WAIT(cond)                                                  \
+#define AWAIT(cond)                                                 \
     ({                                                              \
         gint64 ui_end = g_get_monotonic_time() + 5000000;           \
         while (!(cond) && g_get_monotonic_time() < ui_end) {        \

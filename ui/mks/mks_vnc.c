@@ -288,9 +288,7 @@ LodgeMksSession *lodge_mks_session_new_vnc(const char *target, GError **error)
         host++;
         rest = end + 1;
     } else {
-        rest = strchr(host, ':');
-        if (rest && strchr(rest + 1 + (rest[1] == ':'), ':')) /* more than a port: an IPv6 address without brackets */
-            rest = NULL;
+        rest = g_hostname_is_ip_address(host) ? NULL : strchr(host, ':'); /* "::1" is all address */
     }
     if (rest && *rest == ':') {
         good = good && parse_port(rest + 1, &port);

@@ -64,7 +64,7 @@ struct mks_vnc_link {
 
     /* Thread only. */
     struct mks_picture *picture;
-    gboolean auth_failed, cancelled, not_vnc, untrusted;
+    gboolean auth_failed, asked, cancelled, not_vnc, untrusted;
     char *reason; /* what the server said */
 };
 
@@ -281,8 +281,8 @@ static gboolean ask(struct mks_vnc_link *l, gboolean want_user, char **user, cha
     g_clear_pointer(&l->password, g_free);
     l->have_answer = FALSE;
     g_mutex_unlock(&l->m);
-    if (!good)
-        l->cancelled = TRUE;
+    l->asked = good;
+    l->cancelled = !good;
     return good;
 }
 
@@ -325,7 +325,7 @@ static void on_log(const char *format, ...)
     va_end(ap);
     g_strchomp(line);
     g_debug("%s", line);
-    if (strstr(line, "authentication failed") || strstr(line, "Password check failed"))
+    if (strstr(line, "authentication failed"))
         l->auth_failed = TRUE;
     if (strstr(line, "Not a valid VNC server"))
         l->not_vnc = TRUE;
@@ -456,6 +456,8 @@ static void connection_failed(struct mks_vnc_link *l)
 {
     if (l->cancelled)
         ended(l, MKS_VNC_CANCELLED, g_strdup(""));
+    else if (l->asked && l->reason && *l->reason) /* servers since protocol 3.8 give one for a wrong password too */
+        ended(l, MKS_VNC_AUTH, g_strdup_printf(_("“%s” did not accept the password: %s."), l->host, l->reason));
     else if (l->auth_failed)
         ended(l, MKS_VNC_AUTH, g_strdup_printf(_("“%s” did not accept the password."), l->host));
     else if (l->reason && *l->reason)
@@ -528,7 +530,9 @@ static gpointer thread_main(gpointer u)
     l->news.title = g_utf8_make_valid(c->desktopName ? c->desktopName : l->host, -1);
     post(l);
     g_mutex_unlock(&l->m);
+    l->asked = FALSE; /* and accepted */
     serve(l, c);
+    obey_all(l, c); /* the releases of keys, when the GTK side closes */
     rfbClientCleanup(c);
     if (l->reason)
         connection_failed(l);
