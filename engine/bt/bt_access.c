@@ -187,6 +187,8 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     struct bt_site *s = &bc->sites[si];
     *s = (struct bt_site){.blk = t->blk, .size = (uint16_t)size, .off = t->cur->off, .acc = (uint8_t)acc, .seg = (uint8_t)seg,
                           .ilen = t->cur->in.length, .flags = siteflags};
+    if ((t->cur->in.attributes & ZYDIS_ATTRIB_HAS_LOCK) || t->cur->in.mnemonic == ZYDIS_MNEMONIC_XCHG)
+        s->flags |= SITE_LOCK;
     bool add_base = false, limit = false;
     if (t->m64) {
         add_base = seg >= S_FS;

@@ -693,7 +693,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
     case CO_MASKMOV:
         return maskmov(bc, r);
     case CO_PAUSE:
-        __builtin_ia32_pause();
+        bt_pause(bc);
         return 0;
     case CO_VSIB:
         return bt_vsib(bc, r);

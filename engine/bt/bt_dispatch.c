@@ -542,6 +542,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         bc->left = bc->string_again = false;
         uint64_t next = s->rip + bc->blocks[b].len;
         unsigned x = bt_enter(bc, (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code);
+        bt_exclusive_end(bc); /* a fault in the midst of it */
         if (forced) {
             bc->mode = ~0u; /* so that the update sees a change */
             bt_mode_update(bc);

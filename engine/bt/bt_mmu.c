@@ -11,8 +11,6 @@
 #include "bt/bt_emit.h"
 #include "core/clock.h"
 
-#include <sched.h>
-
 /* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
  * the check that preserves flags (it looks at the last byte). */
 #define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) ^ 0x8000) & 0xffff) << 12))
@@ -139,7 +137,7 @@ static void note_tracked(struct bt_cpu *bc, uint32_t mi, uint64_t gpa)
     if (n <= TRACKED_N)
         atomic_store(&bc->n_tracked, n + 1);
 }
-static void drop_tracked(struct bt_cpu *bc)
+void bt_drop_tracked(struct bt_cpu *bc)
 {
     uint32_t n = bc->n_tracked;
     if (n > TRACKED_N) {
@@ -326,7 +324,7 @@ void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n)
     struct bt_cpu *bc = CPU2BT(c);
     uint8_t *h = bt_ram_ptr(bc, gpa, false);
     if (h) {
-        cpu_copy(buf, h, n);
+        cpu_copy_once(buf, h, n);
         return;
     }
     bt_fpu_out(bc);
@@ -347,7 +345,7 @@ void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n)
     struct bt_cpu *bc = CPU2BT(c);
     const struct memrange *r = bt_view_find(bc, gpa);
     if (r && r->mr->kind == MR_RAM) {
-        cpu_copy(r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base), buf, n);
+        cpu_copy_once(r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base), buf, n);
         if (r->mr->track_dirty)
             mark_dirty(r, gpa);
         bt_code_written_local(bc, gpa, n);
@@ -600,7 +598,14 @@ have0:
     bc->bnc.gpa[0] = g0;
     bc->bnc.gpa[1] = g1;
     bc->bnc.acc = (uint8_t)acc;
-    bc->bnc.direct = n0 == size && h0;
+    bc->bnc.direct = (n0 == size && h0) || (n0 < size && h0 && h1 == h0 + n0); /* the latter: side by side in the host's memory too */
+    if ((s->flags & SITE_LOCK) && h0 && h1 && !bc->bnc.direct) {
+        bt_exclusive_begin(bc);
+        if (bc->left) { /* what was found above may be gone: once more */
+            bt_exclusive_end(bc);
+            return BTX_DISPATCH;
+        }
+    }
     bc->bnc.masked = false;
     if (!bc->bnc.direct && (s->flags & SITE_MASKED))
         return slow_masked(bc, idx, lin, acc, bc->bnc.active);
@@ -671,7 +676,9 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
     if (bc->bnc.acc & ACC_W) {
         uint16_t hf = bc->hflags;
         if (bc->bnc.direct) {
-            bt_code_written_local(bc, bc->bnc.gpa[0], size);
+            bt_code_written_local(bc, bc->bnc.gpa[0], n0);
+            if (size > n0)
+                bt_code_written_local(bc, bc->bnc.gpa[1], size - n0);
         } else if (bc->bnc.masked) {
             masked_copy(bc, bc->bnc.data + bc->bnc.shift, true);
             bt_fpu_in(bc);
@@ -689,6 +696,7 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
         }
         bc->hflags = hf;
     }
+    bt_exclusive_end(bc);
     if (bc->watch_hit) {
         bc->watch_hit = false;
         bc->db_pending = true;
@@ -716,77 +724,4 @@ int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, 
         return cpu_raise_code(&bc->c, X_GP, 0);
     }
     return 0;
-}
-
-/* ---- between vCPUs ---- */
-
-static void shoot_do(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len)
-{
-    if (kind == SHOOT_WRITES) {
-        bt_tlb_drop_writes(bc, gpa, len);
-    } else {
-        bt_drop_lines(bc, gpa, len);
-        bt_code_left(bc, gpa & ~0xfffull);
-    }
-}
-
-/* Work for other vCPUs. With wait it has been done on return. */
-void bt_shoot_others(struct bt_cpu *self, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait)
-{
-    struct bt_vm *bv = self->bv;
-    for (unsigned i = 0; i < bv->n; i++) {
-        struct bt_cpu *t = bv->cpu[i];
-        if (t == self || !(mask & (1u << i)))
-            continue;
-        pthread_mutex_lock(&t->shoot.lock);
-        if (!t->in_run) {
-            shoot_do(t, kind, gpa, len);
-            pthread_mutex_unlock(&t->shoot.lock);
-            continue;
-        }
-        if (t->shoot.n == SHOOT_N) {
-            t->shoot.all_code = t->shoot.all_tlb = true;
-        } else {
-            t->shoot.q[t->shoot.n].kind = kind;
-            t->shoot.q[t->shoot.n].gpa = gpa;
-            t->shoot.q[t->shoot.n++].len = len;
-        }
-        uint64_t ticket = ++t->shoot.posted;
-        pthread_mutex_unlock(&t->shoot.lock);
-        vcpu_request(t->v, VR_TLB);
-        for (unsigned k = 0; wait && atomic_load(&t->shoot.done) < ticket; k++) {
-            if (bt_shoot_serve(self))
-                self->left = true;
-            if (k < 200)
-                __builtin_ia32_pause();
-            else /* it may not be running: more vCPUs than processors */
-                sched_yield();
-        }
-    }
-}
-
-/* [vcpu] Does the work queued for this vCPU; true: there was some. */
-bool bt_shoot_serve(struct bt_cpu *bc)
-{
-    if (atomic_load_explicit(&bc->shoot.posted, memory_order_relaxed) == atomic_load_explicit(&bc->shoot.done, memory_order_relaxed))
-        return false;
-    pthread_mutex_lock(&bc->shoot.lock);
-    if (bc->shoot.all_tlb)
-        bt_tlb_init(bc);
-    if (bc->shoot.all_code) {
-        for (uint32_t b = 1; b < bc->n_blocks; b++)
-            if (!bc->blocks[b].tramp_target)
-                bt_block_drop(bc, b);
-        bc->tr_again = true;
-        bt_cache_full(bc);
-    }
-    if (bc->shoot.tracked)
-        drop_tracked(bc);
-    for (unsigned i = 0; i < bc->shoot.n; i++)
-        shoot_do(bc, bc->shoot.q[i].kind, bc->shoot.q[i].gpa, bc->shoot.q[i].len);
-    bc->shoot.n = 0;
-    bc->shoot.all_code = bc->shoot.all_tlb = bc->shoot.tracked = false;
-    atomic_store(&bc->shoot.done, bc->shoot.posted);
-    pthread_mutex_unlock(&bc->shoot.lock);
-    return true;
 }

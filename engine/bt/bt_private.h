@@ -127,7 +127,7 @@ struct bt_site {
 enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PACKED /* compress, expand */, MASK_ANY /* any bit: the whole operand */ };
 enum { VSIB_INDEX8 = 1, VSIB_DATA8 = 2, VSIB_EVEX = 4, VSIB_SCATTER = 8 }; /* bt_rec.aux of CO_VSIB; bits 4 and 5: scale */
 enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16,
-       SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */ };
+       SITE_LOCK = 64, SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */ };
 
 enum bt_callout {
     CO_NONE,
@@ -159,7 +159,7 @@ struct bt_vm {
     pthread_mutex_t page_lock[64]; /* by page: code_lines, code_cpus and mark_seq change together */
     unsigned n;
     struct bt_cpu *cpu[32];
-    pthread_mutex_t split_lock;
+    uint32_t exclusive; /* 1 + index of the vCPU that has guest memory for itself (bt_smp.c) */
     uint64_t watch_mask; /* BT_STRESS_WATCH: pages whose number | bit 63 has none of these bits count as holding code */
     uint64_t host_xcr0;
     uint64_t isa_denied[(ZYDIS_ISA_SET_MAX_VALUE >> 6) + 1]; /* instruction sets that CPUID does not offer */
@@ -260,6 +260,8 @@ struct bt_cpu {
     } tracked[TRACKED_N];
     _Atomic uint32_t n_tracked; /* TRACKED_N + 1: too many, all entries go */
     uint64_t tr_page; /* the page that is being translated, or 1: none */
+    uint64_t pause_tsc;
+    uint32_t n_pauses;
     bool tr_again;    /* ... and it changed meanwhile */
     bool left;        /* rights were taken away in the middle of a block: its groups may no longer write */
     struct bt_shoot shoot;
@@ -345,6 +347,12 @@ int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, 
 void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n);
 void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n);
 void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
+
+/* bt_smp.c */
+void bt_drop_tracked(struct bt_cpu *bc); /* bt_mmu.c */
+void bt_exclusive_begin(struct bt_cpu *bc);
+void bt_exclusive_end(struct bt_cpu *bc);
+void bt_pause(struct bt_cpu *bc);
 void bt_shoot_others(struct bt_cpu *bc, uint8_t kind, uint64_t gpa, uint64_t len, uint8_t mask, bool wait);
 bool bt_shoot_serve(struct bt_cpu *bc);
 

@@ -89,11 +89,11 @@ static void flags_cmp(struct cpu *c, uint64_t a, uint64_t b, unsigned size)
 static uint64_t ld(const uint8_t *p, unsigned size)
 {
     uint64_t v = 0;
-    cpu_copy(&v, p, size);
+    cpu_copy_once(&v, p, size);
     return v;
 }
 
-static void st(uint8_t *p, uint64_t v, unsigned size) { cpu_copy(p, &v, size); }
+static void st(uint8_t *p, uint64_t v, unsigned size) { cpu_copy_once(p, &v, size); }
 
 static void rep_movs(uint8_t *d, const uint8_t *s, uint64_t n, unsigned size)
 {

@@ -140,6 +140,20 @@ static inline int cpu_raise_db(struct cpu *c, uint64_t dr6_bits)
 
 /* Copies without vector registers. */
 static inline void cpu_copy(void *d, const void *s, size_t n) { __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n)::"memory"); }
+/* One access for a natural size, as the instruction makes it: another processor sees all of it or nothing (SDM vol. 3, 8.1.1). */
+static inline void cpu_copy_once(void *d, const void *s, size_t n)
+{
+    typedef uint64_t u64 __attribute__((aligned(1), may_alias));
+    typedef uint32_t u32 __attribute__((aligned(1), may_alias));
+    typedef uint16_t u16 __attribute__((aligned(1), may_alias));
+    switch (n) {
+    case 8: *(volatile u64 *)d = *(const volatile u64 *)s; break;
+    case 4: *(volatile u32 *)d = *(const volatile u32 *)s; break;
+    case 2: *(volatile u16 *)d = *(const volatile u16 *)s; break;
+    case 1: *(volatile uint8_t *)d = *(const volatile uint8_t *)s; break;
+    default: cpu_copy(d, s, n);
+    }
+}
 static inline void cpu_zero(void *d, size_t n) { __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(0) : "memory"); }
 
 /* ---- cpumem.c: linear memory; crosses pages; 0 or -1 with the fault. Nothing is written unless all of it can be. ---- */

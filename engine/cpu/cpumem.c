@@ -112,7 +112,7 @@ int cpu_mem_read(struct cpu *c, uint64_t lin, void *buf, unsigned n, unsigned ac
         if (c->ops->translate(c, lin, acc | ACC_R, &host, &gpa))
             return -1;
         if (host)
-            cpu_copy(b, host, k);
+            cpu_copy_once(b, host, k);
         else
             phys_io(c, lin, gpa, b, k, acc);
         b += k, n -= k, lin = lin_wrap(c, lin + k);
@@ -146,7 +146,7 @@ int cpu_mem_write(struct cpu *c, uint64_t lin, const void *buf, unsigned n, unsi
         if (c->ops->translate(c, lin, acc | ACC_W, &host, &gpa))
             return -1;
         if (host)
-            cpu_copy(host, b, k);
+            cpu_copy_once(host, b, k);
         else
             phys_io(c, lin, gpa, b, k, acc | ACC_W);
         b += k, n -= k, lin = lin_wrap(c, lin + k);

@@ -558,6 +558,55 @@ def test_memtest(work, bits, vcpus):
         check(g.stop() == 0, "exit status: " + g.stderr())
 
 
+def built(name):
+    """A program that make has put into the build folder."""
+    for p in (name, os.path.join(SRC, name), os.path.join(SRC, "build", name)):
+        if os.access(p, os.X_OK):
+            return p
+    raise Skip(name + " is not built")
+
+
+SMP_INIT = r"""
+[ -e /proc/sys/kernel/sched_schedstats ] && (while :; do echo 1; usleep 30000; echo 0; usleep 30000; done >/proc/sys/kernel/sched_schedstats) &
+smptest %d %s
+echo "SMP-END $?"
+dmesg | grep -E 'BUG|WARNING|Call Trace|soft lockup|stall|invalid opcode|segfault|general protection' | sed 's/^/COMPLAINT /'
+echo DONE
+poweroff -f
+"""
+
+
+def smp_run(work, bits, vcpus, threads, mode="", seconds="0.3", timeout=300):
+    kernel = "cloud" if bits == 64 else "686-pae"
+    iso = linux_iso(work, kernel, SMP_INIT % (threads, seconds), args="console=ttyS0 quiet",
+                    files=[built("tests/cpu/smptest%d" % bits) + "=bin/smptest"])
+    keys = {"monitor.bt.stress": mode} if mode else {}
+    with Guest("smp-%d-%d-%s" % (bits, vcpus, mode.replace(" ", "")), iso=iso, mem=256, vcpus=vcpus, guest_os=KERNELS[kernel][3], keys=keys) as g:
+        g.expect(r"SMP-END", timeout)
+        g.expect(r"DONE", timeout)
+        off(g)
+        text = g.text()
+        bad = re.findall(r"(?:WRONG|COMPLAINT) .*", text)
+        check(not bad, "the guest says:\n" + "\n".join(bad))
+        check("SMPTEST passed" in text, "the program did not end:\n" + text[-2000:])
+        return text
+
+
+@test(quick=lambda bits, vcpus: bits == 64 and vcpus == 2, bits=[64, 32], vcpus=[2, 4, 8])
+def test_smp(work, bits, vcpus):
+    """Memory order, locked operations, code that changes and translations that go away, on several processors; the kernel patches itself meanwhile."""
+    text = smp_run(work, bits, vcpus, min(vcpus, 8))
+    ratio = float(re.search(r"ratio ([\d.]+)", text)[1])
+    check(RUNNER == "qemu" or ratio < 5, "writes to a page that once held code are %.1f times slower" % ratio)
+
+
+@test(quick=False, mode=["tlb", "cache", "flush", "kick", "nochain", "watch", "single", "tlb flush kick"], bits=[64, 32], vcpus=[2, 4])
+def test_smp_stress(work, mode, bits, vcpus):
+    if RUNNER == "qemu":
+        raise Skip("the modes are Lodge's")
+    smp_run(work, bits, vcpus, vcpus, mode, "0.1", 900)
+
+
 # -- Debian installer ----------------------------------------------------------------------------------------------------
 
 def installer_iso(work, arch, kind, args, grub=""):
