@@ -68,33 +68,51 @@ static void seg_limits(struct bt_cpu *bc, unsigned i)
 
 void bt_ctx_load(struct bt_cpu *bc)
 {
-    uint32_t h = (bc->mode ^ bc->mode >> 13 ^ (uint32_t)(bc->cs_key * 0x9e3779b9u >> 26)) & 63;
-    if (bc->ctxcache[h].mode != bc->mode || bc->ctxcache[h].key != bc->cs_key) {
-        bc->ctxcache[h].mode = bc->mode;
-        bc->ctxcache[h].key = bc->cs_key;
-        bc->ctxcache[h].ctx = bc->ctxcache[h].gctx = 0;
+    /* Two modes in one place would take each other's numbers away at each change. */
+    uint32_t as = bc->as_cur, h = (uint32_t)((bc->mode + bc->cs_key) * 0x9e3779b97f4a7c15ull >> 57) & (CTX_N - 1), a = (h + as * 37) & (CTX_N - 1);
+    if (bc->gctxcache[h].mode != bc->mode || bc->gctxcache[h].key != bc->cs_key) {
+        bc->gctxcache[h].mode = bc->mode;
+        bc->gctxcache[h].key = bc->cs_key;
+        bc->gctxcache[h].ctx = 0;
+    }
+    if (bc->ctxcache[a].mode != bc->mode || bc->ctxcache[a].key != bc->cs_key || bc->ctxcache[a].as != as) {
+        bc->ctxcache[a].mode = bc->mode;
+        bc->ctxcache[a].key = bc->cs_key;
+        bc->ctxcache[a].as = as;
+        bc->ctxcache[a].ctx = 0;
     }
     if (bc->ctx_next + 2 > CTX_MAX) { /* start again: no code page is valid until it has been looked at */
         for (uint32_t i = 1; i < bc->n_cpages; i++)
             bt_cell_set(bc, i, 0, bc->cells[i].va);
-        cpu_zero(bc->ctxcache, sizeof bc->ctxcache);
+        for (uint32_t i = 0; i < CTX_N; i++)
+            bc->ctxcache[i].ctx = bc->gctxcache[i].ctx = 0;
         cpu_zero(bc->vcache, sizeof bc->vcache);
         bc->ctx_next = 0;
-        bc->ctxcache[h].mode = bc->mode;
-        bc->ctxcache[h].key = bc->cs_key;
     }
-    if (!bc->ctxcache[h].ctx)
-        bc->ctxcache[h].ctx = ++bc->ctx_next;
-    if (!bc->ctxcache[h].gctx)
-        bc->ctxcache[h].gctx = ++bc->ctx_next;
-    bc->real_ctx = bc->ctxcache[h].ctx;
-    bc->real_gctx = bc->ctxcache[h].gctx;
+    if (!bc->ctxcache[a].ctx)
+        bc->ctxcache[a].ctx = ++bc->ctx_next;
+    if (!bc->gctxcache[h].ctx)
+        bc->gctxcache[h].ctx = ++bc->ctx_next;
+    bc->real_ctx = bc->ctxcache[a].ctx;
+    bc->real_gctx = bc->gctxcache[h].ctx;
     /* Only the kick signal, which runs on this thread, writes these behind our back: the order matters to the compiler alone. */
     __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_RELAXED);
     __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED))
         bc->ctx = bc->gctx = ~0u;
+}
+
+/* Translations of the current address space have changed; global: also those that all have in common. */
+void bt_new_ctx(struct bt_cpu *bc, bool global)
+{
+    for (uint32_t i = 0; i < CTX_N; i++) {
+        if (bc->ctxcache[i].as == bc->as_cur)
+            bc->ctxcache[i].ctx = 0;
+        if (global)
+            bc->gctxcache[i].ctx = 0;
+    }
+    bt_ctx_load(bc);
 }
 
 static bool exec_breakpoints(const struct bt_cpu *bc)
@@ -187,13 +205,25 @@ static inline uint64_t lin_of(const struct bt_cpu *bc, uint64_t rip)
 
 static inline bool canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
 
+static uint32_t vcache_at(uint64_t lin, uint32_t ctx) { return ((uint32_t)(lin >> 12) ^ ctx * 0x9e5u) & 1023; }
+
+/* The code page of lin without a walk. An entry of the cache says what a walk found while its ctx was the current one, so it still holds when that
+ * is current again; the code page may have served another address space meanwhile. */
 static uint32_t cpage_fast(struct bt_cpu *bc, uint64_t lin)
 {
-    uint32_t k = (uint32_t)(lin >> 12) & 1023;
-    if (bc->vcache[k].lin != (lin & ~0xfffull))
-        return 0;
-    uint32_t cur = bc->vcache[k].global ? bc->real_gctx : bc->real_ctx, cp = bc->vcache[k].cpage;
-    return bc->vcache[k].ctx == cur && bc->cells[cp].ctx == cur && bc->cpages[cp].lin == (lin & ~0xfffull) ? cp : 0;
+    uint64_t page = lin & ~0xfffull;
+    for (unsigned g = 0; g < 2; g++) {
+        uint32_t cur = g ? bc->real_gctx : bc->real_ctx, k = vcache_at(lin, cur);
+        if (bc->vcache[k].lin != page || bc->vcache[k].ctx != cur)
+            continue;
+        uint32_t cp = bc->vcache[k].cpage;
+        if (bc->cpages[cp].lin != page)
+            continue;
+        if (bc->cells[cp].ctx != cur)
+            bt_cell_set(bc, cp, cur, bc->cells[cp].va);
+        return cp;
+    }
+    return 0;
 }
 
 /* A block that exists and is valid now, without any work; 0 otherwise. */
@@ -255,11 +285,10 @@ static uint32_t find(struct bt_cpu *bc)
                 bt_cache_flush(bc);
                 continue;
             }
-            uint32_t k = (uint32_t)(lin >> 12) & 1023;
+            uint32_t cur = global ? bc->real_gctx : bc->real_ctx, k = vcache_at(lin, cur);
             bc->vcache[k].lin = lin & ~0xfffull;
             bc->vcache[k].cpage = cp;
-            bc->vcache[k].global = global;
-            bc->vcache[k].ctx = global ? bc->real_gctx : bc->real_ctx;
+            bc->vcache[k].ctx = cur;
             bc->lin_filter[(lin >> 12) & 4095] = 1;
         }
         gpa = bc->cpages[cp].gpa;

@@ -46,15 +46,6 @@ static uint64_t *pte_ptr(struct cpu *c, uint64_t gpa)
 }
 static void pte_written(struct cpu *c, uint64_t gpa) { bt_code_written_local(CPU2BT(c), gpa & ~7ull, 8); }
 
-static void new_ctx(struct bt_cpu *bc, bool global)
-{
-    for (unsigned i = 0; i < 64; i++) {
-        bc->ctxcache[i].ctx = 0;
-        if (global)
-            bc->ctxcache[i].gctx = 0;
-    }
-    bt_ctx_load(bc);
-}
 static void flush_tlb(struct cpu *c, bool global)
 {
     struct bt_cpu *bc = CPU2BT(c);
@@ -63,20 +54,15 @@ static void flush_tlb(struct cpu *c, bool global)
         bc->view = memmap_view(bc->v->vm, bc->v->smm);
         bc->view_stale = true;
     }
-    bt_tlb_flush(CPU2BT(c), global);
-    new_ctx(CPU2BT(c), global);
+    bt_tlb_flush(bc, global);
+    bt_new_ctx(bc, global);
 }
 static void flush_page(struct cpu *c, uint64_t lin)
 {
     struct bt_cpu *bc = CPU2BT(c);
     bt_tlb_flush_page(bc, lin);
     if (bc->lin_filter[(lin >> 12) & 4095])
-        new_ctx(bc, true);
-}
-static void flush_pcid(struct cpu *c, unsigned pcid, bool all_global)
-{
-    (void)pcid; /* entries carry no tag: what is in the TLB belongs to the current PCID, others were flushed when it was left */
-    flush_tlb(c, all_global);
+        bt_new_ctx(bc, true);
 }
 static void mode_changed(struct cpu *c) { CPU2BT(c)->mode_dirty = true; }
 
@@ -142,7 +128,8 @@ const struct cpu_ops bt_cpu_ops = {
     .pte_written = pte_written,
     .flush_tlb = flush_tlb,
     .flush_page = flush_page,
-    .flush_pcid = flush_pcid,
+    .flush_pcid = bt_flush_pcid,
+    .cr3_switched = bt_cr3_switched,
     .mode_changed = mode_changed,
     .port_in = port_in,
     .port_out = port_out,

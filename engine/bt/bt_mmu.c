@@ -11,9 +11,7 @@
 #include "bt/bt_emit.h"
 #include "core/clock.h"
 
-/* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
- * the check that preserves flags (it looks at the last byte). */
-#define NEVER(i) ((uint64_t)-(int64_t)((uint64_t)(((i) ^ 0x8000) & 0xffff) << 12))
+#define NEVER(i) bt_tlb_never(i)
 
 void bt_tlb_init(struct bt_cpu *bc)
 {
@@ -23,8 +21,9 @@ void bt_tlb_init(struct bt_cpu *bc)
             bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
     for (unsigned m = 0; m < 3; m++)
         cpu_zero(bc->tlb[m].logged, TLB_N);
-    bc->n_fill = 0;
+    bc->n_fill = bc->n_gfill = 0;
     bc->fill_over = false;
+    bt_as_reset(bc);
 }
 
 void bt_tlb_flush(struct bt_cpu *bc, bool global)
@@ -34,17 +33,21 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
         bt_tlb_init(bc);
         return;
     }
-    uint32_t keep = 0;
     for (uint32_t k = 0; k < bc->n_fill; k++) {
-        uint32_t f = bc->fill[k], m = (f >> 16) & 3, i = f & 0xffff;
-        if ((f & 0x80000000u) && !global) {
-            bc->fill[keep++] = f;
-            continue;
-        }
-        bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
-        bc->tlb[m].logged[i] &= f & 0x80000000u ? 1 : 2;
+        uint32_t m = bc->fill[k] >> 16, i = bc->fill[k] & 0xffff;
+        bt_tlb_forget(bc, m, i);
+        bc->tlb[m].logged[i] &= 2;
     }
-    bc->n_fill = keep;
+    bc->n_fill = 0;
+    if (!global)
+        return;
+    for (uint32_t k = 0; k < bc->n_gfill; k++) {
+        uint32_t m = bc->gfill[k] >> 16, i = bc->gfill[k] & 0xffff;
+        bt_tlb_forget(bc, m, i);
+        bc->tlb[m].logged[i] = 0;
+    }
+    bc->n_gfill = 0;
+    bt_as_reset(bc);
 }
 
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i)
@@ -77,8 +80,8 @@ void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
         return;
     }
     uint64_t h = (uint64_t)(uintptr_t)lo & ~0xfffull;
-    for (uint32_t k = 0; k < bc->n_fill; k++) {
-        uint32_t f = bc->fill[k], m = (f >> 16) & 3, i = f & 0xffff;
+    for (uint32_t k = 0; k < bc->n_fill + bc->n_gfill; k++) {
+        uint32_t f = k < bc->n_fill ? bc->fill[k] : bc->gfill[k - bc->n_fill], m = f >> 16, i = f & 0xffff;
         if (bc->tlb[m].host[i] >= h && bc->tlb[m].host[i] < h + len)
             bc->tlb[m].wtag[i] = NEVER(i);
     }
@@ -116,6 +119,9 @@ uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write)
     return r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base);
 }
 
+/* Does anybody look at what was written there? */
+static bool tracked(const struct memrange *r) { return r->mr->track_dirty && r->mr->blk->dirty; }
+
 static void mark_dirty(const struct memrange *r, uint64_t gpa)
 {
     unsigned long *d = r->mr->blk->dirty;
@@ -140,6 +146,7 @@ static void note_tracked(struct bt_cpu *bc, uint32_t mi, uint64_t gpa)
 void bt_drop_tracked(struct bt_cpu *bc)
 {
     uint32_t n = bc->n_tracked;
+    bt_stk_reset(bc);
     if (n > TRACKED_N) {
         bt_tlb_flush(bc, true);
         n = TRACKED_N;
@@ -148,13 +155,13 @@ void bt_drop_tracked(struct bt_cpu *bc)
         uint32_t mi = bc->tracked[k].mi;
         bc->tlb[mi >> 16].wtag[mi & 0xffff] = NEVER(mi & 0xffff);
         const struct memrange *r = bt_view_find(bc, bc->tracked[k].gpa);
-        if (r && r->mr->kind == MR_RAM && r->mr->track_dirty)
+        if (r && r->mr->kind == MR_RAM && tracked(r))
             mark_dirty(r, bc->tracked[k].gpa);
     }
     atomic_store(&bc->n_tracked, 0);
 }
 
-static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, bool rd, bool wr, bool global)
+static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, bool rd, bool wr, bool global, uint64_t cgpa)
 {
     uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
     uint64_t ntag = -(lin & ~0xfffull);
@@ -171,11 +178,13 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     else if (bc->tlb[m].wtag[i] != ntag || !same)
         bc->tlb[m].wtag[i] = NEVER(i);
     bc->tlb[m].host[i] = page;
+    bc->tlb[m].cgpa[i] = cgpa;
     /* Logged once as what it is. An entry that is in the log as not global is removed too early when it has become global: no harm. */
     if (!(bc->tlb[m].logged[i] & (global ? 3 : 1))) {
         bc->tlb[m].logged[i] |= global ? 2 : 1;
-        if (bc->n_fill < sizeof bc->fill / sizeof bc->fill[0])
-            bc->fill[bc->n_fill++] = i | m << 16 | (global ? 0x80000000u : 0);
+        uint32_t *n = global ? &bc->n_gfill : &bc->n_fill;
+        if (*n < sizeof bc->fill / sizeof bc->fill[0])
+            (global ? bc->gfill : bc->fill)[(*n)++] = i | m << 16;
         else
             bc->fill_over = true;
     }
@@ -242,7 +251,7 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
                 *watch = true;
         }
     }
-    if (r->mr->track_dirty) {
+    if (tracked(r)) {
         if (wr) {
             if (can_wr)
                 note_tracked(bc, m << 16 | ((uint32_t)(lin >> 12) & 0xffff), a);
@@ -252,11 +261,10 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
         }
     }
     if (!bc->dr_watch || !*watch) {
-        fill(bc, m, lin, h, true, can_wr, w.global);
-        if (code && !r->mr->track_dirty && !bc->dr_watch) {
+        fill(bc, m, lin, h, true, can_wr, w.global, (a & ~0xfffull) | (w.global ? CG_GLOBAL : 0) | (tracked(r) || r->mr->kind != MR_RAM ? CG_TRACKED : 0));
+        if (code && !tracked(r) && !bc->dr_watch) {
             uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
             bc->tlb[m].ctag[i] = -(lin & ~0xfffull);
-            bc->tlb[m].cgpa[i] = a & ~0xfffull;
         }
     }
     return 0;
@@ -346,7 +354,7 @@ void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n)
     const struct memrange *r = bt_view_find(bc, gpa);
     if (r && r->mr->kind == MR_RAM) {
         cpu_copy_once(r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base), buf, n);
-        if (r->mr->track_dirty)
+        if (tracked(r))
             mark_dirty(r, gpa);
         bt_code_written_local(bc, gpa, n);
         return;
@@ -555,7 +563,7 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
         unsigned m = mmu_of(bc, acc);
         uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
         if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull)) {
-            g0 = bc->tlb[m].cgpa[i] | (lin & 0xfff);
+            g0 = (bc->tlb[m].cgpa[i] & ~0xfffull) | (lin & 0xfff);
             h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
             if (bc->bv->n > 1) /* before the look: another vCPU that is about to translate it must wait for us */
                 __atomic_fetch_or(&bc->bv->write_cpus[g0 >> 12], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);

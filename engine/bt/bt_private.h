@@ -160,6 +160,7 @@ struct bt_vm {
     unsigned n;
     struct bt_cpu *cpu[32];
     uint32_t exclusive; /* 1 + index of the vCPU that has guest memory for itself (bt_smp.c) */
+    uint32_t excl_next, excl_serving, n_stopped;
     uint64_t watch_mask; /* BT_STRESS_WATCH: pages whose number | bit 63 has none of these bits count as holding code */
     uint64_t host_xcr0;
     uint64_t isa_denied[(ZYDIS_ISA_SET_MAX_VALUE >> 6) + 1]; /* instruction sets that CPUID does not offer */
@@ -168,6 +169,24 @@ struct bt_vm {
         bool align64;
     } comp[64]; /* XSAVE components of the host: CPUID.0Dh */
 };
+
+/* An address space that is not the current one (bt_as.c). */
+#define AS_N 8
+#define AS_ENTRIES 768
+#define CTX_N 128
+struct bt_as_entry {
+    uint64_t ntag, host, gpa;
+    uint32_t mi; /* TLB << 16 | index */
+    bool r, w;
+};
+struct bt_as {
+    uint64_t left; /* when, for the choice of one to give up */
+    uint32_t n;
+    uint16_t pcid;
+    bool used;
+    struct bt_as_entry e[AS_ENTRIES];
+};
+enum { CG_GLOBAL = 1, CG_TRACKED = 2 }; /* in tlb.cgpa */
 
 #define SHOOT_N 64
 enum bt_shoot_kind { SHOOT_WRITES = 1 /* drop write entries of the page */, SHOOT_CODE /* code was written */ };
@@ -217,12 +236,18 @@ struct bt_cpu {
     const struct memview *view;
     struct {
         uint64_t key;
-        uint32_t mode, ctx, gctx;
-    } ctxcache[64];
+        uint32_t mode, ctx, as;
+    } ctxcache[CTX_N];
+    struct {
+        uint64_t key;
+        uint32_t mode, ctx;
+    } gctxcache[CTX_N];
+    struct bt_as as[AS_N];
+    unsigned as_cur;
+    uint64_t as_clock;
     struct {
         uint64_t lin;
         uint32_t ctx, cpage;
-        bool global;
     } vcache[1024];
     /* code cache */
     uint8_t *code_rw, *code_rx;
@@ -251,8 +276,8 @@ struct bt_cpu {
         uint8_t data[4096 + 64] __attribute__((aligned(64)));
     } bnc;
     /* TLB fill log, so that a flush costs what was filled */
-    uint32_t n_fill;
-    uint32_t fill[16384];
+    uint32_t n_fill, n_gfill;
+    uint32_t fill[16384], gfill[16384]; /* TLB << 16 | index of what is not global, and of what is */
     bool fill_over;
     struct { /* write entries for pages with a dirty log */
         uint32_t mi;
@@ -288,7 +313,7 @@ struct bt_cpu {
         uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
         uint64_t host[TLB_N];              /* host address of the page */
         uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
-        uint64_t cgpa[TLB_N];
+        uint64_t cgpa[TLB_N]; /* guest-physical page, and CG_* */
         uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */
     } tlb[3] __attribute__((aligned(4096)));
 };
@@ -337,6 +362,9 @@ static inline void bt_stk_reset(struct bt_cpu *bc)
 }
 void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
+/* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
+ * the check that preserves flags (it looks at the last byte). */
+static inline uint64_t bt_tlb_never(uint32_t i) { return (uint64_t)-(int64_t)((uint64_t)((i ^ 0x8000) & 0xffff) << 12); }
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
@@ -383,6 +411,12 @@ void bt_trap(struct bt_cpu *bc, uint64_t dr6);
 void bt_watch_update(struct bt_cpu *bc);
 int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc);
 void bt_watch_io(struct bt_cpu *bc, uint16_t port, unsigned size);
+
+/* bt_as.c */
+void bt_as_reset(struct bt_cpu *bc);
+void bt_cr3_switched(struct cpu *c, uint64_t old, bool flush);
+void bt_flush_pcid(struct cpu *c, unsigned pcid, bool all);
+void bt_new_ctx(struct bt_cpu *bc, bool global); /* bt_dispatch.c: translations of this address space have changed */
 
 /* bt_stress.c */
 void bt_stress_init(struct bt_cpu *bc, uint32_t bits, uint32_t seed);

@@ -88,10 +88,16 @@ bool bt_shoot_serve(struct bt_cpu *bc)
 {
     bool any = serve_queue(bc);
     unsigned me = bc->c.index + 1, o;
+    bool stopped = false;
     for (unsigned k = 0; (o = __atomic_load_n(&bc->bv->exclusive, __ATOMIC_SEQ_CST)) && o != me; k++) {
+        if (!stopped)
+            __atomic_fetch_add(&bc->bv->n_stopped, 1, __ATOMIC_SEQ_CST);
+        stopped = true;
         relax(k);
         any |= serve_queue(bc);
     }
+    if (stopped)
+        __atomic_fetch_sub(&bc->bv->n_stopped, 1, __ATOMIC_SEQ_CST);
     return any;
 }
 
@@ -105,22 +111,25 @@ void bt_exclusive_begin(struct bt_cpu *bc)
     unsigned me = bc->c.index + 1;
     if (bv->n == 1 || bv->exclusive == me)
         return;
-    for (unsigned k = 0, none = 0; !__atomic_compare_exchange_n(&bv->exclusive, &none, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); k++, none = 0) {
+    /* One after the other, and who stood still for the last one gets away first: nobody starves. */
+    uint32_t ticket = __atomic_fetch_add(&bv->excl_next, 1, __ATOMIC_SEQ_CST);
+    for (unsigned k = 0; __atomic_load_n(&bv->excl_serving, __ATOMIC_SEQ_CST) != ticket || __atomic_load_n(&bv->n_stopped, __ATOMIC_SEQ_CST); k++) {
         if (bt_shoot_serve(bc))
             bc->left = true;
         relax(k);
     }
+    __atomic_store_n(&bv->exclusive, me, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < bv->n; i++) {
         struct bt_cpu *t = bv->cpu[i];
         if (!t || t == bc)
             continue;
         pthread_mutex_lock(&t->shoot.lock);
-        uint64_t ticket = t->in_run ? ++t->shoot.posted : 0;
+        uint64_t stop = t->in_run ? ++t->shoot.posted : 0;
         pthread_mutex_unlock(&t->shoot.lock);
-        if (!ticket)
+        if (!stop)
             continue;
         vcpu_request(t->v, VR_TLB);
-        for (unsigned k = 0; atomic_load(&t->shoot.done) < ticket; k++) {
+        for (unsigned k = 0; atomic_load(&t->shoot.done) < stop; k++) {
             if (serve_queue(bc))
                 bc->left = true;
             relax(k);
@@ -130,8 +139,10 @@ void bt_exclusive_begin(struct bt_cpu *bc)
 
 void bt_exclusive_end(struct bt_cpu *bc)
 {
-    if (bc->bv->exclusive == bc->c.index + 1)
+    if (bc->bv->exclusive == bc->c.index + 1) {
         __atomic_store_n(&bc->bv->exclusive, 0, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&bc->bv->excl_serving, 1, __ATOMIC_SEQ_CST);
+    }
 }
 
 /* PAUSE in a loop: the lock's holder may be a vCPU that has no processor just now. */

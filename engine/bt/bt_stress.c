@@ -110,8 +110,7 @@ void bt_stress_dispatch(struct bt_cpu *bc)
                 bt_block_drop(bc, b);
         }
         if (bt_stress_draw(bc, 200)) {
-            cpu_zero(bc->ctxcache, sizeof bc->ctxcache);
-            bt_ctx_load(bc);
+            bt_new_ctx(bc, bt_stress_draw(bc, 2));
         }
         if (bt_stress_draw(bc, 4000)) {
             bt_cache_flush(bc);
@@ -142,6 +141,7 @@ void bt_stress_filled(struct bt_cpu *bc, unsigned m, uint32_t i)
         unsigned om = (*slot >> 16) & 3;
         uint32_t oi = *slot & 0xffff;
         bt_tlb_forget(bc, om, oi);
+        bt_stk_reset(bc);
     }
     *slot = me | 0x80000000u;
 }

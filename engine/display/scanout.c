@@ -251,12 +251,8 @@ static void fetch_dirty(struct svga_dev *d)
     const struct cpu_backend *be = vm_backend(d->vm);
     if (be && be->sync_writes)
         be->sync_writes(d->vm);
-    if (be && be->fetch_dirty)
-        be->fetch_dirty(d->vm, &d->vram, d->so.dirty);
-    /* What gmem_write noted (DMA into video memory). */
-    for (uint64_t i = 0; i < dirty_words(d); i++)
-        if (d->vram.dirty[i])
-            d->so.dirty[i] |= __atomic_exchange_n(&d->vram.dirty[i], 0, __ATOMIC_RELAXED);
+    /* With what gmem_write noted (DMA). Nobody but the engine may clear bits: those that it sets belong to its right to go on writing unseen. */
+    memblk_fetch_dirty(d->vm, &d->vram, d->so.dirty);
 }
 
 static void frame(struct svga_dev *d)
