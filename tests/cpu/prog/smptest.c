@@ -492,7 +492,7 @@ int main(int argc, char **argv)
 
     locked("aligned", 64);
     locked("across lines", 4096 + 62);
-    adds = 1000; /* slow: a processor stops the others */
+    adds = 50; /* slow: a processor stops the others */
     locked("across pages", 8190);
     /* Pages that are not side by side in physical memory: every second one was given out before the others. */
     uint8_t *keep = area;
