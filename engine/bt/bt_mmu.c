@@ -203,6 +203,8 @@ static unsigned mmu_of(const struct bt_cpu *bc, unsigned acc)
 
 static bool watched(const struct bt_vm *bv, uint64_t pfn) { return __builtin_expect(!((pfn | 1ull << 63) & bv->watch_mask), 0); }
 
+static bool code_in(const struct bt_vm *bv, uint64_t pfn) { return __atomic_load_n(&bv->code_lines[pfn], __ATOMIC_RELAXED) || watched(bv, pfn); }
+
 /* Does [a, a + n) of a page touch a line that holds translated code? */
 static bool touches_code(const struct bt_vm *bv, uint64_t a, unsigned n)
 {
@@ -562,7 +564,7 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
     if ((acc & ACC_W) && n0 >= size) { /* a page that holds code: most writes miss the code */
         unsigned m = mmu_of(bc, acc);
         uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
-        if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull)) {
+        if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull) && code_in(bc->bv, bc->tlb[m].cgpa[i] >> 12)) { /* else the page is ordinary again */
             g0 = (bc->tlb[m].cgpa[i] & ~0xfffull) | (lin & 0xfff);
             h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
             if (bc->bv->n > 1) /* before the look: another vCPU that is about to translate it must wait for us */

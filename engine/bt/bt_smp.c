@@ -63,6 +63,7 @@ static bool serve_queue(struct bt_cpu *bc)
     if (atomic_load_explicit(&bc->shoot.posted, memory_order_relaxed) == atomic_load_explicit(&bc->shoot.done, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&bc->shoot.lock);
+    bool any = bc->shoot.n || bc->shoot.all_code || bc->shoot.all_tlb || bc->shoot.tracked; /* else only asked to stand still */
     if (bc->shoot.all_tlb)
         bt_tlb_init(bc);
     if (bc->shoot.all_code) {
@@ -80,7 +81,7 @@ static bool serve_queue(struct bt_cpu *bc)
     bc->shoot.all_code = bc->shoot.all_tlb = bc->shoot.tracked = false;
     atomic_store(&bc->shoot.done, bc->shoot.posted);
     pthread_mutex_unlock(&bc->shoot.lock);
-    return true;
+    return any;
 }
 
 /* [vcpu] Does the work queued for this vCPU, and stands still while another one has the machine for itself. True: something was done. */
