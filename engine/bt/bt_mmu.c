@@ -70,20 +70,18 @@ void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
     }
 }
 
-/* Removes write entries for guest-physical [gpa, gpa+len). */
+/* Removes write entries for guest-physical [gpa, gpa+len). Also called by another vCPU while this one is not in run(): bc->view may be an old one. */
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 {
     bt_stk_reset(bc);
-    uint8_t *lo = bt_ram_ptr(bc, gpa, false);
-    if (bc->fill_over || !lo) {
+    if (bc->fill_over) {
         bt_tlb_init(bc);
-        return;
-    }
-    uint64_t h = (uint64_t)(uintptr_t)lo & ~0xfffull;
-    for (uint32_t k = 0; k < bc->n_fill + bc->n_gfill; k++) {
-        uint32_t f = k < bc->n_fill ? bc->fill[k] : bc->gfill[k - bc->n_fill], m = f >> 16, i = f & 0xffff;
-        if (bc->tlb[m].host[i] >= h && bc->tlb[m].host[i] < h + len)
-            bc->tlb[m].wtag[i] = NEVER(i);
+    } else {
+        for (uint32_t k = 0; k < bc->n_fill + bc->n_gfill; k++) {
+            uint32_t f = k < bc->n_fill ? bc->fill[k] : bc->gfill[k - bc->n_fill], m = f >> 16, i = f & 0xffff;
+            if ((bc->tlb[m].cgpa[i] & ~0xfffull) - gpa < len)
+                bc->tlb[m].wtag[i] = NEVER(i);
+        }
     }
     uint64_t pfn = gpa >> 12;
     if (len <= PAGE && pfn < bc->bv->n_pfn)
@@ -122,23 +120,25 @@ uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write)
 /* Does anybody look at what was written there? */
 static bool tracked(const struct memrange *r) { return r->mr->track_dirty && r->mr->blk->dirty; }
 
+static unsigned long *dirty_word(const struct memrange *r, uint64_t gpa, unsigned long *bit)
+{
+    uint64_t page = (r->mr->blk_off + r->mr_off + (gpa - r->base)) >> 12;
+    *bit = 1ul << (page & 63);
+    return &r->mr->blk->dirty[page >> 6];
+}
 static void mark_dirty(const struct memrange *r, uint64_t gpa)
 {
-    unsigned long *d = r->mr->blk->dirty;
-    if (!d)
-        return;
-    uint64_t page = (r->mr->blk_off + r->mr_off + (gpa - r->base)) >> 12;
-    unsigned long bit = 1ul << (page & 63);
-    __atomic_fetch_or(&d[page >> 6], bit, __ATOMIC_SEQ_CST);
+    unsigned long bit, *w = dirty_word(r, gpa, &bit);
+    __atomic_fetch_or(w, bit, __ATOMIC_SEQ_CST);
 }
 
 /* A write entry for a page with a dirty log: it has to go when the log is read. Before the page's bit is set. */
-static void note_tracked(struct bt_cpu *bc, uint32_t mi, uint64_t gpa)
+static void note_tracked(struct bt_cpu *bc, uint32_t mi, const struct memrange *r, uint64_t gpa)
 {
     uint32_t n = bc->n_tracked;
     if (n < TRACKED_N) {
         bc->tracked[n].mi = mi;
-        bc->tracked[n].gpa = gpa;
+        bc->tracked[n].word = dirty_word(r, gpa, &bc->tracked[n].bit);
     }
     if (n <= TRACKED_N)
         atomic_store(&bc->n_tracked, n + 1);
@@ -152,11 +152,9 @@ void bt_drop_tracked(struct bt_cpu *bc)
         n = TRACKED_N;
     }
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t mi = bc->tracked[k].mi;
-        bc->tlb[mi >> 16].wtag[mi & 0xffff] = NEVER(mi & 0xffff);
-        const struct memrange *r = bt_view_find(bc, bc->tracked[k].gpa);
-        if (r && r->mr->kind == MR_RAM && tracked(r))
-            mark_dirty(r, bc->tracked[k].gpa);
+        uint32_t m = bc->tracked[k].mi >> 16, i = bc->tracked[k].mi & 0xffff;
+        bc->tlb[m].wtag[i] = NEVER(i);
+        __atomic_fetch_or(bc->tracked[k].word, bc->tracked[k].bit, __ATOMIC_SEQ_CST); /* written between the reading and now */
     }
     atomic_store(&bc->n_tracked, 0);
 }
@@ -256,7 +254,7 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     if (tracked(r)) {
         if (wr) {
             if (can_wr)
-                note_tracked(bc, m << 16 | ((uint32_t)(lin >> 12) & 0xffff), a);
+                note_tracked(bc, m << 16 | ((uint32_t)(lin >> 12) & 0xffff), r, a);
             mark_dirty(r, a);
         } else {
             can_wr = false;

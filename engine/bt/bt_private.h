@@ -281,7 +281,7 @@ struct bt_cpu {
     bool fill_over;
     struct { /* write entries for pages with a dirty log */
         uint32_t mi;
-        uint64_t gpa;
+        unsigned long *word, bit; /* in the dirty log */
     } tracked[TRACKED_N];
     _Atomic uint32_t n_tracked; /* TRACKED_N + 1: too many, all entries go */
     uint64_t tr_page; /* the page that is being translated, or 1: none */
