@@ -86,10 +86,9 @@ static void show_engines(gpointer u, const AppEngines *e)
 {
     AppHome *h = u;
     if (e) {
-        g_autofree char *why = e->vt || !e->vt_text ? NULL : g_markup_escape_text(e->vt_text, -1);
-        g_autofree char *vt = e->vt
-                                  ? g_strdup(_("Hardware virtualization: ready."))
-                                  : g_strdup_printf(_("Hardware virtualization: not available (%s)."), why ? why : "");
+        g_autofree char *vt =
+            e->vt ? g_strdup(_("Hardware virtualization: ready."))
+                  : g_strdup_printf(_("Hardware virtualization: not available (%s)."), e->vt_text ? e->vt_text : "");
         gtk_label_set_text(GTK_LABEL(h->vt), vt);
         gtk_label_set_text(GTK_LABEL(h->bt),
                            e->bt ? _("Binary translation: ready. It runs any guest without special rights.")

@@ -210,6 +210,7 @@ void app_preferences_show(GtkWindow *parent)
     gtk_stack_add_titled(GTK_STACK(stack), shortcuts_page(), "shortcuts", _("Shortcuts"));
     gtk_stack_switcher_set_stack(GTK_STACK_SWITCHER(switcher), GTK_STACK(stack));
     gtk_header_bar_set_custom_title(GTK_HEADER_BAR(bar), switcher);
+    gtk_header_bar_set_title(GTK_HEADER_BAR(bar), _("Preferences")); /* the window takes its title from here */
     gtk_header_bar_set_show_close_button(GTK_HEADER_BAR(bar), TRUE);
     gtk_window_set_titlebar(GTK_WINDOW(window), bar);
     gtk_container_add(GTK_CONTAINER(window), stack);

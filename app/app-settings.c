@@ -417,8 +417,8 @@ static void live_cd(struct settings *s)
             if (!cd || !g_hash_table_contains(s->e->changes, key))
                 continue;
             g_autofree char *path = *file ? app_vm_resolve(s->vm, file) : g_strdup("");
-            app_vm_call(s->vm, "ChangeMedium", g_variant_new("(ssb)", node, path, TRUE), _("change the CD"), NULL,
-                        NULL);
+            app_vm_call(s->vm, "ChangeMedium", g_variant_new("(ssb)", node, path, TRUE),
+                        _("The CD of “%s” could not be changed."), NULL, NULL);
         }
 }
 

@@ -67,7 +67,8 @@ static void change_medium(AppVm *vm, const char *node, const char *file, gboolea
     struct medium *m = g_new0(struct medium, 1);
     *m = (struct medium){.vm = g_object_ref(vm), .node = g_strdup(node), .file = g_strdup(file), .keep = keep};
     app_vm_call(vm, "ChangeMedium", g_variant_new("(ssb)", node, file, TRUE),
-                *file ? _("change the CD") : _("eject the CD"), medium_changed, m);
+                *file ? _("The CD of “%s” could not be changed.") : _("The CD of “%s” could not be ejected."),
+                medium_changed, m);
 }
 
 static void iso_chosen(GtkNativeDialog *d, int response, gpointer u)

@@ -375,7 +375,7 @@ void app_vm_power_on(AppVm *vm)
         if (vm->state == APP_VM_PAUSED)
             app_vm_resume(vm);
         else if (vm->state == APP_VM_OFF || vm->state == APP_VM_FAULT)
-            app_vm_call(vm, "PowerOn", NULL, _("power on"), NULL, NULL);
+            app_vm_call(vm, "PowerOn", NULL, _("“%s” could not be powered on."), NULL, NULL);
         return;
     }
     if (vm->child || vm->connecting || vm->state == APP_VM_MISSING)
@@ -400,6 +400,13 @@ struct call {
     gpointer u;
 };
 
+/* sentence has one %s, for the name. */
+static char *app_vm_failed(const char *sentence, const char *name, const char *why)
+{
+    g_auto(GStrv) parts = g_strsplit(sentence, "%s", 2);
+    return g_strconcat(parts[0], name, parts[1] ? parts[1] : "", " ", why, NULL);
+}
+
 static void called(GObject *o, GAsyncResult *r, gpointer u)
 {
     struct call *c = u;
@@ -409,7 +416,7 @@ static void called(GObject *o, GAsyncResult *r, gpointer u)
     if (!v && !g_error_matches(e, G_IO_ERROR, G_IO_ERROR_CANCELLED) && c->what &&
         (c->vm->proxy == (LodgeVm1 *)o || !g_error_matches(e, G_IO_ERROR, G_IO_ERROR_CLOSED))) {
         g_autofree char *why = app_error_sentence(e);
-        g_autofree char *s = g_strdup_printf(_("“%s” could not %s. %s"), c->vm->name, c->what, why);
+        g_autofree char *s = app_vm_failed(c->what, c->vm->name, why);
         if (c->vm->proxy || !c->vm->told_off)
             app_vm_set_problem(c->vm, s, NULL, NULL);
     }
@@ -434,14 +441,14 @@ void app_vm_call(AppVm *vm, const char *method, GVariant *args, const char *what
     g_dbus_proxy_call(G_DBUS_PROXY(vm->proxy), method, args, G_DBUS_CALL_FLAGS_NONE, -1, vm->cancel, called, c);
 }
 
-void app_vm_power_off(AppVm *vm) { app_vm_call(vm, "PowerOff", NULL, _("power off"), NULL, NULL); }
+void app_vm_power_off(AppVm *vm) { app_vm_call(vm, "PowerOff", NULL, _("“%s” could not be powered off."), NULL, NULL); }
 void app_vm_soft_off(AppVm *vm)
 {
-    app_vm_call(vm, "SoftOff", g_variant_new("(ub)", 0, FALSE), _("shut down"), NULL, NULL);
+    app_vm_call(vm, "SoftOff", g_variant_new("(ub)", 0, FALSE), _("“%s” could not be shut down."), NULL, NULL);
 }
-void app_vm_reset(AppVm *vm) { app_vm_call(vm, "Reset", NULL, _("reset"), NULL, NULL); }
-void app_vm_pause(AppVm *vm) { app_vm_call(vm, "Pause", NULL, _("pause"), NULL, NULL); }
-void app_vm_resume(AppVm *vm) { app_vm_call(vm, "Resume", NULL, _("resume"), NULL, NULL); }
+void app_vm_reset(AppVm *vm) { app_vm_call(vm, "Reset", NULL, _("“%s” could not be reset."), NULL, NULL); }
+void app_vm_pause(AppVm *vm) { app_vm_call(vm, "Pause", NULL, _("“%s” could not be paused."), NULL, NULL); }
+void app_vm_resume(AppVm *vm) { app_vm_call(vm, "Resume", NULL, _("“%s” could not be resumed."), NULL, NULL); }
 
 /* ---- settings ---- */
 

@@ -66,8 +66,8 @@ void app_vm_soft_off(AppVm *vm);
 void app_vm_reset(AppVm *vm);
 void app_vm_pause(AppVm *vm);
 void app_vm_resume(AppVm *vm);
-/* Any method of the control API; what is the end of "NAME could not ...". done may be NULL; result NULL: it failed (and
- * became the problem). */
+/* Any method of the control API; what: the sentence when it fails, with %s for the name; NULL: say nothing. done may be
+ * NULL; result NULL: it failed (and became the problem). */
 typedef void (*AppVmAnswer)(gpointer u, GVariant *result);
 void app_vm_call(AppVm *vm, const char *method, GVariant *args, const char *what, AppVmAnswer done, gpointer u);
 

@@ -1,0 +1,255 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The window as its user meets it: through accessibility and the keyboard, on an X server and message bus of its own, with real machines.
+
+One machine without anything to boot ("No bootable device") is enough to see power on, pause, resume, reset, power off, a killed process, a window
+that is closed and found again, and a new machine from the sequence."""
+import os
+import signal
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+if 'LODGE_UI_SESSION' not in os.environ:
+    for tool in ('Xvfb', 'dbus-daemon', 'openbox', 'xdotool'):
+        if not shutil.which(tool):
+            print('1..0 # SKIP %s is not installed' % tool)
+            sys.exit(0)
+    try:
+        import pyatspi  # noqa: F401
+    except Exception as e:
+        print('1..0 # SKIP no pyatspi: %s' % e)
+        sys.exit(0)
+    if not os.access('lodge', os.X_OK):
+        print('1..0 # SKIP lodge was not built')
+        sys.exit(0)
+    os.environ['LODGE_UI_SESSION'] = '1'
+    r = subprocess.run(['sh', os.path.join(HERE, 'session.sh'), sys.executable, os.path.abspath(__file__)])
+    if r.returncode == 77:
+        print('1..0 # SKIP no X server or message bus')
+        sys.exit(0)
+    sys.exit(r.returncode)
+
+import pyatspi
+from gi.repository import Gio, GLib
+
+WAIT = float(os.environ.get('LODGE_TEST_WAIT', '40'))
+n = failed = 0
+
+
+def ok(good, name):
+    global n, failed
+    n += 1
+    print('%sok %d - %s' % ('' if good else 'not ', n, name), flush=True)
+    if not good:
+        failed += 1
+        if os.environ.get('LODGE_TEST_SHOTS'):
+            subprocess.run(['import', '-window', 'root', '%s/fail-%d.png' % (os.environ['LODGE_TEST_SHOTS'], n)])
+    return good
+
+
+def until(f, seconds=WAIT):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            v = f()
+        except Exception:
+            v = None
+        if v or time.monotonic() > end:
+            return v
+        time.sleep(0.1)
+
+
+def app():
+    desktop = pyatspi.Registry.getDesktop(0)
+    for a in desktop:
+        if a and a.name in ('lodge', 'Lodge'):
+            return a
+
+
+def walk(node, depth=0):
+    if node is None or depth > 40:
+        return
+    yield node
+    try:
+        children = list(node)
+    except Exception:
+        children = []
+    for c in children:
+        yield from walk(c, depth + 1)
+
+
+def showing(node):
+    s = node.getState()
+    return s.contains(pyatspi.STATE_SHOWING)
+
+
+def find(name, role=None, contains=False):
+    for node in walk(app()):
+        try:
+            if (node.name == name or (contains and name in (node.name or ''))) and (role is None or node.getRole() == role) and showing(node):
+                return node
+        except Exception:
+            pass
+    return None
+
+
+def wait(name, role=None, contains=False, seconds=WAIT):
+    return until(lambda: find(name, role, contains), seconds)
+
+
+def press(name, role=pyatspi.ROLE_PUSH_BUTTON):
+    node = until(lambda: (lambda x: x if x and x.getState().contains(pyatspi.STATE_SENSITIVE) else None)(find(name, role)))
+    if not node:
+        return False
+    node.queryAction().doAction(0)
+    return True
+
+
+def key(*keys):
+    for k in keys:
+        subprocess.run(['xdotool', 'key', k], check=True)
+        time.sleep(0.5)
+
+
+def running():
+    out = subprocess.run(['pgrep', '-f', 'lodge-vmx --quiet ' + home], capture_output=True, text=True).stdout.split()
+    return [int(x) for x in out]
+
+
+def unnamed():
+    bad = []
+    for node in walk(app()):
+        try:
+            s = node.getState()
+            if not s.contains(pyatspi.STATE_FOCUSABLE) or not showing(node) or not s.contains(pyatspi.STATE_SENSITIVE):
+                continue
+            named = node.name or any(r.getRelationType() == pyatspi.RELATION_LABELLED_BY for r in node.getRelationSet())
+            if not named and node.getRole() not in (pyatspi.ROLE_SCROLL_PANE, pyatspi.ROLE_VIEWPORT, pyatspi.ROLE_SCROLL_BAR, pyatspi.ROLE_PAGE_TAB_LIST,
+                                                    pyatspi.ROLE_SPLIT_PANE, pyatspi.ROLE_DIALOG, pyatspi.ROLE_FRAME, pyatspi.ROLE_MENU):
+                bad.append('%s in %s' % (node.getRoleName(), node.parent.getRoleName() if node.parent else '-'))
+        except Exception:
+            pass
+    for b in bad:
+        print('# no name: ' + b)
+    return bad
+
+
+home = os.environ['HOME']
+vm_dir = os.path.join(home, 'machine')
+os.makedirs(vm_dir)
+vmx = os.path.join(vm_dir, 'test.vmx')
+with open(vmx, 'w') as f:
+    f.write('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "Test machine"\nguestOS = "debian12-64"\nmemsize = "64"\n'
+            'monitor.virtual_exec = "software"\nide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
+            'ide1:0.startConnected = "FALSE"\nfloppy0.present = "FALSE"\n')
+env = dict(os.environ, G_DEBUG='fatal-criticals')
+log = open(os.path.join(home, 'lodge.log'), 'w')
+started = []
+
+
+def start(*args):
+    p = subprocess.Popen(['./lodge', *args], env=env, stdout=log, stderr=log)
+    started.append(p)
+    return p
+
+
+def stop(p):
+    p.terminate()
+    try:
+        p.wait(10)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        p.wait()
+
+
+def finish():
+    for pid in running():
+        os.kill(pid, signal.SIGKILL)
+    for p in started:
+        if p.poll() is None:
+            p.kill()
+    log.flush()
+    if failed:
+        with open(log.name) as f:
+            for line in f.read().splitlines()[-20:]:
+                print('# ' + line)
+    print('1..%d' % n)
+    sys.exit(1 if failed else 0)
+
+
+p = start()
+t0 = time.monotonic()
+if not ok(wait('Create a virtual machine…', pyatspi.ROLE_PUSH_BUTTON), 'the window opens with an empty library'):
+    print('# is the accessibility bus there?')
+    finish()
+print('# first window after %.1f s' % (time.monotonic() - t0))
+ok(not unnamed(), 'home: every widget that takes the focus has a name')
+ok(subprocess.run(['./lodge', vmx], env=env, timeout=60).returncode == 0, 'a second call ends at once')
+ok(wait('Test machine, Powered off'), 'and its machine is in the library of the first one')
+ok(wait('Hardware', pyatspi.ROLE_LIST_BOX) and wait('Memory: 64 MB'), 'its page lists the hardware')
+ok(not unnamed(), 'summary: every widget that takes the focus has a name')
+
+ok(press('Power on'), 'the button powers on')
+ok(wait('Test machine, Running'), 'the machine runs')
+ok(len(running()) == 1, 'in one process')
+ok(not unnamed(), 'console: every widget that takes the focus has a name')
+ok(press('Pause') and wait('Test machine, Paused'), 'pause')
+ok(press('Resume') and wait('Test machine, Running'), 'resume')
+
+stop(p)
+ok(len(running()) == 1, 'the machine survives the window')
+p = start(vmx)
+ok(wait('Test machine, Running'), 'and is found again')
+pid = (running() or [0])[0]
+if pid:
+    os.kill(pid, signal.SIGKILL)
+ok(wait('ended unexpectedly', contains=True), 'a process that is killed is reported')
+ok(wait('Show log', pyatspi.ROLE_PUSH_BUTTON), 'with its log')
+ok(press('Show log') and wait('Search the log'), 'which opens')
+key('Escape')
+
+# The new machine, by the keyboard alone.
+until(lambda: not find('Search the log'), 10)
+key('ctrl+n')
+ok(wait('I install the system later', pyatspi.ROLE_RADIO_BUTTON), 'the sequence for a new machine opens by Ctrl+N')
+ok(not unnamed(), 'its first page: every widget has a name')
+key('alt+l', 'Return')
+ok(wait('Search a system'), 'the guest')
+key('Return')
+ok(wait('Name:', contains=True), 'name and place')
+key('Return')
+ok(wait('Store the disk in one file', contains=True), 'size')
+key('Return')
+ok(wait('Power on after creation', contains=True), 'summary')
+key('Return')
+ok(until(lambda: any(f.endswith('.vmx') for _, _, fs in os.walk(os.path.join(home, 'Virtual Machines')) for f in fs)), 'Enter makes the machine')
+ok(wait('Debian 12, Running'), 'and it runs')
+check = subprocess.run(['./lodge-vmx', '--check', *[os.path.join(d, f) for d, _, fs in os.walk(os.path.join(home, 'Virtual Machines')) for f in fs if f.endswith('.vmx')]],
+                       capture_output=True, text=True)
+ok('error' not in check.stdout and check.returncode == 0 or 'uuid' in check.stdout, 'its file is correct')
+ok(press('More power actions', pyatspi.ROLE_TOGGLE_BUTTON), 'the menu of power actions opens')
+time.sleep(0.5)
+key('Escape')
+
+# Settings.
+stop(p)
+for q in running():
+    os.kill(q, signal.SIGKILL)
+until(lambda: not running(), 10)
+p = start(vmx)
+ok(wait('Edit settings…', pyatspi.ROLE_PUSH_BUTTON) and press('Edit settings…'), 'settings open')
+ok(wait('Settings pages'), 'with a list of pages')
+ok(not unnamed(), 'settings: every widget that takes the focus has a name')
+spin = wait('Memory of the guest', pyatspi.ROLE_SPIN_BUTTON)
+before = open(vmx).read().splitlines()
+if ok(spin, 'memory has a number'):
+    spin.queryValue().currentValue = 128
+ok(press('Apply'), 'apply')
+ok(until(lambda: 'memsize = "128"' in open(vmx).read()), 'is written')
+after = open(vmx).read().splitlines()
+ok(len(before) == len(after) and sum(a != b for a, b in zip(before, after)) == 1, 'as one other line')
+stop(p)
+finish()
