@@ -174,6 +174,15 @@ static void dropped(GtkWidget *widget, GdkDragContext *c, int x, int y, GtkSelec
     gtk_drag_finish(c, path != NULL, FALSE, time);
 }
 
+/* The button inside shows the file's name only; what it is for is its name. */
+static void name_inside(GtkWidget *child, gpointer title)
+{
+    if (GTK_IS_BUTTON(child) || GTK_IS_COMBO_BOX(child))
+        atk_object_set_name(gtk_widget_get_accessible(child), title);
+    else if (GTK_IS_CONTAINER(child))
+        gtk_container_forall(GTK_CONTAINER(child), name_inside, title);
+}
+
 static GtkWidget *chooser(const char *title, const char *filter, const char *const *patterns)
 {
     GtkWidget *b = gtk_file_chooser_button_new(title, GTK_FILE_CHOOSER_ACTION_OPEN);
@@ -187,6 +196,7 @@ static GtkWidget *chooser(const char *title, const char *filter, const char *con
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(b), all);
     gtk_widget_set_margin_start(b, 26);
     atk_object_set_name(gtk_widget_get_accessible(b), title);
+    gtk_container_forall(GTK_CONTAINER(b), name_inside, (gpointer)title);
     return b;
 }
 
