@@ -366,9 +366,19 @@ GtkWidget *app_vm_page_new(AppVm *vm)
     return GTK_WIDGET(p);
 }
 
+/* The info bar's own close button has an icon only. */
+static void name_close(GtkWidget *w, gpointer except)
+{
+    if (GTK_IS_BUTTON(w) && w != except)
+        atk_object_set_name(gtk_widget_get_accessible(w), _("Close this message"));
+    else if (GTK_IS_CONTAINER(w))
+        gtk_container_forall(GTK_CONTAINER(w), name_close, except);
+}
+
 static void app_vm_page_init(AppVmPage *p)
 {
     gtk_widget_init_template(GTK_WIDGET(p));
+    name_close(p->info, p->info_button);
     p->notes_buffer = gtk_text_view_get_buffer(GTK_TEXT_VIEW(p->notes));
     g_signal_connect(p->notes_buffer, "changed", G_CALLBACK(notes_changed), p);
     g_signal_connect(p->info, "response", G_CALLBACK(info_response), p);

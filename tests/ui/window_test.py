@@ -129,7 +129,11 @@ def unnamed():
             named = node.name or any(r.getRelationType() == pyatspi.RELATION_LABELLED_BY for r in node.getRelationSet())
             if not named and node.getRole() not in (pyatspi.ROLE_SCROLL_PANE, pyatspi.ROLE_VIEWPORT, pyatspi.ROLE_SCROLL_BAR, pyatspi.ROLE_PAGE_TAB_LIST,
                                                     pyatspi.ROLE_SPLIT_PANE, pyatspi.ROLE_DIALOG, pyatspi.ROLE_FRAME, pyatspi.ROLE_MENU):
-                bad.append('%s in %s' % (node.getRoleName(), node.parent.getRoleName() if node.parent else '-'))
+                path, up = [], node
+                while up is not None and len(path) < 5:
+                    path.append('%s "%s"' % (up.getRoleName(), up.name))
+                    up = up.parent
+                bad.append(' in '.join(path))
         except Exception:
             pass
     for b in bad:
