@@ -259,6 +259,8 @@ static int xsave_op(struct bt_cpu *bc, const struct bt_rec *r)
         __asm__ volatile("xsave64 (%0)" ::"r"(p), "a"(lo), "d"(hi) : "memory");
         break;
     }
+    if (lo & 1)
+        bt_fix_image(bc, p, r->opsize == 8);
     if (!direct)
         return cpu_mem_write(c, lin, p, size, user_acc(c));
     return 0;
@@ -322,6 +324,16 @@ static int maskmov(struct bt_cpu *bc, const struct bt_rec *r)
         cpu_copy(v, c->s.xsave + 32 + 16u * r->reg, 8);
         cpu_copy(m, c->s.xsave + 32 + 16u * r->rm, 8);
     }
+    if (c->feat->amd) { /* AMD's processors look at the whole operand, whatever the mask says */
+        unsigned acc = ACC_W | user_acc(c);
+        uint8_t *h;
+        uint64_t gpa;
+        if (cpu_seg_check(c, r->seg, off, r->opsize, ACC_W, &lin) < 0 || c->ops->translate(c, lin, acc, &h, &gpa) < 0)
+            return -1;
+        uint64_t end = (lin + r->opsize - 1) & ~0xfffull;
+        if (end > lin && c->ops->translate(c, end, acc, &h, &gpa) < 0)
+            return -1;
+    }
     for (unsigned i = 0; i < r->opsize; i++)
         if ((m[i] & 0x80) && (cpu_seg_check(c, r->seg, cut(off + i, r->asize), 1, ACC_W, &lin) < 0 || cpu_mem_write(c, lin, v + i, 1, user_acc(c)) < 0))
             return -1;
@@ -379,6 +391,10 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             return -1;
         }
         bc->mode_dirty = true;
+        /* Translated code does not keep flags that are about to be overwritten, though the handler of a fault would see them. Whoever loads
+         * flags in user mode may want to know: the next blocks keep all. */
+        if (c->cpl == 3 && !cpu_in_vm86(c))
+            bc->flags_blocks = FLAGS_BLOCKS;
         return 0;
     }
     case CO_MOVFROMCR:
@@ -695,6 +711,11 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
     case CO_PAUSE:
         bt_pause(bc);
         return 0;
+    case CO_FNSTENV:
+    case CO_FNSAVE:
+        return bt_fnstenv(bc, r, r->op == CO_FNSAVE);
+    case CO_FXSAVE:
+        return bt_fxsave(bc, r);
     case CO_VSIB:
         return bt_vsib(bc, r);
     default:
@@ -743,7 +764,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     if (c->s.intr_shadow)
         bc->shadow_rip = c->next_rip;
     if (mode != bc->mode || ctx != bc->real_ctx || gctx != bc->real_gctx || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->view_stale ||
-        bc->left || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
+        bc->left || bc->flags_blocks == FLAGS_BLOCKS || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
         c->s.rip = c->next_rip;
         return bt_resume_at(bc) ? 0 : BTX_DISPATCH;
     }

@@ -116,6 +116,18 @@ void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
     *rd = pack_flags(f->tested);
     *wr = pack_flags(f->modified | f->set_0 | f->set_1 | f->undefined);
     switch (n->in.mnemonic) {
+    case ZYDIS_MNEMONIC_LZCNT:
+    case ZYDIS_MNEMONIC_TZCNT:
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTS:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_MUL:
+    case ZYDIS_MNEMONIC_IMUL:
+    case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV: /* what is undefined after them, processors leave as it was */
+        *wr = pack_flags(f->modified | f->set_0 | f->set_1);
+        break;
     case ZYDIS_MNEMONIC_SHL:
     case ZYDIS_MNEMONIC_SHR:
     case ZYDIS_MNEMONIC_SAR:
@@ -285,6 +297,7 @@ bool tr_plain_gpr(const struct insn *n)
 
 /* Call-outs that need no more than the record's plain fields. */
 static const uint8_t plain_callouts[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+    [ZYDIS_MNEMONIC_FNSTENV] = CO_FNSTENV, [ZYDIS_MNEMONIC_FNSAVE] = CO_FNSAVE, [ZYDIS_MNEMONIC_FXSAVE] = CO_FXSAVE, [ZYDIS_MNEMONIC_FXSAVE64] = CO_FXSAVE,
     [ZYDIS_MNEMONIC_CLI] = CO_CLI, [ZYDIS_MNEMONIC_STI] = CO_STI, [ZYDIS_MNEMONIC_PUSHF] = CO_PUSHF,
     [ZYDIS_MNEMONIC_PUSHFD] = CO_PUSHF, [ZYDIS_MNEMONIC_PUSHFQ] = CO_PUSHF, [ZYDIS_MNEMONIC_POPF] = CO_POPF,
     [ZYDIS_MNEMONIC_POPFD] = CO_POPF, [ZYDIS_MNEMONIC_POPFQ] = CO_POPF, [ZYDIS_MNEMONIC_LGDT] = CO_LGDT,

@@ -350,7 +350,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
     uint64_t rip = bc->cells[src->cpage].va + (uint64_t)x->delta;
     if ((bc->mode & M_CODE) != M_CODE64)
         rip = (uint32_t)rip;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP)) && !src->dead) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) && !src->dead) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             bt_link(bc, xi, b);
@@ -367,7 +367,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
 unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
 {
     uint64_t rip = bc->scr_r10;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP))) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             if (!(bc->stress.on & BT_STRESS_NOCHAIN))
@@ -385,7 +385,7 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
 bool bt_resume_at(struct bt_cpu *bc)
 {
     const struct cpu_state *s = &bc->c.s;
-    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP)) || bc->nogroup_once || bc->view_stale ||
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) || bc->nogroup_once || bc->flags_blocks || bc->view_stale ||
         bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
         (bc->intr_check && (s->rflags & FL_IF)) || (s->rflags & FL_RF) || s->run_state != CPU_RUNNING)
         return false;
@@ -535,6 +535,12 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             forced = true; /* for one block */
             bc->mode |= bc->nogroup_once ? M_NOGROUP : M_SINGLE;
             bc->nogroup_once = false;
+            bt_ctx_load(bc);
+        }
+        if (bc->flags_blocks) {
+            bc->flags_blocks--;
+            forced = true;
+            bc->mode |= M_FLAGS;
             bt_ctx_load(bc);
         }
         /* MOV SS inhibits them on Intel's processors only. */

@@ -37,7 +37,7 @@ static void lower_bit_mem(struct bt_tr *t)
     const ZydisDecodedOperand *m = &n->op[0];
     unsigned size = n->in.operand_width / 8, src = tr_gpr_of(n->op[1].reg.value);
     bool home = t->m64 && (src == 10 || src == 11);
-    e_flags_save(e, HOT_RAX_SAVE, HOT_T3);
+    e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
     tr_emit_ea(t, m, 0);
     if (home)
         e_ld(e, 11, HOME(src));
@@ -53,12 +53,12 @@ static void lower_bit_mem(struct bt_tr *t)
     if (n->in.address_width == 16)
         e_movzx16(e, 10, 10);
     uint8_t keep = t->cur->live_in;
-    t->cur->live_in = 0; /* they are in T3 */
+    t->cur->live_in = 0; /* they are in the slot */
     bool bt_only = n->in.mnemonic == ZYDIS_MNEMONIC_BT;
-    tr_op_begin(t, size, bt_only ? ACC_R : ACC_R | ACC_W, tr_seg_of(m->mem.segment), 0);
+    tr_op_begin(t, size, bt_only ? ACC_R : ACC_R | ACC_W, tr_seg_of(m->mem.segment), SITE_FLSLOT);
     t->cur->live_in = keep;
     e_lea(e, 1, 10, 10, 11, 1, 0);
-    e_flags_load(e, HOT_RAX_SAVE, HOT_T3);
+    e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
     /* The bit offset inside the operand; PEXT by a low mask is an AND that leaves the flags alone. */
     if (home)
         e_ld(e, 11, HOME(src));
@@ -161,7 +161,7 @@ static void lower_lea(struct bt_tr *t)
 static void lower_clzero(struct bt_tr *t)
 {
     struct em *e = &t->e;
-    e_flags_save(e, HOT_RAX_SAVE, HOT_T3);
+    e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
     if (t->cur->in.address_width == 64)
         e_mov(e, 10, 0);
     else
@@ -169,10 +169,10 @@ static void lower_clzero(struct bt_tr *t)
     e4(e, 0xc0e28349); /* and r10, -64 */
     uint8_t keep = t->cur->live_in;
     t->cur->live_in = 0;
-    tr_op_begin(t, 64, ACC_W, S_DS, SITE_WONLY);
+    tr_op_begin(t, 64, ACC_W, S_DS, SITE_WONLY | SITE_FLSLOT);
     t->cur->live_in = keep;
     e_lea(e, 1, 10, 10, 11, 1, 0);
-    e_flags_load(e, HOT_RAX_SAVE, HOT_T3);
+    e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
     e_mov(e, 11, 0);
     e_mov(e, 0, 10);
     e3(e, 0x0f, 0x01, 0xfc);

@@ -605,6 +605,7 @@ have0:
     bc->bnc.host[1] = h1;
     bc->bnc.gpa[0] = g0;
     bc->bnc.gpa[1] = g1;
+    bc->bnc.lin = lin;
     bc->bnc.acc = (uint8_t)acc;
     bc->bnc.direct = (n0 == size && h0) || (n0 < size && h0 && h1 == h0 + n0); /* the latter: side by side in the host's memory too */
     if ((s->flags & SITE_LOCK) && h0 && h1 && !bc->bnc.direct) {

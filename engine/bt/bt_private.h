@@ -38,6 +38,7 @@
 #define MAX_SITES (3u << 20)
 #define MAX_RECS (1u << 20)
 #define BLOCK_INSNS 48
+#define FLAGS_BLOCKS 6 /* run with M_FLAGS after POPF */
 #define CTX_MAX 0xfff0u
 
 /* The mode word. */
@@ -64,6 +65,7 @@ enum bt_mode {
     M_XCR = 1 << 20,    /* the guest's XCR0 is what the host has */
     M_LM = 1 << 21,
     M_NOTSC = 1 << 23,   /* RDTSC faults: CR4.TSD outside CPL 0 */
+    M_FLAGS = 1 << 24,   /* the arithmetic flags are kept wherever a fault could show them: for some blocks after POPF */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
 };
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
@@ -228,6 +230,8 @@ struct bt_cpu {
     struct bt_vm *bv;
     uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
     bool nogroup_once;
+    uint8_t flags_blocks; /* so many blocks are run with M_FLAGS */
+    uint32_t x87_fill;    /* the entry of the fill log where an x87 operand was found last */
     bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
     _Atomic bool in_run;
     uint64_t shadow_rip;
@@ -434,6 +438,9 @@ void bt_kick(struct vcpu *v);
 /* bt_callout.c, bt_string.c */
 unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
 int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
+int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save);
+int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r);
+void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide);
 void bt_vec_out(struct bt_cpu *bc);
 uint64_t bt_masked_bytes(struct bt_cpu *bc, const struct bt_site *s);
 int bt_string(struct bt_cpu *bc, const struct bt_rec *r, bool *again);

@@ -88,7 +88,8 @@ void tr_liveness(struct bt_tr *t, unsigned n)
     for (unsigned i = n; i-- > 0;) {
         uint8_t rd, wr;
         tr_flag_effect(&t->insn[i], &rd, &wr);
-        live = (uint8_t)((live & ~wr) | rd);
+        if (!(t->mode & (M_FLAGS | M_SINGLE)))
+            live = (uint8_t)((live & ~wr) | rd);
         t->insn[i].live_in = live;
     }
 }
@@ -134,7 +135,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
     unsigned width = t->m64 ? 64 : 32;
     for (unsigned i = 0; i < n; i++)
         t->insn[i].group = 0;
-    if (!(t->m64 || ((t->mode & M_FLAT) && (t->mode & M_CODE) == M_CODE32 && (t->mode & M_SS32))) || (t->mode & (M_NOGROUP | M_SINGLE | M_ALIGN)) ||
+    if (!(t->m64 || ((t->mode & M_FLAT) && (t->mode & M_CODE) == M_CODE32 && (t->mode & M_SS32))) || (t->mode & (M_NOGROUP | M_SINGLE | M_ALIGN | M_FLAGS)) ||
         (t->cpg->nogroup >> (t->b->off >> 6) & 1) || t->b->cross || (t->bc->stress.on & BT_STRESS_NOGROUP))
         return;
     for (unsigned r = 0; r < 16; r++) {

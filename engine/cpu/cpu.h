@@ -91,7 +91,7 @@ struct cpu_features {
     struct cpuid_leaf leaf[96];
     unsigned n;
     bool longmode, nx, pcid, smep, smap, umip, fsgsbase, pge1gb, xsave, spec_ctrl, arch_cap,
-        xsaveopt, xsavec, invpcid, rdtscp, rdpid, amd, sysenter, x2apic, tsc_deadline, pku;
+        xsaveopt, xsavec, no_fcs /* FCS and FDS are stored as 0 */, invpcid, rdtscp, rdpid, amd, sysenter, x2apic, tsc_deadline, pku;
     uint64_t cr4_valid, efer_valid, xcr0_valid, xss_valid;
     unsigned phys_bits, virt_bits, xsave_size_max;
     unsigned max_basic, max_ext;

@@ -135,6 +135,7 @@ static void basic_leaves(struct cpu_features *f, unsigned cores, uint64_t tsc_kh
     struct regs h0 = host(0, 0), h1 = host(1, 0), h7 = {0}, h71 = {0};
     if (h0.a >= 7) {
         h7 = host(7, 0);
+        f->no_fcs = h7.b & B(13);
         if (h7.a >= 1)
             h71 = host(7, 1);
     }

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * FNSTENV, FNSAVE and FXSAVE. They store where the last x87 instruction and its operand were and what its opcode was; the processor knows
+ * that of the translated code and of host memory. Here the guest's own addresses are found again (SDM vol. 1, 8.1.8), also so that no
+ * address of the host reaches the guest.
+ */
+#include "bt/bt_private.h"
+
+struct pointers {
+    uint64_t ip, dp;
+    uint16_t op, cs, ds;
+};
+
+/* The linear address of a byte of host memory that the guest has accessed; only the low half of the host address is known. */
+static bool linear_of(struct bt_cpu *bc, uint32_t host, uint64_t *lin)
+{
+    uint32_t bounce = (uint32_t)(uintptr_t)bc->bnc.data, page = host & ~0xfffu;
+    if (host - bounce < sizeof bc->bnc.data) {
+        *lin = bc->bnc.lin + (host - bounce) - (bc->bnc.lin & 63);
+        return true;
+    }
+    uint32_t n = bc->fill_over ? 0 : bc->n_fill;
+    for (uint32_t k = 0; k <= n; k++) { /* most often it is the page of the last time */
+        uint32_t f = k ? bc->fill[k - 1] : bc->x87_fill, m = (f >> 16) & 3, i = f & 0xffff;
+        uint64_t at = -bc->tlb[m].rtag[i];
+        if ((uint32_t)bc->tlb[m].host[i] == page && ((at >> 12) & 0xffff) == i && !(at & 0xfff)) {
+            bc->x87_fill = f;
+            *lin = at | (host & 0xfff);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the code at lin is: the opcode as FOP has it, the segment of its memory operand (-1: it has none). */
+static int decode(struct bt_cpu *bc, uint64_t lin, uint16_t *op)
+{
+    uint8_t b[15];
+    unsigned n = PAGE - (unsigned)(lin & 0xfff), i = 0;
+    int seg = -1;
+    bool m64 = (bc->mode & M_CODE) == M_CODE64, a16 = (bc->mode & M_CODE) == M_CODE16;
+    if (n > sizeof b)
+        n = sizeof b;
+    if (cpu_mem_read(&bc->c, lin, b, n, bc->c.cpl == 3 ? ACC_USER : 0) < 0)
+        return -1;
+    for (; i + 1 < n; i++) {
+        switch (b[i]) {
+        case 0x26: seg = S_ES; continue;
+        case 0x2e: seg = S_CS; continue;
+        case 0x36: seg = S_SS; continue;
+        case 0x3e: seg = S_DS; continue;
+        case 0x64: seg = S_FS; continue;
+        case 0x65: seg = S_GS; continue;
+        case 0x67: a16 = !m64 && !a16; continue;
+        case 0x66:
+        case 0xf2:
+        case 0xf3: continue;
+        default: break;
+        }
+        if (m64 && (b[i] & 0xf0) == 0x40)
+            continue;
+        break;
+    }
+    if (i + 1 >= n || (b[i] & 0xf8) != 0xd8)
+        return -1;
+    uint8_t rm = b[i + 1];
+    *op = (uint16_t)((b[i] & 7) << 8 | rm);
+    if (rm >= 0xc0)
+        return -1;
+    if (seg < 0) {
+        unsigned base = rm & 7, mod = rm >> 6;
+        if (a16)
+            seg = base == 2 || base == 3 || (base == 6 && mod) ? S_SS : S_DS;
+        else if (base == 4 && i + 2 < n)
+            seg = (b[i + 2] & 7) == 4 || ((b[i + 2] & 7) == 5 && mod) ? S_SS : S_DS;
+        else
+            seg = base == 5 && mod ? S_SS : S_DS;
+    }
+    return seg;
+}
+
+/* From the host's to the guest's. Pointers that the guest itself has loaded stay. */
+static void guest_pointers(struct bt_cpu *bc, struct pointers *p)
+{
+    uint64_t rx = (uint64_t)(uintptr_t)bc->code_rx;
+    uint32_t at = (uint32_t)p->ip - (uint32_t)rx, idx;
+    struct bt_block *b = at < bc->code_used ? bt_block_of_host(bc, rx + at, &idx) : NULL;
+    if (!b)
+        return;
+    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    struct pointers g = {0};
+    uint16_t off = b->tramp_target ? b->off : bt_guest_off(bc, b, rx + at);
+    g.ip = bc->cells[b->cpage].va + off;
+    int seg = decode(bc, m64 ? g.ip : (uint32_t)(bc->c.s.seg[S_CS].base + g.ip), &g.op);
+    if (!m64)
+        g.ip = (uint32_t)g.ip;
+    if (p->dp && linear_of(bc, (uint32_t)p->dp, &g.dp)) {
+        if (seg < 0) /* the operand of an earlier instruction */
+            seg = S_DS;
+        if (!m64 || seg >= S_FS)
+            g.dp -= bc->c.s.seg[seg].base;
+        if (!m64)
+            g.dp = (uint32_t)g.dp;
+        g.ds = bc->c.s.seg[seg].sel;
+    }
+    g.cs = bc->c.s.seg[S_CS].sel;
+    if (bc->c.feat->no_fcs)
+        g.cs = g.ds = 0;
+    *p = g;
+}
+
+/* Where n bytes of the operand are; they can be written. */
+static int operand(struct bt_cpu *bc, const struct bt_rec *r, unsigned n, uint64_t *lin)
+{
+    struct cpu *c = &bc->c;
+    unsigned acc = ACC_W | (c->cpl == 3 ? ACC_USER : 0);
+    uint8_t *h;
+    uint64_t gpa;
+    if (cpu_seg_check(c, r->seg, bc->scr_r10, n, ACC_W, lin) < 0 || c->ops->translate(c, *lin, acc, &h, &gpa) < 0)
+        return -1;
+    return (*lin & 0xfff) + n > PAGE ? c->ops->translate(c, *lin + n - 1, acc, &h, &gpa) : 0;
+}
+
+static void put32(uint8_t *p, uint32_t v) { cpu_copy(p, &v, 4); }
+static void put16(uint8_t *p, uint16_t v) { cpu_copy(p, &v, 2); }
+
+/* The environment in its four formats: SDM vol. 1, figures 8-9 to 8-12. */
+static unsigned put_env(struct bt_cpu *bc, uint8_t *out, const uint32_t *env, const struct pointers *p, unsigned opsize)
+{
+    bool real = !(bc->mode & M_PE) || (bc->mode & M_VM86);
+    uint32_t ip = (uint32_t)p->ip, dp = (uint32_t)p->dp;
+    if (real) {
+        ip += (uint32_t)bc->c.s.seg[S_CS].sel << 4;
+        dp += (uint32_t)p->ds << 4;
+    }
+    if (opsize == 2) {
+        for (unsigned i = 0; i < 3; i++)
+            put16(out + 2 * i, (uint16_t)env[i]);
+        put16(out + 6, (uint16_t)ip);
+        put16(out + 8, real ? (uint16_t)((ip >> 4 & 0xf000) | (p->op & 0x7ff)) : p->cs);
+        put16(out + 10, (uint16_t)dp);
+        put16(out + 12, real ? (uint16_t)(dp >> 4 & 0xf000) : p->ds);
+        return 14;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        put32(out + 4 * i, env[i] | 0xffff0000u);
+    put32(out + 12, real ? (ip & 0xffff) | 0xffff0000u : ip);
+    put32(out + 16, real ? (ip >> 4 & 0x0ffff000) | (p->op & 0x7ff) : (uint32_t)p->op << 16 | p->cs);
+    put32(out + 20, real ? (dp & 0xffff) | 0xffff0000u : dp);
+    put32(out + 24, real ? dp >> 4 & 0x0ffff000 : 0xffff0000u | p->ds);
+    return 28;
+}
+
+int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save)
+{
+    uint8_t out[108], img[108];
+    uint32_t env[7];
+    uint64_t lin;
+    unsigned n = (r->opsize == 2 ? 14 : 28) + (save ? 80 : 0);
+    if (operand(bc, r, n, &lin) < 0)
+        return -1;
+    bt_fpu_in(bc);
+    if (save)
+        __asm__ volatile("fnsave %0" : "=m"(img)::"memory");
+    else
+        __asm__ volatile("fnstenv %0" : "=m"(img)::"memory");
+    cpu_copy(env, img, sizeof env);
+    struct pointers p = {.ip = env[3], .dp = env[5], .op = (uint16_t)(env[4] >> 16), .cs = (uint16_t)env[4], .ds = (uint16_t)env[6]};
+    guest_pointers(bc, &p);
+    unsigned k = put_env(bc, out, env, &p, r->opsize);
+    if (save)
+        cpu_copy(out + k, img + 28, 80);
+    return cpu_mem_write(&bc->c, lin, out, n, bc->c.cpl == 3 ? ACC_USER : 0);
+}
+
+/* The same in an image that FXSAVE64 or XSAVE64 has made. wide: the guest's instruction stores pointers of 64 bits. */
+void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide)
+{
+    struct pointers p;
+    cpu_copy(&p.op, img + 6, 2);
+    cpu_copy(&p.ip, img + 8, 8);
+    cpu_copy(&p.dp, img + 16, 8);
+    if (!p.ip)
+        return;
+    guest_pointers(bc, &p);
+    put16(img + 6, p.op);
+    cpu_copy(img + 8, &p.ip, 8);
+    cpu_copy(img + 16, &p.dp, 8);
+    if (!wide) {
+        put32(img + 12, p.cs);
+        put32(img + 20, p.ds);
+    }
+}
+
+int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r)
+{
+    struct cpu *c = &bc->c;
+    uint8_t img[512] __attribute__((aligned(16)));
+    uint64_t lin;
+    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    if (cpu_seg_check(c, r->seg, bc->scr_r10, 512, ACC_W, &lin) < 0)
+        return -1;
+    if (lin & 15)
+        return cpu_raise_code(c, X_GP, 0);
+    if (operand(bc, r, 512, &lin) < 0)
+        return -1;
+    bt_fpu_in(bc);
+    __asm__ volatile("fxsave64 %0" : "=m"(img)::"memory");
+    bt_fix_image(bc, img, r->opsize == 8);
+    /* XMM8 and above are there in 64-bit mode only; the last 48 bytes belong to software. */
+    return cpu_mem_write(c, lin, img, m64 ? 416 : 288, c->cpl == 3 ? ACC_USER : 0);
+}
