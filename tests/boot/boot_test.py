@@ -679,11 +679,6 @@ done
 """
 
 
-# Known deviations of the translator, shown but not counted: the x87 instruction pointer that FNSTENV and FXSAVE store is the
-# translated code's; arithmetic flags are not put back when an instruction that writes them faults on memory.
-CPU_KNOWN = {"x87_pointers", "fault_flags"}
-
-
 def pairs_of(text):
     return dict(line.split(" ", 1) for line in text.decode(errors="replace").replace("\r", "").splitlines() if " " in line)
 
@@ -735,12 +730,9 @@ def test_cpu(work, kind):
         end = g.expect(r"CPU-END (\d+)", 900)
         got = pairs_of(g.serial[start:end.start()])
         bad = [name for name, value in pairs_of(want.encode()).items() if got.get(name) != value]
-        details = [] if end[1] != b"0" else [cpu_difference(g, prog, name) for name in bad[:12] if name not in CPU_KNOWN]
+        details = [] if end[1] != b"0" else [cpu_difference(g, prog, name) for name in bad[:12]]
         g.send("off\n")
         off(g)
-    if bad and set(bad) <= CPU_KNOWN:
-        print("# known deviations: " + " ".join(bad))
-        return
     check(not bad, "%d of %d groups differ: %s\n%s" % (len(bad), len(want.splitlines()), " ".join(bad), "\n".join(details)))
     check(end[0].endswith(b" 0"), "cputest ended with " + end[0].decode())
 
