@@ -469,6 +469,30 @@ def test_vmwgfx(work):
         off(g)
 
 
+SIZE_INIT = r"""
+echo "SIZE $(cat /sys/class/graphics/fb0/virtual_size) $(cat /sys/class/graphics/fb0/name)"
+poweroff -f
+"""
+
+
+@test(quick=False)
+def test_screen_size(work):
+    """The size that a window asks for is the mode in which Linux' vmwgfx starts."""
+    if RUNNER == "qemu":
+        raise Skip("the size is asked for by Lodge's control interface")
+    iso = linux_iso(work, "amd64", SIZE_INIT, args="console=tty0 console=ttyS0 quiet loglevel=1", modules=["vmwgfx"])
+    with Guest("size", iso=iso, mem=320, vnc=True) as g:
+        for attempt in range(50):  # its socket is there soon after the start
+            try:
+                control(g, "RequestScreenSize", "1440", "900")
+                break
+            except subprocess.CalledProcessError:
+                g.settle(0.2)
+        size = g.expect(r"SIZE (\d+),(\d+) (\S+)", 300)
+        check((int(size[1]), int(size[2])) == (1440, 900), "mode is %s" % size[0].decode())
+        off(g)
+
+
 # -- firmware and GRUB ---------------------------------------------------------------------------------------------------
 
 GFX_CFG = """

@@ -8,7 +8,7 @@ tmp=$(mktemp -d) || exit 99
 XDG_RUNTIME_DIR=$tmp; export XDG_RUNTIME_DIR
 chmod 700 "$tmp"
 mkfifo "$tmp/display"
-Xvfb -displayfd 3 -screen 0 1600x1200x24 -nolisten tcp 3>"$tmp/display" >/dev/null 2>&1 &
+Xvfb -displayfd 3 -screen 0 "${SCREEN:-1600x1200x24}" -nolisten tcp 3>"$tmp/display" >/dev/null 2>&1 &
 server=$!
 read -r n <"$tmp/display"
 DISPLAY=:$n; export DISPLAY

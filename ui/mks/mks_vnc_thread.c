@@ -500,6 +500,7 @@ static gpointer thread_main(gpointer u)
     rfbClientSetClientData(c, &tag, l);
     c->sock = fd;
     c->listenSpecified = TRUE; /* the connection is there already */
+    free(c->serverHost);
     c->serverHost = strdup(l->host);
     c->serverPort = l->port;
     c->programName = "lodge";
@@ -533,6 +534,8 @@ static gpointer thread_main(gpointer u)
     l->asked = FALSE; /* and accepted */
     serve(l, c);
     obey_all(l, c); /* the releases of keys, when the GTK side closes */
+    g_clear_pointer(&c->rcSource, free); /* it leaves these */
+    g_clear_pointer(&c->rcMask, free);
     rfbClientCleanup(c);
     if (l->reason)
         connection_failed(l);

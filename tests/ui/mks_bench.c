@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the console costs: frames of a 1920 x 1080 guest that changes all of its picture 60 times a second, painted 1:1 and stretched; the time from a
+ * key at the X server to the control API, and from a change of the guest's memory to the acknowledgement that it is painted.
+ */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tests/ui/fakeconsole.h"
+#include "tests/ui/uitest.h"
+#include "ui/mks/mks_view.h"
+
+enum { W = 1920, H = 1080, SECONDS = 5, SAMPLES = 200 };
+static struct fake *fake;
+
+static double cpu(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
+static int by_value(const void *a, const void *b) { return *(const gint64 *)a < *(const gint64 *)b ? -1 : 1; }
+
+static gboolean frame(gpointer u)
+{
+    static unsigned n;
+    /* The picture is new every time; filling it is the guest's work, so only a line is. */
+    for (int x = 0; x < fake->width; x++)
+        fake->pixels[(n % (unsigned)fake->height) * (unsigned)(fake->stride / 4) + (unsigned)x] = n * 77777;
+    n++;
+    if (fake->done == fake->serial)
+        fake_damage(fake, 0, 0, fake->width, fake->height);
+    else
+        ++*(int *)u;
+    return G_SOURCE_CONTINUE;
+}
+
+static void frames(const char *what)
+{
+    int late = 0;
+    uint32_t first;
+    settle(500);
+    first = fake->done;
+    double c = cpu();
+    gint64 t = g_get_monotonic_time();
+    guint id = g_timeout_add_full(G_PRIORITY_HIGH, 16, frame, &late, NULL);
+    settle(SECONDS * 1000);
+    g_source_remove(id);
+    double s = (double)(g_get_monotonic_time() - t) / 1e6;
+    printf("%-44s %5.1f frames/s  %5.1f %% of a core\n", what, (double)(fake->done - first) / s, (cpu() - c) / s * 100);
+}
+
+static void print_times(const char *what, gint64 *t, int n)
+{
+    qsort(t, (size_t)n, sizeof *t, by_value);
+    printf("%-44s median %.2f ms  99 %% below %.2f ms\n", what, (double)t[n / 2] / 1000, (double)t[n * 99 / 100] / 1000);
+}
+
+int main(int argc, char **argv)
+{
+    static gint64 key[SAMPLES], paint[SAMPLES];
+    gtk_init(&argc, &argv);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    fake = fake_new(W, H);
+    LodgeMksSession *session = lodge_mks_session_new_vm(fake->address);
+    GtkWidget *window = gtk_window_new(GTK_WINDOW_TOPLEVEL), *view = lodge_mks_view_new(session);
+    lodge_mks_view_set_scaling(LODGE_MKS_VIEW(view), LODGE_MKS_ACTUAL);
+    gtk_window_set_decorated(GTK_WINDOW(window), FALSE);
+    gtk_window_set_default_size(GTK_WINDOW(window), W, H);
+    gtk_container_add(GTK_CONTAINER(window), view);
+    gtk_widget_show_all(window);
+    gtk_window_move(GTK_WINDOW(window), 0, 0);
+    lodge_mks_session_open(session);
+    AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING && gtk_widget_get_allocated_width(view) == W);
+    gtk_widget_grab_focus(view);
+    frames("1920x1080, 60 a second, actual pixels");
+    lodge_mks_view_set_scaling(LODGE_MKS_VIEW(view), LODGE_MKS_STRETCH);
+    gtk_window_resize(GTK_WINDOW(window), 1440, 810);
+    frames("1920x1080, 60 a second, shrunk to 75 %");
+    gtk_window_resize(GTK_WINDOW(window), W, H);
+    fake_mode(fake, 1280, 720);
+    frames("1280x720, 60 a second, enlarged to 150 %");
+    g_object_set(view, "filter", LODGE_MKS_FILTER_NEAREST, NULL);
+    frames("the same, nearest pixel");
+    AWAIT(gtk_window_is_active(GTK_WINDOW(window)));
+    int to = -1;
+    char *argv2[] = {"xdotool", "-", NULL};
+    if (!g_spawn_async_with_pipes(NULL, argv2, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, &to, NULL, NULL, NULL))
+        return 1;
+    for (int i = 0; i < SAMPLES; i++) {
+        int before = fake->presses;
+        gint64 t = g_get_monotonic_time();
+        if (write(to, "keydown a\n", 10) != 10 || !AWAIT(fake->presses > before))
+            return 1;
+        key[i] = fake->last_key_us - t;
+        if (write(to, "keyup a\n", 8) != 8)
+            return 1;
+        settle(30);
+    }
+    close(to);
+    print_times("key: xdotool to the control API", key, SAMPLES);
+    for (int i = 0; i < SAMPLES; i++) {
+        settle(7);
+        gint64 t = g_get_monotonic_time();
+        fake_damage(fake, 100, 100, 16, 16);
+        AWAIT(fake->done == fake->serial);
+        paint[i] = g_get_monotonic_time() - t;
+    }
+    print_times("a small change: guest memory to painted", paint, SAMPLES);
+    double c = cpu();
+    settle(3000);
+    printf("%-44s %.2f %% of a core\n", "idle", (cpu() - c) / 3 * 100);
+    gtk_widget_destroy(window);
+    g_object_unref(session);
+    settle(50);
+    fake_free(fake);
+    return 0;
+}
