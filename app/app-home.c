@@ -13,7 +13,7 @@
 
 struct _AppHome {
     GtkBox parent;
-    GtkWidget *recent, *recent_title, *vt, *bt, *vt_icon, *bt_icon;
+    GtkWidget *create, *recent, *recent_title, *vt, *bt, *vt_icon, *bt_icon;
 };
 G_DEFINE_TYPE(AppHome, app_home, GTK_TYPE_BOX)
 
@@ -156,6 +156,8 @@ static void app_home_map(GtkWidget *w)
     GTK_WIDGET_CLASS(app_home_parent_class)->map(w);
 }
 
+void app_home_focus(AppHome *h) { gtk_widget_grab_focus(h->create); }
+
 GtkWidget *app_home_new(void) { return g_object_new(APP_TYPE_HOME, NULL); }
 
 static void app_home_init(AppHome *h)
@@ -171,6 +173,7 @@ static void app_home_class_init(AppHomeClass *k)
     GtkWidgetClass *w = GTK_WIDGET_CLASS(k);
     w->map = app_home_map;
     gtk_widget_class_set_template_from_resource(w, "/org/lodge/Lodge/ui/app-home.ui");
+    gtk_widget_class_bind_template_child(w, AppHome, create);
     gtk_widget_class_bind_template_child(w, AppHome, recent);
     gtk_widget_class_bind_template_child(w, AppHome, recent_title);
     gtk_widget_class_bind_template_child(w, AppHome, vt);

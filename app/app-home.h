@@ -11,6 +11,7 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(AppHome, app_home, APP, HOME, GtkBox)
 
 GtkWidget *app_home_new(void);
+void app_home_focus(AppHome *h); /* on the first thing to do */
 /* What lodge-vmx --engines says, as sentences; async, cached. cb gets NULL when it cannot be run. */
 typedef struct {
     gboolean vt, bt;

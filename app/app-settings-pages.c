@@ -565,7 +565,7 @@ static void add_row(struct page *p, const char *key, const char *label, enum kin
         }
         l = label ? gtk_label_new_with_mnemonic(text) : gtk_label_new(text);
         g_object_set(l, "xalign", label ? 1.0 : 0.0, "wrap", TRUE, "max-width-chars", label ? 26 : 32, "valign",
-                     kind == MEMORY ? GTK_ALIGN_START : GTK_ALIGN_CENTER, NULL);
+                     kind == MEMORY ? GTK_ALIGN_START : GTK_ALIGN_CENTER, "margin-top", kind == MEMORY ? 8 : 0, NULL);
         gtk_label_set_mnemonic_widget(GTK_LABEL(l), focus);
         gtk_grid_attach(GTK_GRID(p->grid), l, 0, p->y, 1, 1);
         gtk_grid_attach(GTK_GRID(p->grid), w, 1, p->y, 1, 1);

@@ -328,6 +328,8 @@ static void page_switched(GtkNotebook *n, GtkWidget *page, guint num, gpointer u
         app_sidebar_select(APP_SIDEBAR(w->sidebar), app_vm_page_get_vm(APP_VM_PAGE(page)));
     if (APP_IS_VM_PAGE(page))
         app_vm_page_focus(APP_VM_PAGE(page));
+    else if (APP_IS_HOME(page))
+        app_home_focus(APP_HOME(page));
 }
 
 /* ---- full screen ---- */
@@ -777,8 +779,9 @@ void app_window_restore_tabs(AppWindow *w)
         if (vm && find_page(w, vm) < 0)
             add_page(w, vm);
     }
-    if (!*open)
-        gtk_notebook_set_current_page(GTK_NOTEBOOK(w->tabs), 0);
+    GtkWidget *first = gtk_notebook_get_nth_page(GTK_NOTEBOOK(w->tabs), 0);
+    if (gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)) == 1 && APP_IS_HOME(first))
+        app_home_focus(APP_HOME(first));
 }
 
 static void sidebar_open(AppSidebar *s, AppVm *vm, gpointer u) { app_window_open_vm(u, vm); }
