@@ -193,13 +193,13 @@ static void view_hint(AppVmPage *p)
     app_status_bar_set_hint(APP_STATUS_BAR(p->status), lodge_mks_view_get_hint(p->view));
 }
 
-static void on_hotkey(LodgeMksView *v, LodgeMksHotkey which, gpointer u)
+/* Previous and next are of full screen; in a window these keys are the guest's. */
+static gboolean on_hotkey(LodgeMksView *v, LodgeMksHotkey which, gpointer u)
 {
-    static const char *const names[] = {[LODGE_MKS_HOTKEY_FULLSCREEN] = "full-screen",
-                                        [LODGE_MKS_HOTKEY_PREVIOUS] = "previous-vm",
-                                        [LODGE_MKS_HOTKEY_NEXT] = "next-vm"};
-    if (which < G_N_ELEMENTS(names) && names[which])
-        app_activate(GTK_WIDGET(v), names[which], NULL);
+    if (which != LODGE_MKS_HOTKEY_FULLSCREEN)
+        return FALSE;
+    app_activate(GTK_WIDGET(v), "full-screen", NULL);
+    return TRUE;
 }
 
 static void on_resume(LodgeMksView *v, gpointer u) { app_vm_resume(APP_VM_PAGE(u)->vm); }
