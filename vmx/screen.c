@@ -370,6 +370,9 @@ static void release_all(rfbClientPtr cl)
 
 /* ---- pointer ---- */
 
+/* The middle of the pixel, so that a guest which scales 65536 places to its pixels gets that one; the edges are the edges. */
+static int32_t absolute(int at, int size) { return at <= 0 ? 0 : at >= size - 1 ? 65535 : (int32_t)(((int64_t)at * 65536 + 32768) / size); }
+
 static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
 {
     static const struct {
@@ -383,12 +386,7 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
     struct input_event ev[8];
     int n = 0, w = s->rfb->width, h = s->rfb->height;
     if (input_wants_absolute(s->input)) {
-        ev[n++] = (struct input_event){.type = IN_ABS, .x = w > 1 ? (int)((int64_t)x * 65535 / (w - 1)) : 0,
-                                       .y = h > 1 ? (int)((int64_t)y * 65535 / (h - 1)) : 0};
-        for (int k = 0; k < 2; k++) {
-            int32_t *v = k ? &ev[0].y : &ev[0].x;
-            *v = *v < 0 ? 0 : *v > 65535 ? 65535 : *v;
-        }
+        ev[n++] = (struct input_event){.type = IN_ABS, .x = absolute(x, w), .y = absolute(y, h)};
     } else {
         int dx = 0, dy = 0;
         if (c->relative && !s->absolute) {
