@@ -107,6 +107,39 @@ const char *app_detect_guest_id(const char *short_id, const char *distro, const 
     return NULL;
 }
 
+const char *app_detect_volume(const char *volume, char **name)
+{
+    static const struct {
+        const char *prefix, *distro, *title;
+    } volumes[] = {
+        {"debian", "debian", "Debian"},
+        {"ubuntu", "ubuntu", "Ubuntu"},
+        {"fedora", "fedora", "Fedora"},
+        {"rhel", "rhel", "Red Hat Enterprise Linux"},
+        {"centos", "centos", "CentOS"},
+        {"almalinux", "almalinux", "AlmaLinux"},
+        {"rocky", "rocky", "Rocky Linux"},
+        {"opensuse", "opensuse", "openSUSE"},
+        {"sle-", "sles", "SUSE Linux Enterprise"},
+        {"ol-", "ol", "Oracle Linux"},
+        {"alpine", "alpinelinux", "Alpine Linux"},
+        {"arch_", "archlinux", "Arch Linux"},
+    };
+    g_autofree char *v = g_ascii_strdown(volume ? volume : "", -1);
+    for (guint i = 0; i < G_N_ELEMENTS(volumes); i++) {
+        if (!g_str_has_prefix(v, volumes[i].prefix))
+            continue;
+        const char *digits = v + strcspn(v, "0123456789");
+        gboolean is_64 = !strstr(v, "i386") && !strstr(v, "i686");
+        g_autofree char *version = g_strndup(digits, strspn(digits, "0123456789"));
+        const char *id = app_detect_guest_id("", volumes[i].distro, *version ? version : NULL, is_64);
+        if (id && name)
+            *name = *version ? g_strdup_printf("%s %s", volumes[i].title, version) : g_strdup(volumes[i].title);
+        return id;
+    }
+    return NULL;
+}
+
 void app_detected_free(AppDetected *d)
 {
     if (!d)
@@ -175,6 +208,13 @@ static void detect_thread(GTask *task, gpointer src, gpointer path, GCancellable
                                     osinfo_product_get_version(OSINFO_PRODUCT(os)), !g_strcmp0(arch, "x86_64")));
             resources(d, os, media);
         }
+    }
+    char *better = NULL;
+    const char *guess = d->guest_id ? NULL : app_detect_volume(volume, &better);
+    if (guess) {
+        d->guest_id = g_strdup(guess);
+        g_free(d->name);
+        d->name = better;
     }
     g_task_return_pointer(task, d, (GDestroyNotify)app_detected_free);
 }

@@ -18,5 +18,8 @@ AppDetected *app_detect_iso_finish(GAsyncResult *r, GError **e);
 void app_detected_free(AppDetected *d);
 /* guestOS for what libosinfo calls an operating system. */
 const char *app_detect_guest_id(const char *short_id, const char *distro, const char *version, gboolean is_64);
+/* By the volume's name alone, for what is newer than libosinfo's database: "Debian 12.5.0 amd64 n". NULL: not known.
+ * *name: g_free. */
+const char *app_detect_volume(const char *volume, char **name);
 
 #endif

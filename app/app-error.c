@@ -5,24 +5,35 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
-char *app_sentence(const char *text)
+/* A file's name, a key or what stands before a colon keeps its case: only plain words are changed. */
+static char *one_sentence(char *s)
 {
-    g_autofree char *s = g_strstrip(g_strdup(text ? text : ""));
-    if (!*s)
-        return g_strdup("");
-    gunichar c = g_utf8_get_char(s);
-    /* A file's name or a key at the start keeps its case: only plain words are changed. */
     const char *end = s;
     while (*end && !g_ascii_isspace(*end))
         end++;
-    gboolean plain =
-        !memchr(s, '.', (gsize)(end - s)) && !memchr(s, '/', (gsize)(end - s)) && !memchr(s, '_', (gsize)(end - s));
+    gsize n = (gsize)(end - s);
+    gboolean plain = !memchr(s, '.', n) && !memchr(s, '/', n) && !memchr(s, '_', n) && !memchr(s, ':', n);
     GString *out = g_string_new(NULL);
-    g_string_append_unichar(out, plain ? g_unichar_toupper(c) : c);
+    g_string_append_unichar(out, plain ? g_unichar_toupper(g_utf8_get_char(s)) : g_utf8_get_char(s));
     g_string_append(out, g_utf8_next_char(s));
     const char *last = g_utf8_find_prev_char(out->str, out->str + out->len);
     if (last && !strchr(".!?:", *last) && strcmp(last, "。"))
         g_string_append_c(out, '.');
+    return g_string_free(out, FALSE);
+}
+
+char *app_sentence(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
+    GString *out = g_string_new(NULL);
+    for (char **l = lines; *l; l++) {
+        if (!*g_strstrip(*l))
+            continue;
+        g_autofree char *s = one_sentence(*l);
+        if (out->len)
+            g_string_append_c(out, '\n');
+        g_string_append(out, s);
+    }
     return g_string_free(out, FALSE);
 }
 

@@ -192,6 +192,14 @@ static GtkWidget *console_page(void)
     return grid;
 }
 
+static gboolean escape(GtkWidget *w, GdkEventKey *ev, gpointer u)
+{
+    if (ev->keyval != GDK_KEY_Escape)
+        return GDK_EVENT_PROPAGATE;
+    gtk_widget_destroy(w);
+    return GDK_EVENT_STOP;
+}
+
 void app_preferences_show(GtkWindow *parent)
 {
     static GtkWidget *window;
@@ -215,5 +223,7 @@ void app_preferences_show(GtkWindow *parent)
     gtk_window_set_titlebar(GTK_WINDOW(window), bar);
     gtk_container_add(GTK_CONTAINER(window), stack);
     g_signal_connect(window, "destroy", G_CALLBACK(gtk_widget_destroyed), &window);
+    /* After the widgets: Escape also ends the asking for new keys. */
+    g_signal_connect_after(window, "key-press-event", G_CALLBACK(escape), NULL);
     gtk_widget_show_all(window);
 }

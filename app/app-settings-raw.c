@@ -60,11 +60,6 @@ static void check(struct raw *r)
     if (!d) {
         problem(r, VMX_ERROR, 0, "", e.msg);
     } else {
-        struct vmx_iter it = {0};
-        const char *line;
-        unsigned n;
-        while ((n = vmx_dict_next_malformed(d, &it, &line)) != 0)
-            problem(r, VMX_WARNING, n, "", _("this line has no name = \"value\"; it is kept, but means nothing"));
         vmx_check(d, problem, r);
         vmx_dict_free(d);
     }

@@ -214,6 +214,20 @@ static void save_closed(AppSidebar *s)
     g_settings_set_strv(app_prefs(), "collapsed-folders", (const char *const *)a->pdata);
 }
 
+static void find_vm(GtkWidget *w, gpointer u)
+{
+    gpointer *x = u;
+    if (row_vm(GTK_LIST_BOX_ROW(w)) == x[0])
+        x[1] = w;
+}
+
+static GtkListBoxRow *row_of(AppSidebar *s, AppVm *vm)
+{
+    gpointer x[2] = {vm, NULL};
+    gtk_container_foreach(GTK_CONTAINER(s->list), find_vm, x);
+    return x[1];
+}
+
 static void rebuild(AppSidebar *s)
 {
     GListModel *m = app_library_get_model(s->library);
@@ -232,25 +246,22 @@ static void rebuild(AppSidebar *s)
     for (char **f = folders; *f; f++)
         gtk_container_add(GTK_CONTAINER(s->list), new_folder_row(s, *f));
     gtk_list_box_invalidate_sort(GTK_LIST_BOX(s->list));
-    for (guint i = 0; i < selected->len; i++)
-        app_sidebar_select(s, selected->pdata[i]);
+    for (guint i = 0; i < selected->len; i++) {
+        GtkListBoxRow *r = row_of(s, selected->pdata[i]);
+        if (r)
+            gtk_list_box_select_row(GTK_LIST_BOX(s->list), r);
+    }
 }
 
-static void find_vm(GtkWidget *w, gpointer u)
-{
-    gpointer *x = u;
-    if (row_vm(GTK_LIST_BOX_ROW(w)) == x[0])
-        x[1] = w;
-}
-
+/* This one alone, but not when it is one of several that the user has chosen. */
 void app_sidebar_select(AppSidebar *s, AppVm *vm)
 {
-    gpointer x[2] = {vm, NULL};
-    gtk_container_foreach(GTK_CONTAINER(s->list), find_vm, x);
-    if (x[1])
-        gtk_list_box_select_row(GTK_LIST_BOX(s->list), x[1]);
-    else
-        gtk_list_box_unselect_all(GTK_LIST_BOX(s->list));
+    GtkListBoxRow *r = row_of(s, vm);
+    if (r && gtk_list_box_row_is_selected(r))
+        return;
+    gtk_list_box_unselect_all(GTK_LIST_BOX(s->list));
+    if (r)
+        gtk_list_box_select_row(GTK_LIST_BOX(s->list), r);
 }
 
 static void collect(GtkListBox *b, GtkListBoxRow *r, gpointer u)

@@ -30,6 +30,7 @@ struct _AppVm {
     LodgeVm1 *proxy;
     gulong closed_id;
     gboolean connecting, child; /* child: a process of ours has not ended yet */
+    gboolean want_on;           /* power on as soon as it is known whether a process runs it already */
     gboolean told_off;          /* the process said "off" before its connection ended */
     guint retry, reload;
     char *problem, *problem_action, *problem_label;
@@ -241,14 +242,23 @@ static void on_state(LodgeVm1 *proxy, const char *state, const char *reason, con
 
 static void retry_soon(AppVm *vm);
 
+/* The attempt to connect has an answer. */
+static void connect_ended(AppVm *vm)
+{
+    gboolean on = vm->want_on;
+    vm->connecting = vm->want_on = FALSE;
+    if (on && !g_cancellable_is_cancelled(vm->cancel))
+        app_vm_power_on(vm);
+}
+
 static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
 {
     g_autoptr(AppVm) vm = u;
     g_autoptr(GError) e = NULL;
     LodgeVm1 *p = lodge_vm1_proxy_new_finish(r, &e);
-    vm->connecting = FALSE;
     if (!p || g_cancellable_is_cancelled(vm->cancel)) {
         g_clear_object(&p);
+        connect_ended(vm);
         retry_soon(vm);
         return;
     }
@@ -259,6 +269,7 @@ static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
     g_signal_connect(p, "state-changed", G_CALLBACK(on_state), vm);
     if (g_dbus_connection_is_closed(c)) {
         disconnect(vm);
+        connect_ended(vm);
         retry_soon(vm);
         return;
     }
@@ -270,6 +281,7 @@ static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
     if (vm->session && vm->state != APP_VM_OFF)
         lodge_mks_session_open(vm->session);
     app_vm_refresh_thumbnail(vm);
+    connect_ended(vm);
 }
 
 static void got_connection(GObject *o, GAsyncResult *r, gpointer u)
@@ -277,7 +289,7 @@ static void got_connection(GObject *o, GAsyncResult *r, gpointer u)
     AppVm *vm = u;
     g_autoptr(GDBusConnection) c = g_dbus_connection_new_for_address_finish(r, NULL);
     if (!c) {
-        vm->connecting = FALSE;
+        connect_ended(vm);
         retry_soon(vm);
         g_object_unref(vm);
         return;
@@ -378,6 +390,7 @@ void app_vm_power_on(AppVm *vm)
             app_vm_call(vm, "PowerOn", NULL, _("“%s” could not be powered on."), NULL, NULL);
         return;
     }
+    vm->want_on = vm->connecting;
     if (vm->child || vm->connecting || vm->state == APP_VM_MISSING)
         return;
     vm->child = TRUE;
@@ -647,7 +660,7 @@ const char *app_vm_state_name(AppVmState s)
 
 const char *app_vm_state_icon(AppVmState s)
 {
-    static const char *const icons[] = {"dialog-question-symbolic",      "lodge-state-off-symbolic",
+    static const char *const icons[] = {"dialog-warning-symbolic",       "lodge-state-off-symbolic",
                                         "lodge-state-on-symbolic",       "lodge-state-on-symbolic",
                                         "media-playback-pause-symbolic", "lodge-state-on-symbolic",
                                         "dialog-error-symbolic"};

@@ -490,6 +490,8 @@ AppVm *app_window_add_file(AppWindow *w, const char *path)
         app_new_vm_show(GTK_WINDOW(w), path);
         return NULL;
     }
+    if (app_library_find(library(), path))
+        return app_library_find(library(), path); /* also when its file is gone: the tab says so */
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_autofree char *s =
             g_strdup_printf(_("There is no file %s. Check the name, or the drive that holds it."), path);

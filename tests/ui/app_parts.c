@@ -172,6 +172,52 @@ static void test_detect(void)
     }
 }
 
+static gboolean detected;
+static AppDetected *detection;
+static void on_detected(GObject *o, GAsyncResult *r, gpointer u)
+{
+    g_autoptr(GError) e = NULL;
+    detection = app_detect_iso_finish(r, &e);
+    if (e)
+        diag("%s", e->message);
+    detected = TRUE;
+}
+
+/* A CD image in the form of ISO 9660 and El Torito, as far as a reader looks: descriptors only. */
+static char *fake_iso(const char *dir, const char *volume)
+{
+    char *path = g_build_filename(dir, "fake.iso", NULL), *iso = g_malloc0(40 * 2048);
+    guchar *pvd = (guchar *)iso + 16 * 2048, *boot = pvd + 2048, *end = boot + 2048;
+    pvd[0] = 1;
+    memcpy(pvd + 1, "CD001\1", 6);
+    memset(pvd + 8, ' ', 64);
+    memcpy(pvd + 40, volume, strlen(volume));
+    pvd[80] = 40;
+    pvd[128] = 0;
+    pvd[129] = 8;
+    memset(pvd + 318, ' ', 384);
+    memcpy(boot + 1, "CD001\1EL TORITO SPECIFICATION", 30);
+    end[0] = 255;
+    memcpy(end + 1, "CD001\1", 6);
+    g_file_set_contents(path, iso, 40 * 2048, NULL);
+    g_free(iso);
+    return path;
+}
+
+static void test_iso(const char *dir)
+{
+    g_autofree char *name = NULL, *iso = fake_iso(dir, "Debian 12.5.0 amd64 n"), *none = NULL;
+    ok(!g_strcmp0(app_detect_volume("Debian 12.5.0 amd64 n", &name), "debian12-64") && !g_strcmp0(name, "Debian 12"),
+       "a volume newer than the database");
+    ok(!g_strcmp0(app_detect_volume("Fedora-WS-Live-40-1-14", NULL), "fedora-64") &&
+           !app_detect_volume("MY_PHOTOS", &none),
+       "others, and nothing");
+    app_detect_iso_async(iso, NULL, on_detected, NULL);
+    wait_for(&detected);
+    ok(detection && !g_strcmp0(detection->guest_id, "debian12-64"), "a CD image is recognized");
+    app_detected_free(detection);
+}
+
 static void test_texts(void)
 {
     g_autofree char *a = app_sentence("the machine is off"), *b = app_sentence("memsize is wrong"),
@@ -517,6 +563,7 @@ int main(int argc, char **argv)
     g_settings_set_boolean(app_prefs(), "notifications", FALSE); /* nobody here shows them */
     test_guests();
     test_detect();
+    test_iso(dir);
     test_texts();
     test_make(dir);
     test_hardware();

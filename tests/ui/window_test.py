@@ -256,4 +256,28 @@ ok(until(lambda: 'memsize = "128"' in open(vmx).read()), 'is written')
 after = open(vmx).read().splitlines()
 ok(len(before) == len(after) and sum(a != b for a, b in zip(before, after)) == 1, 'as one other line')
 stop(p)
+
+# A double click in a file manager: opens and runs, by the desktop file, the MIME type and the message bus.
+if all(shutil.which(t) for t in ('gio', 'update-mime-database', 'update-desktop-database')) and os.path.exists('gen/org.lodge.Lodge.desktop'):
+    data, here, src = os.environ['XDG_DATA_HOME'], os.getcwd(), os.path.join(HERE, '..', '..')
+    for d in ('applications', 'mime/packages', 'dbus-1/services'):
+        os.makedirs(os.path.join(data, d), exist_ok=True)
+    with open('gen/org.lodge.Lodge.desktop') as f, open(os.path.join(data, 'applications/org.lodge.Lodge.desktop'), 'w') as g:
+        g.write(f.read().replace('Exec=lodge', 'Exec=%s/lodge' % here))
+    shutil.copy(os.path.join(src, 'resources/desktop/org.lodge.Lodge.mime.xml'), os.path.join(data, 'mime/packages'))
+    with open(os.path.join(data, 'dbus-1/services/org.lodge.Lodge.service'), 'w') as f:
+        f.write('[D-BUS Service]\nName=org.lodge.Lodge\nExec=%s/lodge --gapplication-service\n' % here)
+    subprocess.run(['update-mime-database', os.path.join(data, 'mime')], capture_output=True)
+    subprocess.run(['update-desktop-database', os.path.join(data, 'applications')], capture_output=True)
+    bus = Gio.bus_get_sync(Gio.BusType.SESSION, None)
+    bus.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'ReloadConfig', None, None, 0, 5000, None)
+    ok('org.lodge.Lodge.desktop' in subprocess.run(['gio', 'mime', 'application/x-lodge-vmx'], capture_output=True, text=True).stdout, '.vmx files are opened by lodge')
+    subprocess.run(['gio', 'open', vmx], capture_output=True, timeout=60)
+    ok(wait('Test machine, Running'), 'a double click opens and runs')
+    try:
+        pid = bus.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'GetConnectionUnixProcessID', GLib.Variant('(s)', ('org.lodge.Lodge',)),
+                            None, 0, 5000, None).unpack()[0]
+        os.kill(pid, signal.SIGTERM)
+    except GLib.Error:
+        pass
 finish()
