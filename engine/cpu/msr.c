@@ -119,7 +119,6 @@ static int rd_intel(struct cpu *c, uint32_t msr, uint64_t *v)
     case MSR_CORE_THREAD_COUNT: *v = c->cores_per_socket | c->cores_per_socket << 16; return 0;
     case MSR_FSB_FREQ: *v = 3; return 0;
     case MSR_BBL_CR_CTL3: *v = 0xbe702111; return 0; /* L2 present and on */
-    case MSR_MISC_ENABLE: *v = c->s.misc_enable; return 0;
     case MSR_PERF_STATUS: *v = ratio << 8 | 4ull << 40; return 0;
     case MSR_TEMPERATURE_TARGET: *v = 100 << 16; return 0;
     case MSR_PLATFORM_ID:
@@ -265,6 +264,7 @@ int cpu_rdmsr(struct cpu *c, uint32_t msr, uint64_t *val)
         return 0;
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE: *val = 0; return 0;
+    case MSR_MISC_ENABLE: *val = s->misc_enable; return 0; /* Intel's; other hypervisors have it on every processor too */
     case MSR_MTRRCAP: *val = 0x508; return 0; /* WC, fixed ranges, 8 variable ranges */
     case MSR_SYSENTER_CS: *val = s->sysenter_cs; return 0;
     case MSR_SYSENTER_ESP: *val = s->sysenter_esp; return 0;
@@ -361,19 +361,22 @@ static int wr_mc(struct cpu *c, unsigned i, uint64_t v)
     return 0;
 }
 
+/* Bits 7, 11 and 12 (performance monitoring, no BTS, no PEBS) are read-only. The others are kept and change nothing: CPUID and NX stay. */
+static int wr_misc_enable(struct cpu *c, uint64_t v)
+{
+    const uint64_t ro = 1 << 7 | 1 << 11 | 1 << 12;
+    const uint64_t rw = 1 | 1 << 3 | 1 << 9 | 1 << 16 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1ull << 34 | 1ull << 37 |
+                        1ull << 38 | 1ull << 39;
+    if (v & ~(rw | ro))
+        return gp(c);
+    c->s.misc_enable = (c->s.misc_enable & ro) | (v & rw);
+    return 0;
+}
+
 static int wr_intel(struct cpu *c, uint32_t msr, uint64_t v)
 {
     switch (msr) {
     case MSR_FEATURE_CONTROL: return gp(c); /* locked */
-    case MSR_MISC_ENABLE: {
-        const uint64_t rw = 1 | 1 << 3 | 1 << 22 | 1ull << 38; /* fast strings, TCC, limit CPUID, turbo */
-        const uint64_t ign = 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 23 | 1ull << 34 | 1 << 9 |
-                             1 << 19 | 1ull << 37 | 1ull << 39;
-        if (v & ~(rw | ign))
-            return gp(c);
-        c->s.misc_enable = (c->s.misc_enable & ~rw) | (v & rw);
-        return 0;
-    }
     case MSR_PLATFORM_ID:
     case MSR_FSB_FREQ:
     case MSR_PERF_STATUS:
@@ -446,6 +449,7 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
         return (v & ~1ull) ? gp(c) : 0; /* IBPB */
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE: return 0;
+    case MSR_MISC_ENABLE: return wr_misc_enable(c, v);
     case MSR_SYSENTER_CS: s->sysenter_cs = (uint32_t)v; return 0;
     case MSR_SYSENTER_ESP:
     case MSR_SYSENTER_EIP:
