@@ -241,6 +241,13 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->vnc_password = dup_str(vmx_get_str(d, "RemoteDisplay.vnc.password"));
     p->vnc_keymap = dup_str(vmx_get_str(d, "RemoteDisplay.vnc.keyMap"));
     p->vnc_max_clients = (unsigned)vmx_get_int(d, "RemoteDisplay.maxConnections");
+    for (int w = 64; w >= 32 && !p->gdb; w -= 32) {
+        p->gdb64 = w == 64;
+        p->gdb_remote = vmx_get_bool_f(d, "debugStub.listen.guest%d.remote", w);
+        p->gdb = p->gdb_remote || vmx_get_bool_f(d, "debugStub.listen.guest%d", w);
+        p->gdb_port = (unsigned)vmx_get_int(d, w == 64 ? "debugStub.port.guest64" : "debugStub.port.guest32");
+        p->gdb_hold = vmx_get_bool_f(d, "monitor.debugOnStartGuest%d", w);
+    }
     p->logging = vmx_get_bool(d, "logging");
     p->log_append = vmx_get_bool(d, "log.append");
     p->log_path = plan_resolve(p, vmx_get_str(d, "log.fileName"));

@@ -47,6 +47,8 @@ struct plan {
     bool vnc;
     char *vnc_ip, *vnc_password, *vnc_keymap;
     unsigned vnc_port, vnc_max_clients;
+    bool gdb, gdb64, gdb_remote, gdb_hold; /* the gdb server */
+    unsigned gdb_port;
     bool logging, log_append;
     char *log_path;
     unsigned log_keep;

@@ -30,6 +30,7 @@
 #include "core/vm.h"
 #include "crash.h"
 #include "file/filelock.h"
+#include "gdbstub.h"
 #include "identity.h"
 #include "machine_engine.h"
 #include "machine.h"
@@ -47,6 +48,7 @@ struct power {
     struct plan plan;
     bool have_plan, soft_off_by_guest, soft_then_hard;
     struct machine *machine;
+    struct gdbstub *gdb;
     struct filelock lock;
     bool locked;
     enum power_state state;
@@ -62,7 +64,7 @@ struct power {
 struct event {
     struct power *p;
     unsigned serial;
-    enum { EV_WISH, EV_FAILED, EV_NVRAM, EV_TRAY, EV_ROTATE } kind;
+    enum { EV_WISH, EV_FAILED, EV_NVRAM, EV_TRAY, EV_ROTATE, EV_DEBUG } kind;
     enum vm_wish wish;
     struct err err;
     unsigned channel, unit;
@@ -294,6 +296,9 @@ static gboolean on_event(gpointer data)
             if (!p->nvram_timer) /* the guest writes bytes one by one: save them together */
                 p->nvram_timer = g_timeout_add(NVRAM_DELAY_MS, save_nvram, p);
             break;
+        case EV_DEBUG:
+            gdbstub_hit(p->gdb, ev->unit);
+            break;
         case EV_TRAY: {
             char node[16];
             snprintf(node, sizeof node, "ide%u:%u", ev->channel, ev->unit);
@@ -322,6 +327,7 @@ static void ev_wish(void *u, enum vm_wish w) { post(u, (struct event){.kind = EV
 static void ev_failed(void *u, const struct err *e) { post(u, (struct event){.kind = EV_FAILED, .err = *e}); }
 static void ev_nvram(void *u) { post(u, (struct event){.kind = EV_NVRAM}); }
 static void ev_tray(void *u, unsigned c, unsigned un, bool open) { post(u, (struct event){.kind = EV_TRAY, .channel = c, .unit = un, .open = open}); }
+static void ev_debug(void *u, struct vcpu *v) { post(u, (struct event){.kind = EV_DEBUG, .unit = v->index}); }
 static void ev_rotate(void *u) { post(u, (struct event){.kind = EV_ROTATE}); }
 static void ev_thread(void *u, const char *kind)
 {
@@ -386,6 +392,8 @@ static void drop_machine(struct power *p)
             save_nvram(p);
         }
         crash_watch(NULL);
+        gdbstub_stop(p->gdb);
+        p->gdb = NULL;
         machine_destroy(p->machine);
     }
     p->machine = NULL;
@@ -399,7 +407,7 @@ static void drop_machine(struct power *p)
 
 int power_on(struct power *p, struct err *e)
 {
-    static const struct vm_events events = {.wish = ev_wish, .failed = ev_failed};
+    static const struct vm_events events = {.wish = ev_wish, .failed = ev_failed, .debug = ev_debug};
     uint8_t nvram[NVRAM_BYTES] = {0};
     if (p->state != POWER_OFF && p->state != POWER_FAULT)
         return err_set(e, ERR_BUSY, 0, "the machine is on already");
@@ -446,6 +454,11 @@ int power_on(struct power *p, struct err *e)
     for (unsigned i = 0; i < p->n_listeners; i++)
         if (p->listener[i].started)
             p->listener[i].started(p->listener[i].u, p->machine);
+    if (p->plan.gdb) {
+        struct gdbstub_params gp = {.vm = machine_vm(p->machine), .is64 = p->plan.gdb64, .remote = p->plan.gdb_remote, .port = p->plan.gdb_port, .hold = p->plan.gdb_hold};
+        if (!(p->gdb = gdbstub_start(&gp, e)))
+            goto fail;
+    }
     if (vm_run(machine_vm(p->machine), e))
         goto fail;
     enter(p, POWER_ON, REASON_NONE, "");

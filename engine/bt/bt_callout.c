@@ -580,7 +580,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         uint64_t at = s->rip;
         s->rip = c->next_rip;
         if (r->op == CO_INT1 && bc->db_pending) { /* held since MOV SS: one #DB for both */
-            s->dr6 = (s->dr6 & ~15ull) | bc->watch_dr6;
+            s->dr6 = (s->dr6 & ~15ull) | (bc->watch_dr6 & ~(uint64_t)WATCH_DEBUGGER);
             bc->db_pending = false;
             bc->watch_dr6 = 0;
         }

@@ -455,6 +455,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bt_cache_flush(bc);
             bt_ctx_load(bc);
         }
+        if (bc->dbg_how == DEBUG_HOLD)
+            return VX_HALT;
         if (s->run_state == CPU_SHUTDOWN)
             return VX_SHUTDOWN;
         if (s->run_state == CPU_WAIT_SIPI)
@@ -463,10 +465,16 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bc->watch_hit = false;
             bc->db_pending = true;
         }
+        bool step = bc->dbg_how == DEBUG_ONE && s->run_state == CPU_RUNNING;
         bool shadow = s->intr_shadow && s->rip == bc->shadow_rip;
         if (!shadow)
             s->intr_shadow = 0;
         if (bc->db_pending && !(shadow && s->intr_shadow == 2)) { /* SDM vol. 3, 6.8.3: held until MOV SS's successor is done */
+            if (bc->watch_dr6 & WATCH_DEBUGGER) { /* first what watches from outside, then the guest's own */
+                bc->watch_dr6 &= ~(uint64_t)WATCH_DEBUGGER;
+                bc->db_pending = bc->watch_dr6 != 0;
+                return VX_DEBUG;
+            }
             bc->db_pending = false;
             bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = bc->watch_dr6};
             bc->watch_dr6 = 0;
@@ -483,7 +491,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bt_mode_update(bc);
             continue;
         }
-        if (s->smi_pending && !s->smm) {
+        if (s->smi_pending && !s->smm && !step) {
             s->smi_pending = 0;
             s->run_state = CPU_RUNNING;
             cpu_smi_enter(&bc->c);
@@ -491,7 +499,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bc->view_stale = true;
             continue;
         }
-        if (s->nmi_pending && !s->nmi_blocked && !shadow) {
+        if (s->nmi_pending && !s->nmi_blocked && !shadow && !step) {
             s->nmi_pending--;
             s->run_state = CPU_RUNNING;
             if (cpu_deliver_external(&bc->c, X_NMI, true) < 0)
@@ -499,7 +507,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bt_mode_update(bc);
             continue;
         }
-        if (bc->intr_check && (s->rflags & FL_IF) && !shadow) {
+        if (bc->intr_check && (s->rflags & FL_IF) && !shadow && !step) {
             bt_fpu_out(bc);
             int vec = intr_take(v);
             if (vec < 0) {
@@ -523,7 +531,13 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         }
         if (bc->stress.on)
             bt_stress_dispatch(bc);
+        if (bc->bv->dbg_exec && !step && bt_debug_exec(bc, lin_of(bc, s->rip)))
+            return VX_DEBUG;
         bool single = bc->mode & M_SINGLE, forced = false, tf = s->rflags & FL_TF;
+        if (step) {
+            bc->nogroup_once = false; /* one instruction has no groups */
+            bc->stress.single_once = true;
+        }
         if (bc->stress.single_once) {
             bc->stress.single_once = false;
             if (!bc->nogroup_once && !single) {
@@ -565,6 +579,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             }
             if (deliver(bc) < 0)
                 return VX_SHUTDOWN;
+            if (step)
+                goto stepped;
             continue;
         }
         if (shadow)
@@ -601,6 +617,14 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bc->no_step = false;
             break;
         }
+        if (!step)
+            continue;
+stepped:
+        if (bc->watch_dr6 & WATCH_DEBUGGER)
+            continue; /* the access is what it stops for */
+        bc->dbg_how = DEBUG_RUN;
+        v->debug_why = DEBUG_STEP;
+        return VX_DEBUG;
     }
 }
 
@@ -639,6 +663,8 @@ void bt_watch_update(struct bt_cpu *bc)
     for (unsigned i = 0; i < 4; i++)
         if (((d >> (2 * i)) & 3) && ((d >> (16 + 4 * i)) & 1))
             bc->dr_watch = 1;
+    if (bc->bv->dbg_data)
+        bc->dr_watch = 1;
     if (was | bc->dr_watch)
         bt_tlb_flush(bc, true);
 }
@@ -666,7 +692,8 @@ static int breakpoint(struct bt_cpu *bc, unsigned kind, uint64_t lin, unsigned s
 
 int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc)
 {
-    return breakpoint(bc, RW_DATA, lin, size, acc & ACC_W);
+    bool debugger = bc->bv->dbg_data && bt_debug_access(bc, lin, size, acc & ACC_W);
+    return breakpoint(bc, RW_DATA, lin, size, acc & ACC_W) || debugger;
 }
 
 void bt_watch_io(struct bt_cpu *bc, uint16_t port, unsigned size)

@@ -233,6 +233,7 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     bool code = false;
     bool can_wr = r->mr->kind == MR_RAM && w.dirty && (wr || (w.writable && (bc->c.s.cr0 & CR0_WP || acc & ACC_USER)));
     if (bc->dr_watch) { /* a data breakpoint may be on the page */
+        *watch = bc->bv->dbg_data && bt_debug_page(bc->bv, lin);
         for (unsigned i = 0; i < 4; i++)
             if ((bc->c.s.dr7 >> (2 * i)) & 3 && ((bc->c.s.dr[i] ^ lin) & ~0xfffull) == 0)
                 *watch = true;

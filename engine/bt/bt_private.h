@@ -90,6 +90,7 @@ struct bt_block {
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
     uint8_t group_fails;
+    uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
     uint64_t gpa2; /* cross: the second page */
     uint64_t cross_bytes[2];
@@ -165,6 +166,9 @@ struct bt_vm {
     uint32_t excl_next, excl_serving, n_stopped;
     uint64_t watch_mask; /* BT_STRESS_WATCH: pages whose number | bit 63 has none of these bits count as holding code */
     uint64_t host_xcr0;
+    struct debug_point dbg[DEBUG_POINTS];
+    unsigned n_dbg;
+    bool dbg_exec, dbg_data;
     uint64_t isa_denied[(ZYDIS_ISA_SET_MAX_VALUE >> 6) + 1]; /* instruction sets that CPUID does not offer */
     struct {
         unsigned size, off;
@@ -302,7 +306,8 @@ struct bt_cpu {
     void *altstack;
     uint8_t exc_nest;
     bool watch_hit;
-    uint64_t watch_dr6;
+    uint64_t watch_dr6; /* bits for DR6, and WATCH_DEBUGGER */
+    uint8_t dbg_how;    /* enum debug_resume */
     struct bt_tr *tr;
     struct { /* bt_stress.c */
         uint32_t on; /* BT_STRESS_* */
@@ -415,6 +420,16 @@ void bt_trap(struct bt_cpu *bc, uint64_t dr6);
 void bt_watch_update(struct bt_cpu *bc);
 int bt_watch_check(struct bt_cpu *bc, uint64_t lin, unsigned size, unsigned acc);
 void bt_watch_io(struct bt_cpu *bc, uint16_t port, unsigned size);
+
+/* bt_debug.c */
+#define WATCH_DEBUGGER (1u << 31)
+bool bt_debug_off(const struct bt_vm *bv, uint32_t off); /* is there a breakpoint at this offset of some page? */
+bool bt_debug_exec(struct bt_cpu *bc, uint64_t lin);
+bool bt_debug_page(const struct bt_vm *bv, uint64_t lin); /* is there a watched place on the page? */
+bool bt_debug_access(struct bt_cpu *bc, uint64_t lin, unsigned size, bool write);
+int bt_debug_points(struct vm *vm, const struct debug_point *p, unsigned n);
+void bt_debug_resume(struct vcpu *v, enum debug_resume how);
+size_t bt_debug_mem(struct vcpu *v, uint64_t lin, void *buf, size_t n, bool write);
 
 /* bt_as.c */
 void bt_as_reset(struct bt_cpu *bc);

@@ -27,6 +27,11 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
     *ended = false;
     uint32_t pos = off;
     while (n < max && pos < PAGE) {
+        if (__builtin_expect(bc->bv->dbg_exec, 0) && bt_debug_off(bc->bv, pos)) {
+            if (n)
+                break;
+            t->b->stop = 1;
+        }
         struct insn *x = &t->insn[n];
         unsigned have = PAGE - pos < 15 ? PAGE - pos : 15;
         cpu_copy(x->bytes, page + pos, have);

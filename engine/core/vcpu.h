@@ -56,6 +56,16 @@ enum vcpu_req {
  * set in the meantime just gets it called again.
  */
 
+/* What a debugger asks of the engine. Addresses are linear, in whatever address space is current. */
+enum debug_kind { DEBUG_STEP, DEBUG_EXEC, DEBUG_WRITE, DEBUG_ACCESS };
+struct debug_point {
+    uint64_t lin;
+    uint32_t len; /* DEBUG_WRITE, DEBUG_ACCESS: bytes */
+    enum debug_kind kind;
+};
+#define DEBUG_POINTS 64
+enum debug_resume { DEBUG_RUN, DEBUG_ONE /* one instruction, without interrupts, then VX_DEBUG */, DEBUG_HOLD /* stand still */ };
+
 struct vcpu {
     struct vm *vm;
     unsigned index; /* 0.. */
@@ -65,6 +75,8 @@ struct vcpu {
      * CPU enters the handler for the first at once and latches the second. */
     _Atomic uint32_t nmis;
     uint8_t sipi_vector;
+    enum debug_kind debug_why; /* with VX_DEBUG; debug_lin: the address of the breakpoint or access */
+    uint64_t debug_lin;
     void *be;    /* the back end's own vCPU */
     void *lapic; /* the chipset's */
     bool smm;    /* kept by the back end: bus_* then use the SMM view */
@@ -108,6 +120,14 @@ struct cpu_backend {
     void (*sync_writes)(struct vm *vm);
     /* Set when the local APICs are the back end's own (CPUCAP_OWN_LAPIC). */
     const struct lapic_host *lapic;
+    /*
+     * For a debugger, all optional, all with the vCPUs parked. run() returns VX_DEBUG before an instruction at a DEBUG_EXEC point, after one that
+     * has made an access to another point, and after one instruction with DEBUG_ONE. debug_mem reads or writes guest memory at a linear address,
+     * without rights and side effects: the number of bytes done.
+     */
+    int (*debug_points)(struct vm *vm, const struct debug_point *p, unsigned n);
+    void (*debug_resume)(struct vcpu *v, enum debug_resume how);
+    size_t (*debug_mem)(struct vcpu *v, uint64_t lin, void *buf, size_t n, bool write);
     /* One paragraph for a core report: guest pc, translated block. Async-signal-safe. May be NULL. */
     int (*crash_report)(struct vcpu *v, char *buf, unsigned n);
     /* The section of struct cpu_state that vm_save writes and vm_load checks, and the size of that struct. NULL: no

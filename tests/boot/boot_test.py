@@ -21,7 +21,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from guest import HERE, SRC, Guest, GuestError, fetch, find_lodge, kernel_of  # noqa: E402
+from guest import HERE, SLOW, SRC, Guest, GuestError, fetch, find_lodge, free_port, kernel_of  # noqa: E402
 from rfb import Image, read_png  # noqa: E402
 from screen import load_font, text_of  # noqa: E402
 
@@ -629,6 +629,85 @@ def test_smp_stress(work, mode, bits, vcpus):
     if RUNNER == "qemu":
         raise Skip("the modes are Lodge's")
     smp_run(work, bits, vcpus, vcpus, mode, "0.1", 900)
+
+
+GDB_PROG = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+volatile uint64_t watched, other;
+__attribute__((noinline)) uint64_t twice(uint64_t x) { __asm__ volatile("" : "+r"(x)); return x * 2; }
+int main(void)
+{
+    for (uint64_t n = 1;; n++) {
+        other = twice(n);
+        if (n % 4 == 0)
+            watched = n;
+        usleep(20000);
+    }
+}
+"""
+
+
+@test(quick=lambda vcpus: vcpus == 1, vcpus=[1, 2])
+def test_gdb(work, vcpus):
+    """gdb over the debugStub: registers, memory by virtual address, breakpoints, steps, watchpoints, threads, interrupt, detach."""
+    gdb = shutil.which("gdb")
+    if RUNNER == "qemu" or not gdb:
+        raise Skip("gdb is not installed, or nothing to test")
+    prog = os.path.join(work, "victim")
+    src = write(os.path.join(work, "victim.c"), GDB_PROG)
+    run(os.environ.get("CC", "gcc"), "-O1", "-g", "-static", "-no-pie", "-o", prog, src)
+    iso = linux_iso(work, "cloud", "echo USERLAND\nvictim &\nsleep 1\necho STARTED\nread x\necho GOT $x\npoweroff -f\n", files=[prog + "=bin/victim"])
+    port = free_port()
+    keys = {"debugStub.listen.guest64": "TRUE", "debugStub.port.guest64": port, "monitor.debugOnStartGuest64": "TRUE"}
+    with Guest("gdb", iso=iso, mem=192, vcpus=vcpus, keys=keys) as g:
+
+        def talk(*commands, timeout=120):
+            args = [gdb, "-nx", "-batch", "-ex", "set pagination off", "-ex", "set confirm off", "-ex", "set architecture i386:x86-64",
+                    "-ex", "set tcp connect-timeout 30", "-ex", "target remote 127.0.0.1:%d" % port]
+            for c in commands:
+                args += ["-ex", c]
+            p = subprocess.run(args + ["-ex", "detach", prog], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout * SLOW,
+                               stdin=subprocess.DEVNULL)
+            return p.stdout
+
+        def want(text, pattern, what):
+            m = re.search(pattern, text, re.M)
+            check(m, "%s: no %r in\n%s" % (what, pattern, text))
+            return m
+
+        # Before the first instruction: the reset state of SDM table 9-1.
+        out = talk("p/x $rip", "p/x $cs_base", "p/x $cr0", "p/x $efer", "stepi", "p/x $rip", "p/x $cs_base")
+        want(out, r"\$1 = 0xfff0\n\$2 = 0xffff0000\n\$3 = 0x60000010\n\$4 = 0x0$", "reset state")
+        want(out, r"\$6 = 0xf0000$", "the far jump of the firmware's first instruction")
+        g.expect(r"USERLAND", 240)
+        g.expect(r"STARTED", 60)
+        # A breakpoint in a process: by linear address, whoever runs there. Then memory, registers, a step, finish.
+        out = talk("break twice", "continue", "p/x $cs & 3", "up", "p n", "down", "x/i $pc", "stepi", "info registers rip eflags", "finish",
+                   "delete", "p watched % 4")
+        want(out, r"Breakpoint 1, twice", "breakpoint")
+        want(out, r"\$1 = 0x3$", "CPL")
+        want(out, r"^rip +0x40\w+ ", "registers")
+        n = int(want(out, r"^\$2 = (\d+)$", "a variable")[1])
+        want(out, r"Value returned is \$\d+ = %d$" % (2 * n), "finish")
+        # A hardware breakpoint and a write watchpoint; the value has changed when it stops, and nothing else stops it.
+        out = talk("hbreak twice", "continue", "delete", "watch watched", "continue", "p watched", "delete", "awatch other", "continue")
+        want(out, r"Hardware watchpoint 2: watched\s+Old value = (\d+)\s+New value = (\d+)", "watchpoint")
+        want(out, r"Hardware access \(read/write\) watchpoint 3: other", "access watchpoint")
+        # Writing memory and registers.
+        out = talk("break twice", "continue", "set var watched = 77", "p watched", "p $rdi = 1000", "finish", "delete", "set var other = 5", "p other")
+        want(out, r"\$1 = 77$", "written memory")
+        want(out, r"Value returned is \$\d+ = 2000$", "written register")
+        want(out, r"\$\d+ = 5$", "written memory")
+        # Threads are vCPUs; an interrupt from gdb stops them all.
+        out = talk("info threads", "thread %d" % vcpus, "p/x $cr3 != 0", "p/x $gdt_base")
+        check(len(re.findall(r"vCPU \d+, CPL [03]", out)) == vcpus, "threads:\n" + out)
+        want(out, r"\$1 = 0x1$", "control register")
+        # The guest goes on as if nothing had been.
+        g.send("fine\n")
+        g.expect(r"GOT fine", 60)
+        off(g)
 
 
 # -- Debian installer ----------------------------------------------------------------------------------------------------
