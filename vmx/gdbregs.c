@@ -18,10 +18,13 @@ struct reg {
 static const struct reg regs[] = {
 #define G(n, r) {n, "int", 64, 0, GPR, r, NULL}
 #define E(n, r) {n, "int", 0, 32, GPR, r, NULL}
-    {"rax", "int", 64, 0, GPR, R_RAX, "org.gnu.gdb.i386.core"}, G("rbx", R_RBX), G("rcx", R_RCX), G("rdx", R_RDX), G("rsi", R_RSI), G("rdi", R_RDI),
-    {"rbp", "data_ptr", 64, 0, GPR, R_RBP, NULL}, {"rsp", "data_ptr", 64, 0, GPR, R_RSP, NULL}, G("r8", R_R8), G("r9", R_R9), G("r10", R_R10), G("r11", R_R11),
+    {"rax", "int", 64, 0, GPR, R_RAX, "org.gnu.gdb.i386.core"},
+    G("rbx", R_RBX), G("rcx", R_RCX), G("rdx", R_RDX), G("rsi", R_RSI), G("rdi", R_RDI),
+    {"rbp", "data_ptr", 64, 0, GPR, R_RBP, NULL}, {"rsp", "data_ptr", 64, 0, GPR, R_RSP, NULL},
+    G("r8", R_R8), G("r9", R_R9), G("r10", R_R10), G("r11", R_R11),
     G("r12", R_R12), G("r13", R_R13), G("r14", R_R14), G("r15", R_R15), {"rip", "code_ptr", 64, 0, RIP, 0, NULL},
-    {"eax", "int", 0, 32, GPR, R_RAX, "org.gnu.gdb.i386.core"}, E("ecx", R_RCX), E("edx", R_RDX), E("ebx", R_RBX), {"esp", "data_ptr", 0, 32, GPR, R_RSP, NULL},
+    {"eax", "int", 0, 32, GPR, R_RAX, "org.gnu.gdb.i386.core"},
+    E("ecx", R_RCX), E("edx", R_RDX), E("ebx", R_RBX), {"esp", "data_ptr", 0, 32, GPR, R_RSP, NULL},
     {"ebp", "data_ptr", 0, 32, GPR, R_RBP, NULL}, E("esi", R_RSI), E("edi", R_RDI), {"eip", "code_ptr", 0, 32, RIP, 0, NULL},
     {"eflags", "int", 32, 32, FLAGS, 0, NULL}, {"cs", "int", 32, 32, SEL, S_CS, NULL}, {"ss", "int", 32, 32, SEL, S_SS, NULL},
     {"ds", "int", 32, 32, SEL, S_DS, NULL}, {"es", "int", 32, 32, SEL, S_ES, NULL}, {"fs", "int", 32, 32, SEL, S_FS, NULL}, {"gs", "int", 32, 32, SEL, S_GS, NULL},

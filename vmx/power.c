@@ -455,7 +455,8 @@ int power_on(struct power *p, struct err *e)
         if (p->listener[i].started)
             p->listener[i].started(p->listener[i].u, p->machine);
     if (p->plan.gdb) {
-        struct gdbstub_params gp = {.vm = machine_vm(p->machine), .is64 = p->plan.gdb64, .remote = p->plan.gdb_remote, .port = p->plan.gdb_port, .hold = p->plan.gdb_hold};
+        struct gdbstub_params gp = {.vm = machine_vm(p->machine), .is64 = p->plan.gdb64, .remote = p->plan.gdb_remote,
+                                    .port = p->plan.gdb_port, .hold = p->plan.gdb_hold};
         if (!(p->gdb = gdbstub_start(&gp, e)))
             goto fail;
     }

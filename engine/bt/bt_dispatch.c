@@ -385,8 +385,8 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
 bool bt_resume_at(struct bt_cpu *bc)
 {
     const struct cpu_state *s = &bc->c.s;
-    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) || bc->nogroup_once || bc->flags_blocks || bc->view_stale ||
-        bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) || bc->nogroup_once || bc->flags_blocks ||
+        bc->view_stale || bc->dbg_how || bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
         (bc->intr_check && (s->rflags & FL_IF)) || (s->rflags & FL_RF) || s->run_state != CPU_RUNNING)
         return false;
     uint32_t b = find_fast(bc, s->rip);
