@@ -27,7 +27,8 @@ static const struct reg regs[] = {
     E("ecx", R_RCX), E("edx", R_RDX), E("ebx", R_RBX), {"esp", "data_ptr", 0, 32, GPR, R_RSP, NULL},
     {"ebp", "data_ptr", 0, 32, GPR, R_RBP, NULL}, E("esi", R_RSI), E("edi", R_RDI), {"eip", "code_ptr", 0, 32, RIP, 0, NULL},
     {"eflags", "int", 32, 32, FLAGS, 0, NULL}, {"cs", "int", 32, 32, SEL, S_CS, NULL}, {"ss", "int", 32, 32, SEL, S_SS, NULL},
-    {"ds", "int", 32, 32, SEL, S_DS, NULL}, {"es", "int", 32, 32, SEL, S_ES, NULL}, {"fs", "int", 32, 32, SEL, S_FS, NULL}, {"gs", "int", 32, 32, SEL, S_GS, NULL},
+    {"ds", "int", 32, 32, SEL, S_DS, NULL}, {"es", "int", 32, 32, SEL, S_ES, NULL},
+    {"fs", "int", 32, 32, SEL, S_FS, NULL}, {"gs", "int", 32, 32, SEL, S_GS, NULL},
 #define F(i) {"st" #i, "i387_ext", 80, 80, ST, i, NULL}
     F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7),
 #define P(n, i) {n, "int", 32, 32, FPU, i, NULL}
