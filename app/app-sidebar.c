@@ -23,7 +23,7 @@ struct _AppSidebar {
 };
 G_DEFINE_TYPE(AppSidebar, app_sidebar, GTK_TYPE_BOX)
 
-enum { OPEN, N_SIGNALS };
+enum { OPEN, SELECTED, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 static const GtkTargetEntry row_target[] = {{(char *)"LODGE_ENTRY", GTK_TARGET_SAME_APP, 0}};
@@ -307,6 +307,7 @@ static void popup(AppSidebar *s, GtkListBoxRow *r, const GdkEvent *ev)
             gtk_list_box_unselect_all(GTK_LIST_BOX(s->list));
             gtk_list_box_select_row(GTK_LIST_BOX(s->list), r);
         }
+        g_signal_emit(s, signals[SELECTED], 0); /* a state may have changed since */
         menu = G_MENU(gtk_builder_get_object(b, "row-menu"));
         GMenu *move = G_MENU(gtk_builder_get_object(b, "move-menu"));
         g_auto(GStrv) folders = app_library_get_folders(s->library);
@@ -352,6 +353,8 @@ static gboolean popup_menu(GtkWidget *list, gpointer u)
         popup(u, GTK_LIST_BOX_ROW(focus), NULL);
     return TRUE;
 }
+
+static void selected_rows(AppSidebar *s) { g_signal_emit(s, signals[SELECTED], 0); }
 
 static void searched(AppSidebar *s) { gtk_list_box_invalidate_filter(GTK_LIST_BOX(s->list)); }
 
@@ -451,6 +454,7 @@ static void app_sidebar_init(AppSidebar *s)
     gtk_box_pack_start(GTK_BOX(s), s->search, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(s), scroll, TRUE, TRUE, 0);
     g_signal_connect(s->list, "row-activated", G_CALLBACK(activated), s);
+    g_signal_connect_swapped(s->list, "selected-rows-changed", G_CALLBACK(selected_rows), s);
     g_signal_connect(s->list, "button-press-event", G_CALLBACK(pressed), s);
     g_signal_connect(s->list, "popup-menu", G_CALLBACK(popup_menu), s);
     g_signal_connect(s->list, "key-press-event", G_CALLBACK(key_in_list), s);
@@ -475,6 +479,8 @@ static void app_sidebar_class_init(AppSidebarClass *k)
     G_OBJECT_CLASS(k)->dispose = app_sidebar_dispose;
     GTK_WIDGET_CLASS(k)->map = app_sidebar_map;
     GTK_WIDGET_CLASS(k)->unmap = app_sidebar_unmap;
+    signals[SELECTED] =
+        g_signal_new("selection-changed", APP_TYPE_SIDEBAR, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
     signals[OPEN] =
         g_signal_new("open", APP_TYPE_SIDEBAR, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, APP_TYPE_VM);
 }

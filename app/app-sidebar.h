@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The library at the side of the window: search, folders, machines. Signal "open" (AppVm): the user chose it. */
+/* The library at the side of the window: search, folders, machines. Signals: "open" (AppVm): the user chose it; "selection-changed". */
 #ifndef LODGE_APP_SIDEBAR_H
 #define LODGE_APP_SIDEBAR_H
 

@@ -788,6 +788,13 @@ void app_window_restore_tabs(AppWindow *w)
 
 static void sidebar_open(AppSidebar *s, AppVm *vm, gpointer u) { app_window_open_vm(u, vm); }
 
+static void sidebar_selected(AppSidebar *s, gpointer u)
+{
+    AppWindow *w = u;
+    if (w->sidebar && w->row && !gtk_widget_in_destruction(GTK_WIDGET(w)))
+        app_actions_update(w, G_ACTION_MAP(w->row), row_targets);
+}
+
 static GMenuModel *menu(GtkBuilder *b, const char *id) { return G_MENU_MODEL(gtk_builder_get_object(b, id)); }
 
 AppWindow *app_window_new(AppApplication *a)
@@ -815,6 +822,7 @@ AppWindow *app_window_new(AppApplication *a)
     gtk_widget_insert_action_group(w->sidebar, "row", G_ACTION_GROUP(w->row));
     gtk_box_pack_start(GTK_BOX(w->sidebar_box), w->sidebar, TRUE, TRUE, 0);
     g_signal_connect(w->sidebar, "open", G_CALLBACK(sidebar_open), w);
+    g_signal_connect(w->sidebar, "selection-changed", G_CALLBACK(sidebar_selected), w);
     gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(w->menu_button), menu(b, "app-menu"));
     gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(w->shut_menu), menu(b, "shut-menu"));
     gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(w->fit_menu), menu(b, "fit-menu"));

@@ -474,6 +474,13 @@ static void test_library(const char *dir)
 
 /* ---- windows ---- */
 
+static void collect_widgets(GtkWidget *w, gpointer a)
+{
+    g_ptr_array_add(a, w);
+    if (GTK_IS_CONTAINER(w))
+        gtk_container_forall(GTK_CONTAINER(w), collect_widgets, a);
+}
+
 static void test_windows(AppApplication *app, const char *dir)
 {
     g_autofree char *path = tmp_vmx(dir, "win/w.vmx", sample),
@@ -528,6 +535,18 @@ static void test_windows(AppApplication *app, const char *dir)
            !g_strcmp0(action, "win.vm-settings"),
        "a start that fails: %s", problem ? problem : "nothing said");
     ok(app_vm_get_state(bad) == APP_VM_OFF, "and it is off");
+    /* The library's own actions follow its selection. */
+    GActionGroup *row = NULL;
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    collect_widgets(GTK_WIDGET(w), all);
+    for (guint i = 0; i < all->len && !row; i++)
+        if (APP_IS_SIDEBAR(all->pdata[i])) {
+            row = gtk_widget_get_action_group(all->pdata[i], "row");
+            app_sidebar_select(all->pdata[i], vm);
+        }
+    ok(row && g_action_group_get_action_enabled(row, "vm-power-on") &&
+           !g_action_group_get_action_enabled(row, "vm-reset") && g_action_group_get_action_enabled(row, "vm-remove"),
+       "a row of the library offers what its machine can do");
     app_window_tear(w, vm);
     spin(200);
     guint windows = 0;
