@@ -397,6 +397,8 @@ static int describe(struct machine *m, struct dev *fwcfg, struct err *e)
     return fwcfg_add_file(fwcfg, "etc/boot-fail-wait", le, sizeof le, e);
 }
 
+static void hurry(void *u) { display_hurry(u); } /* [dev] */
+
 static int build_devices(struct machine *m, struct err *e)
 {
     const struct plan *p = m->plan;
@@ -469,6 +471,7 @@ static int build_devices(struct machine *m, struct err *e)
                          &(struct svga_params){.bus = bus, .devfn = DEVFN_SVGA, .display = m->display, .rom = vgabios.host, .rom_size = vgabios.size,
                                                .vram_size = p->vram, .max_width = p->max_width, .max_height = p->max_height}, e);
     free_rom(&vgabios);
+    input_on_delivery(m->input, hurry, m->display);
     if (!m->svga)
         return -1;
 

@@ -39,7 +39,7 @@ struct screen_feed {
     uint32_t serial;
 
     GMutex m; /* guards what follows: filled [dev], taken by main */
-    bool posted, mode_changed, shape_changed, moved;
+    bool posted, mode_changed, shape_changed, moved, blank, blank_changed;
     struct screen_picture pic; /* fd: ours */
     struct rects damage;
     int cur_w, cur_h, hot_x, hot_y, cur_x, cur_y;
@@ -91,13 +91,13 @@ static gboolean deliver(gpointer u)
 {
     struct screen_feed *f = u;
     g_mutex_lock(&f->m);
-    bool mode = f->mode_changed, shape = f->shape_changed, moved = f->moved;
+    bool mode = f->mode_changed, shape = f->shape_changed, moved = f->moved, blanked = f->blank_changed, blank = f->blank;
     struct rects damage = f->damage;
     struct screen_picture pic = f->pic;
     uint32_t *cursor = shape && f->cursor ? g_memdup2(f->cursor, (gsize)f->cur_w * (gsize)f->cur_h * 4) : NULL;
     int w = f->cur_w, h = f->cur_h, hx = f->hot_x, hy = f->hot_y, cx = f->cur_x, cy = f->cur_y;
     bool shown = f->cur_shown;
-    f->posted = f->mode_changed = f->shape_changed = f->moved = false;
+    f->posted = f->mode_changed = f->shape_changed = f->moved = f->blank_changed = false;
     f->damage.n = 0;
     f->idle = 0;
     g_mutex_unlock(&f->m);
@@ -117,6 +117,8 @@ static gboolean deliver(gpointer u)
                                g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, cursor ? (const void *)cursor : "", cursor ? (gsize)w * (gsize)h * 4 : 0, 1)));
         if (moved)
             emit(c, "CursorMoved", g_variant_new("(iib)", cx, cy, shown));
+        if (blanked)
+            emit(c, "ScreenBlank", g_variant_new("(b)", blank));
         send_damage(f, c);
     }
     g_free(cursor);
@@ -182,6 +184,16 @@ static void on_cursor_at(void *s, int x, int y, bool shown)
     g_mutex_unlock(&f->m);
 }
 
+static void on_blank(void *s, bool blank)
+{
+    struct screen_feed *f = s;
+    g_mutex_lock(&f->m);
+    f->blank = blank;
+    f->blank_changed = true;
+    wake(f);
+    g_mutex_unlock(&f->m);
+}
+
 struct screen_feed *screen_feed_new(void)
 {
     struct screen_feed *f = g_new0(struct screen_feed, 1);
@@ -203,7 +215,7 @@ static void detach(struct screen_feed *f)
     if (f->pic.fd >= 0)
         close(f->pic.fd);
     f->pic = (struct screen_picture){.fd = -1};
-    f->posted = f->mode_changed = f->shape_changed = f->moved = false;
+    f->posted = f->mode_changed = f->shape_changed = f->moved = f->blank_changed = false;
     f->damage.n = 0;
 }
 
@@ -217,7 +229,7 @@ static struct client *find(struct screen_feed *f, GDBusConnection *conn)
 
 int screen_feed_open(struct screen_feed *f, struct machine *m, GDBusConnection *conn, struct screen_picture *out, struct err *e)
 {
-    static const struct display_sink ops = {on_mode, on_update, on_cursor, on_cursor_at};
+    static const struct display_sink ops = {on_mode, on_update, on_cursor, on_cursor_at, on_blank};
     if (f->sink < 0) {
         f->machine = m;
         f->sink = display_attach(machine_display(m), &ops, f);
@@ -240,10 +252,10 @@ int screen_feed_open(struct screen_feed *f, struct machine *m, GDBusConnection *
     bool nothing = !f->pic.width || out->fd < 0;
     if (!nothing && !f->clients->next) /* the only client learns the mode from the answer */
         f->mode_changed = false;
-    if (f->cursor) {
+    if (f->cursor)
         f->shape_changed = f->moved = true;
-        wake(f);
-    }
+    f->blank_changed = true;
+    wake(f);
     g_mutex_unlock(&f->m);
     if (nothing)
         return err_set(e, ERR_BUSY, 0, "the guest shows no picture yet; wait for the signal ScreenMode");

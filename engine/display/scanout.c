@@ -262,6 +262,7 @@ static void frame(struct svga_dev *d)
     fetch_dirty(d);
     apply_mode(d);
     cursor_poll(d);
+    display_set_blank(d->display, so->out.kind == OUT_BLANK || so->out.kind == OUT_NONE);
     switch (so->out.kind) {
     case OUT_NONE:
         break;
@@ -306,6 +307,17 @@ void scanout_tick(void *dev)
     }
     int64_t wait = !watched ? TICK_BLIND_NS : so->idle <= 30 ? TICK_NS : so->idle <= 60 ? TICK_SLOW_NS : TICK_IDLE_NS;
     vtimer_arm(&so->tick, clock_now(d->vm) + wait);
+}
+
+/* A guest at rest is looked at TICK_IDLE_NS later only: too late for the echo of a key. */
+void scanout_hurry(void *dev)
+{
+    struct svga_dev *d = dev;
+    struct scanout *so = &d->so;
+    int64_t due = clock_now(d->vm) + TICK_NS;
+    so->idle = 0;
+    if (so->active && so->tick.due > due)
+        vtimer_arm(&so->tick, due);
 }
 
 void scanout_watched(void *dev, bool on)

@@ -38,7 +38,7 @@ struct display {
     uint32_t cursor_w, cursor_h, cursor_hot_x, cursor_hot_y;
     uint32_t *cursor; /* NULL: hidden or none */
     int cursor_x, cursor_y;
-    bool cursor_shown;
+    bool cursor_shown, blank;
 };
 
 struct display *display_new(struct vm *vm, struct err *e)
@@ -106,6 +106,8 @@ int display_attach(struct display *d, const struct display_sink *ops, void *s)
             ops->cursor(s, (int)d->cursor_w, (int)d->cursor_h, (int)d->cursor_hot_x, (int)d->cursor_hot_y, d->cursor);
         if (ops->cursor_at)
             ops->cursor_at(s, d->cursor_x, d->cursor_y, d->cursor_shown);
+        if (ops->blank)
+            ops->blank(s, d->blank);
     }
     chipset_unlock(d->vm);
     return id;
@@ -225,6 +227,24 @@ void display_flush(struct display *d)
             s->ops->update(s->u, d->damage, d->n_damage);
     }
     d->n_damage = 0;
+}
+
+void display_hurry(struct display *d)
+{
+    if (d->n_sinks && d->adapter && d->adapter->hurry)
+        d->adapter->hurry(d->adapter_dev);
+}
+
+void display_set_blank(struct display *d, bool blank)
+{
+    if (d->blank == blank)
+        return;
+    d->blank = blank;
+    for (int i = 0; i < DISPLAY_SINKS; i++) {
+        const struct sink *s = &d->sinks[i];
+        if (s->ops && s->ops->blank)
+            s->ops->blank(s->u, blank);
+    }
 }
 
 void display_cursor(struct display *d, int w, int h, int hot_x, int hot_y, const uint32_t *argb)

@@ -26,6 +26,7 @@ struct display_sink {
     void (*update)(void *s, const struct rect *r, int n);       /* coalesced, at most one batch per frame tick */
     void (*cursor)(void *s, int w, int h, int hot_x, int hot_y, const uint32_t *argb); /* premultiplied; NULL = hide */
     void (*cursor_at)(void *s, int x, int y, bool shown);
+    void (*blank)(void *s, bool blank); /* the guest has switched its display off, or on again; may be NULL */
 };
 /* A fan-out owned by the vm: adapters call the display_* functions, sinks attach. At attach the sink gets mode() and a full update(). */
 struct display;
@@ -36,8 +37,11 @@ void display_detach(struct display *d, int id); /* [main] takes the chipset lock
 
 /* The adapter's side. [dev] */
 struct display_adapter {
+    void (*hurry)(void *dev); /* input reached the guest: what it changes should be seen soon, also after a long rest; may be NULL */
     void (*watched)(void *dev, bool on); /* the first sink came (the surface must be brought up to date now), the last one went */
 };
+/* For whoever brings input. [dev] */
+void display_hurry(struct display *d);
 void display_set_adapter(struct display *d, const struct display_adapter *ops, void *dev);
 bool display_watched(struct display *d);
 int display_set_mode(struct display *d, uint32_t w, uint32_t h, struct err *e); /* (re)allocates the surface; at most 8192 x 8192 */
@@ -46,6 +50,7 @@ int display_set_mode_shared(struct display *d, const struct surface *sf, struct 
 const struct surface *display_surface(struct display *d); /* width 0: no mode yet */
 void display_damage(struct display *d, int x, int y, int w, int h); /* clipped; flushed to sinks by display_flush */
 void display_flush(struct display *d);                              /* the adapter's frame tick */
+void display_set_blank(struct display *d, bool blank);
 void display_cursor(struct display *d, int w, int h, int hot_x, int hot_y, const uint32_t *argb);
 void display_cursor_at(struct display *d, int x, int y, bool shown);
 

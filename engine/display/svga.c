@@ -470,7 +470,7 @@ static void svga_destroy(struct dev *dev)
     blk_free(&d->rom);
 }
 
-static const struct display_adapter adapter_ops = {.watched = scanout_watched};
+static const struct display_adapter adapter_ops = {.hurry = scanout_hurry, .watched = scanout_watched};
 
 static int svga_init(struct dev *dev, const void *params, struct err *e)
 {

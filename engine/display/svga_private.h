@@ -242,6 +242,7 @@ void scanout_dirty(struct svga_dev *d, uint64_t off, uint64_t n); /* video memor
 void scanout_arm(struct svga_dev *d);  /* something to do soon */
 void scanout_tick(void *dev);
 void scanout_watched(void *dev, bool on);
+void scanout_hurry(void *dev);
 static inline bool scanout_page_dirty(const struct svga_dev *d, uint64_t page)
 {
     return d->so.dirty[page / 64] >> (page % 64) & 1;

@@ -41,6 +41,8 @@ struct input {
         void *u;
     } led[MAX_LED_FNS];
     int n_leds;
+    void (*delivery_fn)(void *u);
+    void *delivery_u;
     void (*absolute_fn)(void *u, bool absolute); /* under lock */
     void *absolute_u;
 };
@@ -104,6 +106,12 @@ void input_sink_activate(struct input *in, int id, bool active)
     lock_drop(&in->lock);
     if (fn)
         fn(u, absolute);
+}
+
+void input_on_delivery(struct input *in, void (*fn)(void *u), void *u)
+{
+    in->delivery_fn = fn;
+    in->delivery_u = u;
 }
 
 void input_on_absolute(struct input *in, void (*fn)(void *u, bool absolute), void *u)
@@ -184,6 +192,8 @@ static void deliver(void *arg)
             if (s && k)
                 s->ops.event(s->dev, frame, k);
         }
+        if (in->delivery_fn)
+            in->delivery_fn(in->delivery_u);
     }
 }
 

@@ -34,6 +34,8 @@ void input_set_leds(struct input *in, unsigned leds);                           
 /* What absolute positions are scaled by when the guest's pointer is relative; 1024 x 768 until called. [any] */
 void input_set_screen(struct input *in, uint32_t w, uint32_t h);
 void input_on_leds(struct input *in, void (*fn)(void *u, unsigned leds), void *u); /* [main] */
+/* fn [dev] after each batch of events that reached the guest's devices; one listener. [main], while the machine is built */
+void input_on_delivery(struct input *in, void (*fn)(void *u), void *u);
 /* fn [dev] when input_wants_absolute changes; one listener, NULL ends it. [main] */
 void input_on_absolute(struct input *in, void (*fn)(void *u, bool absolute), void *u);
 

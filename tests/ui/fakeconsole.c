@@ -80,6 +80,7 @@ void fake_state(struct fake *f, const char *state, const char *text)
     lodge_vm1_emit_state_changed(SKEL(f), state, "", text);
     g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(f->skel));
 }
+void fake_blank(struct fake *f, bool blank) { emit(f, "ScreenBlank", g_variant_new("(b)", blank)); }
 void fake_absolute(struct fake *f, bool absolute)
 {
     lodge_vm1_set_pointer_absolute(SKEL(f), absolute);

@@ -43,6 +43,7 @@ void fake_damage(struct fake *f, int x, int y, int w, int h);
 void fake_cursor(struct fake *f, int w, int h, int hot_x, int hot_y, const uint32_t *argb, size_t bytes);
 void fake_cursor_at(struct fake *f, int x, int y, bool shown);
 void fake_state(struct fake *f, const char *state, const char *text);
+void fake_blank(struct fake *f, bool blank);
 void fake_absolute(struct fake *f, bool absolute);
 void fake_leds(struct fake *f, unsigned leds);
 void fake_clear(struct fake *f); /* forgets what came, not what is down */

@@ -511,6 +511,19 @@ static void states(void)
     ok(AWAIT(resumed == 1) && fake->buttons == 0, "a click on a paused machine asks to go on");
     fake_state(fake, "on", "");
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "runs again");
+    /* The picture is dimmed and has words over it when the guest's display stays off. */
+    lodge_mks_view_set_scaling(view, LODGE_MKS_ACTUAL);
+    settle(100);
+    int ox = (gtk_widget_get_allocated_width(GTK_WIDGET(view)) * scale - 320) / 2, oy = (gtk_widget_get_allocated_height(GTK_WIDGET(view)) * scale - 240) / 2;
+    bool plain = differ_exact(ox, oy) == 0;
+    fake_blank(fake, true);
+    settle(500);
+    ok(plain && differ_exact(ox, oy) == 0, "a display that is off for a moment is not worth a word");
+    settle(1300);
+    ok(differ_exact(ox, oy) > 1000, "one that stays off is told");
+    fake_blank(fake, false);
+    settle(200);
+    ok(differ_exact(ox, oy) == 0, "on again: the picture alone");
     focus_view();
     fake_clear(fake);
     lodge_mks_session_type_text_async(session, "Hi z", "de", NULL, on_typed, &typed);

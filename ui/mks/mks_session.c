@@ -24,7 +24,7 @@ typedef struct {
     char *error, *title;
     struct mks_picture *picture;
     struct mks_cursor cursor;
-    gboolean absolute, can_resize, leds_known;
+    gboolean absolute, can_resize, leds_known, blank;
     guint leds;
     int viewers;
     struct {
@@ -40,7 +40,7 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE(LodgeMksSession, lodge_mks_session, G_TYPE_O
 #define PRIV(s) ((LodgeMksSessionPrivate *)lodge_mks_session_get_instance_private(s))
 #define CLASS(s) LODGE_MKS_SESSION_GET_CLASS(s)
 
-enum { PROP_0, PROP_STATE, PROP_ERROR, PROP_TITLE, PROP_GUEST_WIDTH, PROP_GUEST_HEIGHT, PROP_ABSOLUTE, PROP_LEDS, PROP_CAN_RESIZE, PROP_IS_VNC, N_PROPS };
+enum { PROP_0, PROP_STATE, PROP_ERROR, PROP_TITLE, PROP_GUEST_WIDTH, PROP_GUEST_HEIGHT, PROP_ABSOLUTE, PROP_LEDS, PROP_CAN_RESIZE, PROP_IS_VNC, PROP_BLANK, N_PROPS };
 enum { SIG_DAMAGE, SIG_CURSOR, SIG_CREDENTIALS, SIG_CLIPBOARD, N_SIGNALS };
 static GParamSpec *props[N_PROPS];
 static guint signals[N_SIGNALS];
@@ -191,6 +191,17 @@ void mks_session_set_can_resize(LodgeMksSession *s, gboolean can)
     p->can_resize = can;
     g_object_notify_by_pspec(G_OBJECT(s), props[PROP_CAN_RESIZE]);
 }
+
+void mks_session_set_blank(LodgeMksSession *s, gboolean blank)
+{
+    LodgeMksSessionPrivate *p = PRIV(s);
+    if (p->blank == blank)
+        return;
+    p->blank = blank;
+    g_object_notify_by_pspec(G_OBJECT(s), props[PROP_BLANK]);
+}
+
+gboolean mks_session_get_blank(LodgeMksSession *s) { return PRIV(s)->blank; }
 
 void mks_session_forget_held(LodgeMksSession *s)
 {
@@ -532,6 +543,9 @@ static void get_property(GObject *o, guint id, GValue *v, GParamSpec *spec)
     case PROP_IS_VNC:
         g_value_set_boolean(v, CLASS(s)->send_clipboard_text != NULL);
         break;
+    case PROP_BLANK:
+        g_value_set_boolean(v, p->blank);
+        break;
     default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(o, id, spec);
     }
@@ -566,6 +580,7 @@ static void lodge_mks_session_class_init(LodgeMksSessionClass *k)
     props[PROP_LEDS] = g_param_spec_uint("leds", NULL, NULL, 0, 7, 0, f);
     props[PROP_CAN_RESIZE] = g_param_spec_boolean("can-resize", NULL, NULL, FALSE, f);
     props[PROP_IS_VNC] = g_param_spec_boolean("is-vnc", NULL, NULL, FALSE, f);
+    props[PROP_BLANK] = g_param_spec_boolean("blank", NULL, NULL, FALSE, f);
     g_object_class_install_properties(ok, N_PROPS, props);
     GType t = G_TYPE_FROM_CLASS(k);
     signals[SIG_DAMAGE] = g_signal_new("damage", t, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 4, G_TYPE_INT, G_TYPE_INT, G_TYPE_INT, G_TYPE_INT);

@@ -3,7 +3,8 @@
  * A connection to one screen: a virtual machine's control API, or any VNC server. It holds the picture and takes input; any number of
  * LodgeMksView show it. Everything here is called on the GTK thread and none of it waits for the other side.
  *
- * Properties (all read-only, each with notify): state, error, title, guest-width, guest-height, pointer-absolute, leds, can-resize, is-vnc.
+ * Properties (all read-only, each with notify): state, error, title, guest-width, guest-height, pointer-absolute, leds, can-resize, is-vnc,
+ * blank (the guest has switched its display off).
  * Signals:
  *   "damage" (int x, int y, int width, int height)   guest pixels that changed
  *   "cursor"                                          shape or visibility of the guest's pointer changed

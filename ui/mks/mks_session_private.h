@@ -55,6 +55,8 @@ void mks_session_set_cursor(LodgeMksSession *s, int w, int h, int hot_x, int hot
 void mks_session_move_cursor(LodgeMksSession *s, int x, int y, gboolean shown);
 void mks_session_set_absolute(LodgeMksSession *s, gboolean absolute);
 void mks_session_set_leds(LodgeMksSession *s, guint leds, gboolean known);
+void mks_session_set_blank(LodgeMksSession *s, gboolean blank);
+gboolean mks_session_get_blank(LodgeMksSession *s);
 void mks_session_set_can_resize(LodgeMksSession *s, gboolean can);
 void mks_session_forget_held(LodgeMksSession *s); /* the other side is gone: nothing is held any more */
 gboolean mks_session_has_viewers(LodgeMksSession *s);

@@ -9,7 +9,7 @@
 
 #include "ui/mks/mks_view_private.h"
 
-enum { RESIZE_MS = 150, MAX_CLIPS = 32, DEFAULT_W = 320, DEFAULT_H = 200 };
+enum { RESIZE_MS = 150, BLANK_MS = 1500, MAX_CLIPS = 32, DEFAULT_W = 320, DEFAULT_H = 200 };
 enum { PROP_0, PROP_SESSION, PROP_SCALING, PROP_FILTER, PROP_GRABBED, PROP_HINT, PROP_ZOOM, PROP_READ_ONLY, PROP_GRAB_KEYBOARD, PROP_STATUS_TEXT, N_PROPS,
        PROP_HADJ = N_PROPS, PROP_VADJ, PROP_HPOLICY, PROP_VPOLICY };
 enum { SIG_HOTKEY, SIG_RESUME, SIG_AT_TOP, N_SIGNALS };
@@ -244,9 +244,10 @@ static const char *status_of(LodgeMksView *v)
         return _("Paused. Click to continue.");
     case LODGE_MKS_OFF:
         return _("The machine is off.");
+    case LODGE_MKS_RUNNING:
+        return v->say_blank ? _("The guest has switched its display off. A key or the pointer may wake it.") : "";
     case LODGE_MKS_CLOSED:
     case LODGE_MKS_FAULT:
-    case LODGE_MKS_RUNNING:
         break;
     }
     return "";
@@ -357,6 +358,27 @@ static void on_state(LodgeMksSession *s, GParamSpec *spec, LodgeMksView *v)
     relayout(v);
 }
 
+static gboolean blank_stays(gpointer u)
+{
+    LodgeMksView *v = u;
+    v->blank_id = 0;
+    v->say_blank = TRUE;
+    gtk_widget_queue_draw(GTK_WIDGET(v));
+    return G_SOURCE_REMOVE;
+}
+
+/* Firmware and drivers switch the display off for a moment when they set a mode: that is not worth a word. */
+static void on_blank(LodgeMksSession *s, GParamSpec *spec, LodgeMksView *v)
+{
+    (void)spec;
+    if (v->blank_id)
+        g_source_remove(v->blank_id);
+    v->blank_id = s && mks_session_get_blank(s) ? g_timeout_add(BLANK_MS, blank_stays, v) : 0;
+    if (v->say_blank)
+        gtk_widget_queue_draw(GTK_WIDGET(v));
+    v->say_blank = FALSE;
+}
+
 static void on_absolute(LodgeMksSession *s, GParamSpec *spec, LodgeMksView *v)
 {
     (void)s, (void)spec;
@@ -415,11 +437,13 @@ void lodge_mks_view_set_session(LodgeMksView *v, LodgeMksSession *s)
         g_signal_connect(s, "notify::state", G_CALLBACK(on_state), v);
         g_signal_connect(s, "notify::error", G_CALLBACK(on_state), v);
         g_signal_connect(s, "notify::pointer-absolute", G_CALLBACK(on_absolute), v);
+        g_signal_connect(s, "notify::blank", G_CALLBACK(on_blank), v);
         g_signal_connect(s, "notify::can-resize", G_CALLBACK(on_can_resize), v);
         g_signal_connect(s, "notify::title", G_CALLBACK(on_title), v);
         on_title(s, NULL, v);
         set_visible(v, visible);
     }
+    on_blank(s, NULL, v);
     relayout(v);
     mks_view_input_changed(v);
     mks_view_update_hint(v);

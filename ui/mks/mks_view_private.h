@@ -25,6 +25,8 @@ struct _LodgeMksView {
     char *status_text, *hint;
     struct mks_geometry geo;
     gboolean visible; /* counted as a viewer of session */
+    guint blank_id;   /* the guest's display is off; said when it stays so */
+    gboolean say_blank;
     guint resize_id;  /* the guest is asked for a size when this has passed */
     GtkAdjustment *adj[2]; /* horizontal, vertical */
     GtkScrollablePolicy policy[2];

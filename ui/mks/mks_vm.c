@@ -128,6 +128,7 @@ static void state_came(LodgeMksVm *v, const char *state)
     g_free(v->vm_state);
     v->vm_state = g_strdup(state);
     if (!strcmp(state, "off")) {
+        mks_session_set_blank(base(v), FALSE);
         mks_session_set_picture(base(v), NULL);
         mks_session_set_cursor(base(v), 0, 0, 0, 0, NULL);
     }
@@ -314,6 +315,10 @@ static void on_signal(GDBusConnection *c, const gchar *sender, const gchar *path
             open_screen(v);
     } else if (!strcmp(name, "CursorShape") && g_variant_is_of_type(args, G_VARIANT_TYPE("(iiiiay)"))) {
         cursor_came(v, args);
+    } else if (!strcmp(name, "ScreenBlank") && g_variant_is_of_type(args, G_VARIANT_TYPE("(b)"))) {
+        gboolean blank;
+        g_variant_get(args, "(b)", &blank);
+        mks_session_set_blank(base(v), blank);
     } else if (!strcmp(name, "CursorMoved") && g_variant_is_of_type(args, G_VARIANT_TYPE("(iib)"))) {
         gint32 x, y;
         gboolean shown;
@@ -403,6 +408,7 @@ static void on_closed(GDBusConnection *c, gboolean remote, GError *error, gpoint
     mks_session_forget_held(base(v));
     mks_session_set_picture(base(v), NULL);
     mks_session_set_cursor(base(v), 0, 0, 0, 0, NULL);
+    mks_session_set_blank(base(v), FALSE);
     mks_session_set_absolute(base(v), FALSE);
     mks_session_set_leds(base(v), 0, FALSE);
     mks_session_set_state(base(v), expected ? LODGE_MKS_OFF : LODGE_MKS_CONNECTING, text);
