@@ -219,6 +219,15 @@ HANDLER(reset, gpointer u)
     struct err e;
     return answer(inv, power_reset(c->power, &e), &e);
 }
+HANDLER(switch_engine, const char *engine, gpointer u)
+{
+    C;
+    struct err e;
+    int rc = power_switch_engine(c->power, engine, &e);
+    struct machine *m = power_machine(c->power);
+    lodge_vm1_set_engine(c->skel, m ? machine_engine(m) : "");
+    return answer(inv, rc, &e);
+}
 HANDLER(pause, gpointer u)
 {
     C;
@@ -736,6 +745,7 @@ struct control *control_start(struct power *p, struct err *e)
     CONNECT("reset")(on_reset), c);
     CONNECT("pause")(on_pause), c);
     CONNECT("resume")(on_resume), c);
+    CONNECT("switch-engine")(on_switch_engine), c);
     CONNECT("soft-off")(on_soft_off), c);
     CONNECT("quit")(on_quit), c);
     CONNECT("key")(on_key), c);

@@ -543,6 +543,21 @@ int power_pause(struct power *p, struct err *e)
     return 0;
 }
 
+int power_switch_engine(struct power *p, const char *name, struct err *e)
+{
+    if (p->state != POWER_ON && p->state != POWER_PAUSED)
+        return err_set(e, ERR_BUSY, 0, "the machine is %s: only one that is on can change its engine", state_names[p->state]);
+    struct vm *vm = machine_vm(p->machine);
+    if (p->state == POWER_ON && vm_pause(vm, e))
+        return -1;
+    int rc = machine_switch_engine(p->machine, name, e);
+    struct err re = {0};
+    /* Whichever engine it has now: the guest goes on. */
+    if (p->state == POWER_ON && vm_get_state(vm) != VM_FAILED && vm_run(vm, &re))
+        vm_fail(vm, &re);
+    return rc;
+}
+
 int power_resume(struct power *p, struct err *e)
 {
     if (p->state != POWER_PAUSED)

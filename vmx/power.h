@@ -44,6 +44,8 @@ int power_off(struct power *p, enum power_reason r, struct err *e);
 int power_soft_off(struct power *p, unsigned timeout, bool then_hard, struct err *e);
 int power_reset(struct power *p, struct err *e);
 int power_pause(struct power *p, struct err *e);
+/* Goes on with the other engine, "software" or "hardware"; the guest notices nothing. On or paused. */
+int power_switch_engine(struct power *p, const char *name, struct err *e);
 int power_resume(struct power *p, struct err *e);
 
 enum power_state power_get_state(const struct power *p);

@@ -5,7 +5,7 @@
  *   vcpu     runs the guest: futex, memory mapping (not executable from nothing: see below), signals to itself, eventfd and log writes
  *   vcpu-vt  the same under hardware virtualization: and the requests of KVM that a running machine makes, no others
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
- *   blkio    file I/O on open descriptors, and completions: what devices do then
+ *   blkio    file I/O on open descriptors, and completions: what devices do then (under VT: interrupt messages)
  *   screen   VNC clients: sockets that are open, accept
  *   main     control and power: also opens files, makes threads and sockets, because media change and log rotation need it
  *
@@ -175,6 +175,9 @@ void sandbox_enter(const char *kind)
         for (unsigned i = 0; i < sizeof kvm_requests / sizeof kvm_requests[0] && !rc && vt; i++)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                                   SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, kvm_requests[i]));
+        /* A completion may raise its interrupt right there; which engine has the local APICs may change while the thread lives. */
+        if (!rc && blkio)
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, KVM_SIGNAL_MSI));
         if (!rc && !vcpu && !blkio)
             rc = ADD(poll_calls);
         if (!rc && !vcpu && !blkio)

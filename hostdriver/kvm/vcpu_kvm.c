@@ -191,6 +191,10 @@ fail:
 static void vcpu_thread_start(struct vcpu *v)
 {
     struct vt_cpu *c = v->be;
+    sigset_t kick;
+    sigemptyset(&kick);
+    sigaddset(&kick, KICK_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &kick, NULL); /* threads start with all of them blocked */
     c->tid = pthread_self();
     atomic_store(&c->has_tid, true);
 }

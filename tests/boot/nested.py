@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hardware virtualization tested for real, on any machine: QEMU's TCG emulates an AMD processor with SVM and nested paging, a
+Debian kernel in it loads kvm_amd and so has a true /dev/kvm, and inside of that lodge-vmx runs guests with the "hardware" engine.
+
+usage: nested.py [--bench] [--kvm-options "enable_vmware_backdoor=1"] [--cpus N] [--shell COMMAND] [NAME-PATTERN ...]
+
+Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this machine's files, read-only below a tmpfs
+(9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
+names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 600).
+"""
+import argparse
+import os
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import boot_test  # noqa: E402
+from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: E402
+
+MODULES = ["kvm_amd", "9p", "9pnet_virtio", "virtio_pci", "overlay"]
+
+OUTER_INIT = r"""#!/bin/sh
+. /lib/setup
+dmesg -n 1
+mkdir -p /host /rw /root
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host &&
+mount -t tmpfs tmpfs /rw && mkdir /rw/up /rw/work &&
+mount -t overlay -o lowerdir=/host,upperdir=/rw/up,workdir=/rw/work overlay /root || {
+    echo "OUTER-FAILED the outer guest does not see this machine's files" >/dev/ttyS1; poweroff -f; }
+for d in proc sys dev; do mount --bind /$d /root/$d; done
+for d in /run /dev/shm; do mkdir -p /root$d; mount -t tmpfs tmpfs /root$d; done
+# The directory of the media may be on a file system that /host does not show.
+ifconfig lo 127.0.0.1 up
+cp /run.sh /root/run/run.sh
+[ -e /dev/kvm ] || { echo "OUTER-FAILED no /dev/kvm: $(dmesg | grep -i kvm | tail -n 1)" >/dev/ttyS1; poweroff -f; }
+echo "OUTER-UP $(cut -d' ' -f1 /proc/uptime)" >/dev/ttyS1
+stty -F /dev/ttyS1 raw -echo 2>/dev/null
+chroot /root /bin/sh /run/run.sh >/dev/ttyS1 2>&1 </dev/null
+echo "OUTER-END $?" >/dev/ttyS1
+dmesg | tail -n 30
+poweroff -f
+"""
+
+GUEST_INIT = r"""
+mount -r -t iso9660 /dev/sr0 /root && echo "SUM $(sha256sum </root/data.bin | cut -d' ' -f1)"
+umount /root
+echo "USERLAND $(uname -m) cpus $(grep -c ^processor /proc/cpuinfo) virt $(dmesg | grep -c 'Hypervisor detected: VMware')"
+echo "CLOCK $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+t=$(date +%s); sleep 2; echo "SLEPT $(($(date +%s) - t))"
+echo "TIMER $(grep -E '^ *0:|LOC:' /proc/interrupts | tr -s ' ' | tr '\n' ';')"
+bdoor && echo BACKDOOR || echo NO-BACKDOOR
+dmesg | grep -E 'BUG|WARNING|Call Trace|soft lockup|clocksource.*unstable|nobody cared|invalid opcode|segfault' | sed 's/^/COMPLAINT /'
+echo "ready"
+while read -r line; do
+    case $line in
+    off) poweroff -f ;;
+    complaints) dmesg | grep -E 'BUG|Call Trace|soft lockup|invalid opcode|segfault|unstable' | sed 's/^/COMPLAINT /'; echo CMD-END ;;
+    *) $line; echo "CMD-END" ;;
+    esac
+done
+"""
+
+# IN EAX, DX from the VMware port at CPL 3; the guest's kernel kills a program whose IN is not intercepted.
+BDOOR_C = r"""
+int main(void)
+{
+    unsigned a = 0x564d5868, b = 0, c = 10, d = 0x5658;
+    __asm__ volatile("inl %%dx, %%eax" : "+a"(a), "+b"(b), "+c"(c), "+d"(d));
+    return !(b == 0x564d5868 && a == 6);
+}
+"""
+
+
+def compile_static(work, name, source, *libs):
+    prog = os.path.join(work, name)
+    boot_test.run(os.environ.get("CC", "gcc"), "-O2", "-static", "-o", prog, source, *libs)
+    return prog
+
+
+def make_media(work, names):
+    """ISO images by name; the inner script knows what to expect of them."""
+    data = boot_test.write(os.path.join(work, "data.bin"), boot_test.random.Random(1).randbytes(2 << 20))
+    check = compile_static(work, "selfcheck", HERE + "/selfcheck.c", "-lm")
+    bdoor = compile_static(work, "bdoor", boot_test.write(os.path.join(work, "bdoor.c"), BDOOR_C))
+    cputest = next((p for p in ("tests/cpu/cputest64", SRC + "/tests/cpu/cputest64", SRC + "/build/tests/cpu/cputest64") if os.access(p, os.X_OK)), None)
+    out = {"cputest": os.path.abspath(cputest) if cputest else None, "data": data, "selfcheck": check}
+    kernels = {"cloud": ("cloud", "console=ttyS0 quiet"), "686": ("686", "console=ttyS0 quiet"), "noapic": ("686", "console=ttyS0 quiet noapic"),
+               "pae": ("686-pae", "console=ttyS0 quiet"), "amd64": ("amd64", "console=ttyS0 quiet")}
+    for name in names:
+        kernel, args = kernels[name]
+        d = os.path.join(work, name)
+        os.mkdir(d)
+        files = []
+        if boot_test.KERNELS[kernel][1] == "amd64":
+            files = [check + "=bin/selfcheck", bdoor + "=bin/bdoor"] + ([cputest + "=bin/cputest"] if cputest else [])
+        out[name] = boot_test.linux_iso(d, kernel, GUEST_INIT, args=args, modules=boot_test.KERNELS[kernel][2], files=files, on_cd=[data + "=data.bin"])
+    return out
+
+
+def outer_initrd(work, pkg, script):
+    init = boot_test.write(os.path.join(work, "outer-init"), OUTER_INIT)
+    run = boot_test.write(os.path.join(work, "run.sh"), script)
+    initrd = os.path.join(work, "outer-initrd")
+    args = []
+    for m in MODULES:
+        args += ["-m", m]
+    boot_test.run(HERE + "/mkinitrd.sh", "-k", pkg, *args, "-i", init, initrd, run + "=run.sh")
+    return initrd
+
+
+def why_not():
+    """A reason to skip, or None."""
+    qemu = shutil.which("qemu-system-x86_64")
+    if not qemu:
+        return "qemu-system-x86_64 is not installed"
+    if "virtfs" not in subprocess.run([qemu, "-help"], stdout=subprocess.PIPE, text=True).stdout:
+        return "this QEMU has no 9p (virtfs)"
+    with open("/proc/meminfo") as f:
+        free = int(next(line for line in f if line.startswith("MemAvailable")).split()[1])
+    if free < 3 << 20:
+        return "the outer guest needs 3 GiB of free memory"
+    if not find_lodge():
+        return "lodge-vmx is not built"
+    return None
+
+
+def outer(work, pkg, script, cpus, limit, line):
+    """Runs a shell script in the outer guest; line(text) gets what it prints. Returns its exit status, or a text."""
+    initrd = outer_initrd(work, pkg, script)
+    console = os.path.join(work, "console")
+    cmd = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m", "2560", "-display", "none", "-nodefaults",
+           "-no-reboot", "-serial", "file:" + console, "-serial", "stdio", "-kernel", kernel_of(pkg), "-initrd", initrd,
+           "-append", "console=ttyS0 quiet mitigations=off %s" % os.environ.get("LODGE_NESTED_ARGS", ""),
+           "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"]
+    p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+    end, buf, result = time.monotonic() + limit, b"", None
+    try:
+        while result is None:
+            if time.monotonic() > end:
+                return "the outer guest did not end within %d s" % limit
+            if not select.select([p.stdout], [], [], 1)[0]:
+                continue
+            data = os.read(p.stdout.fileno(), 65536)
+            if not data:
+                break
+            buf += data
+            *lines, buf = buf.split(b"\n")
+            for text in (s.decode(errors="replace").rstrip("\r") for s in lines):
+                if text.startswith("OUTER-END "):
+                    result = int(text.split()[1])
+                elif text.startswith("OUTER-FAILED "):
+                    result = text[13:]
+                elif not text.startswith("OUTER-UP"):
+                    line(text)
+        return "the outer guest ended early: " + buf.decode(errors="replace") if result is None else result
+    finally:
+        try:
+            p.wait(10)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+        if os.environ.get("LODGE_TEST_KEEP") and os.path.exists(console):
+            os.makedirs(os.environ["LODGE_TEST_KEEP"], exist_ok=True)
+            shutil.copy(console, os.path.join(os.environ["LODGE_TEST_KEEP"], "nested.console"))
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--bench", action="store_true", help="the table beside QEMU's KVM")
+    ap.add_argument("--kvm-options", default="", help="parameters of the module kvm in the outer guest")
+    ap.add_argument("--cpus", type=int, default=2)
+    ap.add_argument("--shell", help="run this in the outer guest in place of the tests")
+    ap.add_argument("names", nargs="*")
+    opt = ap.parse_args()
+    reason = why_not()
+    if reason:
+        print("1..0 # SKIP VT in a nested guest: " + reason)
+        return 0
+    limit = float(os.environ.get("LODGE_NESTED_LIMIT", "600"))
+    options = opt.kvm_options or os.environ.get("LODGE_NESTED_KVM", "enable_vmware_backdoor=1")
+    os.environ["LODGE_NESTED_ARGS"] = " ".join("kvm." + o for o in options.split())
+    with tempfile.TemporaryDirectory(prefix="lodge-nested.", dir=os.environ.get("TMPDIR") or "/tmp") as work:
+        os.chmod(work, 0o755)
+        try:
+            pkg = fetch("linux-image-amd64")[0]
+            if opt.shell:
+                script = opt.shell
+            else:
+                media = make_media(work, ["cloud"] if opt.bench else ["cloud", "686"])
+                script = "cd %s && export LODGE_VMX=%s LODGE_TEST_ECHO=%s LODGE_DEBUG=%s PATH=$PATH:/usr/sbin:/sbin HOME=/root\nexec python3 %s/nested_inner.py %s %s %s\n" % (
+                    shlex.quote(work), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""), shlex.quote(HERE), "--bench" if opt.bench else "",
+                    " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in media.items() if v), " ".join(map(shlex.quote, opt.names)))
+        except (subprocess.CalledProcessError, OSError, IndexError) as e:
+            print("1..0 # SKIP VT in a nested guest: its media cannot be made (%s)" % str(e).splitlines()[0])
+            return 0
+        failed = []
+
+        def line(text):
+            if text.startswith("not ok"):
+                failed.append(text)
+            print(text, flush=True)
+        result = outer(work, pkg, script, opt.cpus, limit, line)
+    if result != 0 and not failed:
+        print("not ok 99 - VT in a nested guest: %s" % ("exit status %d" % result if isinstance(result, int) else result))
+    return 1 if failed or result != 0 else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except GuestError as err:
+        print("not ok 99 - VT in a nested guest: %s" % err)
+        sys.exit(1)
