@@ -90,8 +90,9 @@ def make_media(work, names):
     bdoor = compile_static(work, "bdoor", boot_test.write(os.path.join(work, "bdoor.c"), BDOOR_C))
     cputest = next((p for p in ("tests/cpu/cputest64", SRC + "/tests/cpu/cputest64", SRC + "/build/tests/cpu/cputest64") if os.access(p, os.X_OK)), None)
     out = {"cputest": os.path.abspath(cputest) if cputest else None, "data": data, "selfcheck": check}
-    kernels = {"cloud": ("cloud", "console=ttyS0 quiet"), "686": ("686", "console=ttyS0 quiet"), "noapic": ("686", "console=ttyS0 quiet noapic"),
-               "pae": ("686-pae", "console=ttyS0 quiet"), "amd64": ("amd64", "console=ttyS0 quiet")}
+    kernels = {"cloud": ("cloud", "console=ttyS0 quiet"), "686": ("686", "console=ttyS0 quiet acpi=off noapic")}
+    # 686: switching ACPI on is an SMI, and after KVM's RSM the task register's type is "busy", which QEMU's TCG (7.2) takes for an
+    # error of its own when a 32-bit program is interrupted. Without the IOAPIC all interrupts come through the PIC.
     for name in names:
         kernel, args = kernels[name]
         d = os.path.join(work, name)
