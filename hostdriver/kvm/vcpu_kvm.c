@@ -428,17 +428,20 @@ static void take_requests(struct vt_cpu *c, uint32_t rq)
 }
 
 /* The PIC's request, which only vCPU 0 hears. */
-static int take_extint(struct vt_cpu *c)
+static enum vcpu_exit take_extint(struct vt_cpu *c)
 {
     struct kvm_run *r = c->run;
     bool pending = intr_pending(c->v);
-    if (pending && r->ready_for_interrupt_injection && c->posted < 0) {
-        int vec = intr_take(c->v);
+    if (__builtin_expect(pending, 0) && r->ready_for_interrupt_injection && c->posted < 0) {
+        enum vcpu_exit x = finish_io(c); /* so that RIP tells later whether the vector has been delivered */
+        if (x != VX_AGAIN)
+            return x;
+        int vec = r->ready_for_interrupt_injection ? intr_take(c->v) : -1;
         if (vec >= 0) {
             struct kvm_interrupt in = {.irq = (uint32_t)vec};
             struct kvm_regs regs;
             if (vcall(c, KVM_GET_REGS, &regs) < 0 || vcall(c, KVM_INTERRUPT, &in) < 0)
-                return -1;
+                return fail_run(c, errno);
             c->posted = vec;
             c->posted_rip = regs.rip;
             r->ready_for_interrupt_injection = 0;
@@ -447,7 +450,7 @@ static int take_extint(struct vt_cpu *c)
         pending = intr_pending(c->v);
     }
     r->request_interrupt_window = pending;
-    return 0;
+    return VX_AGAIN;
 }
 
 static enum vcpu_exit run(struct vcpu *v)
@@ -468,8 +471,8 @@ static enum vcpu_exit run(struct vcpu *v)
             vt_log_state(c);
             return VX_FAIL;
         }
-        if (v->index == 0 && !c->io_open && take_extint(c))
-            return fail_run(c, errno);
+        if (v->index == 0 && (x = take_extint(c)) != VX_AGAIN)
+            return x;
         int rc = enter(c, &x);
         if (rc < 0)
             return x;

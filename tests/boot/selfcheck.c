@@ -116,7 +116,7 @@ static void process(void)
     int have_avx = __builtin_cpu_supports("avx2");
     if (have_avx)
         want_avx = avx(99);
-    struct sigaction sa = {.sa_handler = on_tick};
+    struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     sigaction(SIGALRM, &sa, NULL);
     struct itimerval it = {{0, 20000}, {0, 20000}};
     setitimer(ITIMER_REAL, &it, NULL);
