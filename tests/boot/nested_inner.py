@@ -184,7 +184,7 @@ def test_switch():
         g.send("selfcheck 2\n")
         for p in range(2):
             g.expect(r"CHECK %d 0" % p, 120)
-        n = switch_rounds(g, c, int(os.environ.get("LODGE_SWITCHES", "6")), 3, random.Random(seed))
+        n = switch_rounds(g, c, int(os.environ.get("LODGE_SWITCHES", "4")), 2, random.Random(seed))
         complaints(g)
         log = vm_log(g)
         check(log.count("from here on, before:") == n, "%d changes in the log, not %d" % (log.count("from here on, before:"), n))
