@@ -278,7 +278,7 @@ static void reset(struct vcpu *v, bool init)
     bc->mode_dirty = true;
     bc->view_stale = true;
     bc->intr_check = true;
-    bc->dr_watch = 0;
+    bt_watch_update(bc);
 }
 static void sipi(struct vcpu *v, uint8_t vector)
 {

@@ -220,7 +220,7 @@ def stress_run(work, kernel, vcpus, mode, timeout=600):
 STRESS = ["tlb", "cache", "flush", "kick", "nogroup", "nochain", "watch", "single", "all"]
 
 
-@test(quick=lambda mode, kernel, vcpus: (mode, kernel, vcpus) == ("nogroup kick", "cloud", 2), mode=STRESS + ["nogroup kick"],
+@test(quick=lambda mode, kernel, vcpus: (mode, kernel, vcpus) == ("nogroup kick", "cloud", 2), mode=STRESS + ["nogroup kick", "tlb kick watch"],
       kernel=["cloud", "686-pae"], vcpus=[1, 2, 4])
 def test_stress(work, mode, kernel, vcpus):
     """Guests compute the same while the translator is made to take its rare paths all the time (monitor.bt.stress)."""
