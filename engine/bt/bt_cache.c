@@ -311,7 +311,7 @@ void bt_block_drop(struct bt_cpu *bc, uint32_t blk)
     for (unsigned i = 0; i < b->n_exits; i++)
         exit_unlink(bc, b->exits + i);
     struct bt_cpage *p = &bc->cpages[b->cpage];
-    uint32_t *q = &p->bucket[b->off >> 7];
+    uint32_t *q = &p->bucket[b->off >> BUCKET_SHIFT];
     while (*q && *q != blk)
         q = &bc->blocks[*q].next;
     if (*q)
@@ -321,7 +321,7 @@ void bt_block_drop(struct bt_cpu *bc, uint32_t blk)
 
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off)
 {
-    uint32_t b = bc->cpages[cp].bucket[off >> 7];
+    uint32_t b = bc->cpages[cp].bucket[off >> BUCKET_SHIFT];
     while (b && bc->blocks[b].off != off)
         b = bc->blocks[b].next;
     return b;
@@ -340,7 +340,7 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
             struct bt_cpage *p = &bc->cpages[cp];
             if (p->gpa != page)
                 continue;
-            for (unsigned k = 0; k <= (hi - 1) >> 7; k++) {
+            for (unsigned k = 0; k <= (hi - 1) >> BUCKET_SHIFT; k++) {
                 uint32_t b = p->bucket[k];
                 while (b) {
                     uint32_t next = bc->blocks[b].next;
@@ -361,7 +361,7 @@ uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page)
         struct bt_cpage *p = &bc->cpages[cp];
         if (p->gpa != page)
             continue;
-        for (unsigned k = 0; k < 32; k++)
+        for (unsigned k = 0; k < BUCKETS; k++)
             for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next) {
                 uint32_t lo = bc->blocks[b].off, hi = lo + bc->blocks[b].len;
                 if (bc->blocks[b].dead || hi <= lo)
@@ -390,7 +390,7 @@ uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global
         if (p->lin != lin) {
             if (fixed || bc->cells[i].ctx == cur)
                 continue; /* the same page at two addresses at once: two code pages */
-            for (unsigned k = 0; k < 32; k++)
+            for (unsigned k = 0; k < BUCKETS; k++)
                 for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next)
                     if (bc->blocks[b].ind)
                         jc_clear(bc, &bc->blocks[b]);

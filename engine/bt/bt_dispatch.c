@@ -49,6 +49,10 @@ static void seg_limits(struct bt_cpu *bc, unsigned i)
     const struct cpu_seg *s = &bc->c.s.seg[i];
     int64_t r = -1, w = -1;
     bool real = !(bc->c.s.cr0 & CR0_PE) || (bc->c.s.rflags & FL_VM);
+    uint64_t from = (uint64_t)s->limit | (uint64_t)s->attr << 32 | (uint64_t)real << 62 | 1ull << 63;
+    if (bc->lim_from[i] == from)
+        return;
+    bc->lim_from[i] = from;
     /* Offsets up to limit - 63 pass inline; the last ones and every odd case are looked at in C. */
     if ((s->attr & SEG_P) && s->limit >= 64) {
         int64_t top = (int64_t)s->limit - 63;
@@ -118,6 +122,8 @@ void bt_new_ctx(struct bt_cpu *bc, bool global)
 static bool exec_breakpoints(const struct bt_cpu *bc)
 {
     uint64_t d = bc->c.s.dr7;
+    if (!(d & 0xff))
+        return false;
     for (unsigned i = 0; i < 4; i++)
         if (((d >> (2 * i)) & 3) && ((d >> (16 + 4 * i)) & 3) == 0)
             return true;
@@ -333,8 +339,8 @@ static uint32_t find(struct bt_cpu *bc)
         if (!b)
             return 0;
         struct bt_cpage *p = &bc->cpages[cp];
-        bc->blocks[b].next = p->bucket[off >> 7];
-        p->bucket[off >> 7] = b;
+        bc->blocks[b].next = p->bucket[off >> BUCKET_SHIFT];
+        p->bucket[off >> BUCKET_SHIFT] = b;
         if (bc->tr_again) { /* served another vCPU's write meanwhile: the block may be of old bytes */
             bt_block_drop(bc, b);
             continue;

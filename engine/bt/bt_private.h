@@ -104,6 +104,8 @@ struct bt_exit {
     int64_t delta;        /* target rip - va of the source page */
 };
 
+#define BUCKET_SHIFT 5
+#define BUCKETS (PAGE >> BUCKET_SHIFT)
 struct bt_cpage {
     uint64_t gpa;   /* page */
     uint64_t key;   /* cs_base ^ limit hash for non-flat code */
@@ -112,7 +114,7 @@ struct bt_cpage {
     uint32_t next;  /* hash chain */
     bool global, fixed, dead;
     uint64_t nogroup; /* blocks that start in these 64-byte lines are translated without groups */
-    uint32_t bucket[32];
+    uint32_t bucket[BUCKETS]; /* blocks by page offset */
 };
 
 /* A place where translated code touches memory. */
@@ -240,6 +242,7 @@ struct bt_cpu {
     _Atomic bool in_run;
     uint64_t shadow_rip;
     uint8_t lin_filter[4096]; /* linear pages that may be bound to code */
+    uint64_t lim_from[6]; /* what lim_r and lim_w were made of */
     uint64_t cs_key;
     const struct memview *view;
     struct {
