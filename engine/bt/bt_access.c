@@ -11,9 +11,16 @@ uint32_t tr_code_off(struct bt_tr *t) { return (uint32_t)(t->e.p - t->bc->code_r
 
 unsigned tr_gpr_of(ZydisRegister r) /* 0..15, or NOREG; high byte registers count as their parent */
 {
-    ZydisRegister big = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-    if (big >= ZYDIS_REGISTER_RAX && big <= ZYDIS_REGISTER_R15)
-        return big - ZYDIS_REGISTER_RAX;
+    if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+        return r - ZYDIS_REGISTER_RAX;
+    if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+        return r - ZYDIS_REGISTER_EAX;
+    if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+        return r - ZYDIS_REGISTER_AX;
+    if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+        return r - ZYDIS_REGISTER_SPL + 4;
+    if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BH) /* AL CL DL BL AH CH DH BH */
+        return (r - ZYDIS_REGISTER_AL) & 3;
     return NOREG;
 }
 bool tr_is_high_byte(ZydisRegister r) { return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH; }

@@ -340,7 +340,7 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
             struct bt_cpage *p = &bc->cpages[cp];
             if (p->gpa != page)
                 continue;
-            for (unsigned k = 0; k <= (hi - 1) >> BUCKET_SHIFT; k++) {
+            for (unsigned k = (lo > BLOCK_INSNS * 15 ? lo - BLOCK_INSNS * 15 : 0) >> BUCKET_SHIFT; k <= (hi - 1) >> BUCKET_SHIFT; k++) {
                 uint32_t b = p->bucket[k];
                 while (b) {
                     uint32_t next = bc->blocks[b].next;

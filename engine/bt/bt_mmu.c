@@ -287,15 +287,15 @@ void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
             continue;
         uint16_t seq = __atomic_load_n(&bv->mark_seq[p], __ATOMIC_SEQ_CST);
         uint8_t who = __atomic_load_n(&bv->code_cpus[p], __ATOMIC_SEQ_CST);
-        uint64_t a = (p << 12) + lo, n = hi - lo + 1;
-        if (bv->n == 1) { /* pages that held code become ordinary ones again */
-            bt_drop_lines(bc, a, n);
-            __atomic_store_n(&bv->code_lines[p], lines & bt_lines_of(bc, p << 12), __ATOMIC_SEQ_CST);
-            continue;
-        }
+        uint64_t a = (p << 12) + lo, n;
         /* Whole lines, so that nobody has code of them afterwards, and they can be unmarked: unless somebody has marked the page again meanwhile. */
         a &= ~63ull;
         n = (p << 12) + (hi | 63) + 1 - a;
+        if (bv->n == 1) { /* pages that held code become ordinary ones again */
+            bt_drop_lines(bc, a, n);
+            __atomic_store_n(&bv->code_lines[p], lines & ~mask, __ATOMIC_SEQ_CST);
+            continue;
+        }
         if (who & (1u << bc->c.index)) {
             bt_drop_lines(bc, a, n);
             bt_code_left(bc, p << 12);
