@@ -385,6 +385,10 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
     }
     bc->c.s.rip = rip;
     bt_flags_in(bc);
+    if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip) && bt_branch_back(bc)) {
+        cpu_raise_code(&bc->c, X_GP, 0);
+        return BTX_FAULT;
+    }
     return BTX_DISPATCH;
 }
 

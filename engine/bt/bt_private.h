@@ -458,6 +458,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
 int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
 int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save);
 int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r);
+bool bt_branch_back(struct bt_cpu *bc);
 void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide);
 void bt_vec_out(struct bt_cpu *bc);
 uint64_t bt_masked_bytes(struct bt_cpu *bc, const struct bt_site *s);

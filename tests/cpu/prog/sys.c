@@ -365,6 +365,8 @@ static void bad_addresses(void)
             hash(fault.trap);
             hash(fault.err);
             hash(fault.addr);
+            hash(out.ip == (word)addrs[a] ? 1 : out.ip - code_ptr); /* a branch to what is not canonical faults itself */
+            hash(out.r[SP]);
             note("address %llx: signal %d trap %lu error %lx at %lx", (unsigned long long)addrs[a], fault.sig, fault.trap, fault.err, fault.addr);
         }
         for (unsigned k = 0; k < 2; k++) { /* PUSH and RET with SP there */
@@ -379,6 +381,7 @@ static void bad_addresses(void)
             hash(fault.trap);
             hash(fault.err);
             hash(fault.addr);
+            hash(out.ip - code_ptr);
             note("stack %llx: signal %d trap %lu error %lx at %lx", (unsigned long long)addrs[a], fault.sig, fault.trap, fault.err, fault.addr);
         }
     }
