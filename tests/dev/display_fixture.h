@@ -59,7 +59,7 @@ struct fx_sink {
     struct rect last[32];
     int n_last;
     int cur_w, cur_h, cur_hx, cur_hy, cur_x, cur_y;
-    bool cur_shown;
+    bool cur_shown, blank;
     uint32_t cur[256 * 256];
 };
 static void fx_mode(void *s, const struct surface *sf)
@@ -93,7 +93,8 @@ static void fx_cursor_at(void *s, int x, int y, bool shown)
     k->cur_y = y;
     k->cur_shown = shown;
 }
-static const struct display_sink fx_sink_ops = {fx_mode, fx_update, fx_cursor, fx_cursor_at};
+static void fx_blank(void *s, bool blank) { ((struct fx_sink *)s)->blank = blank; }
+static const struct display_sink fx_sink_ops = {fx_mode, fx_update, fx_cursor, fx_cursor_at, fx_blank};
 
 struct fx {
     struct vm *vm;

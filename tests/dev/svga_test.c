@@ -418,6 +418,57 @@ static void test_wrong(void)
 
 static void no_log(void *u, enum log_level l, const char *module, const char *line) { (void)u, (void)l, (void)module, (void)line; }
 
+/* What a window and the user bring: a size that drivers find, a display that is off, a frame soon after input. */
+static void test_window(void)
+{
+    struct fx f;
+    fx_open(&f, 16 << 20, true);
+    svga_prefer_size(f.dev, 1300, 777);
+    ok(rd(&f, R_WIDTH) == 1300 && rd(&f, R_HEIGHT) == 777, "a driver that starts finds the window's size");
+    fakevm_reset(f.vm);
+    ok(rd(&f, R_WIDTH) == 1300 && rd(&f, R_HEIGHT) == 777, "after a reset too");
+    svga_prefer_size(f.dev, 99999, 1);
+    ok(rd(&f, R_WIDTH) == 2560 && rd(&f, R_HEIGHT) == 480, "within what the adapter can");
+    driver_init(&f, 4096, 2 << 20);
+    wr(&f, R_ENABLE, 1);
+    wr(&f, R_WIDTH, 800);
+    wr(&f, R_HEIGHT, 600);
+    svga_prefer_size(f.dev, 1024, 700);
+    ok(rd(&f, R_WIDTH) == 800 && rd(&f, R_HEIGHT) == 600, "a driver that runs keeps its mode");
+    fx_frame(&f);
+    ok(!f.sink.blank, "a mode is set: the display is on");
+    PUT(&f, 34, 44, 0, 3, 64, 48, 0, 0, FB, 1 << 20, 256, 0);
+    kick(&f);
+    fx_frame(&f);
+    ok(!f.sink.blank && f.sink.sf.width == 64, "a screen is on");
+    PUT(&f, 35, 0);
+    kick(&f);
+    fx_frame(&f);
+    fx_frame(&f);
+    ok(f.sink.blank, "the last screen is gone: the display is off");
+    PUT(&f, 34, 44, 0, 3, 64, 48, 0, 0, FB, 1 << 20, 256, 0);
+    kick(&f);
+    fx_frame(&f);
+    fx_frame(&f);
+    ok(!f.sink.blank, "another: on again");
+    wr(&f, R_WIDTH, 640); /* the older framebuffer again */
+    wr(&f, R_HEIGHT, 480);
+    bool soon = true;
+    for (unsigned phase = 5; phase < 50; phase += 10) {
+        for (int i = 0; i < 80; i++)
+            fx_frame(&f); /* comes to rest */
+        fakevm_advance(f.vm, phase * 1000000);
+        fakevm_mmio_write(f.vm, FX_VRAM, 4, 0x123400 + phase);
+        unsigned n = f.sink.updates;
+        display_hurry(f.display);
+        fakevm_advance(f.vm, 17000000);
+        soon &= f.sink.updates > n || phase < 17; /* the slow tick itself may have been due before */
+        soon &= fx_pixel(&f, 0, 0) == 0x123400 + phase;
+    }
+    ok(soon, "after input the next frame comes within 16 ms");
+    fx_close(&f);
+}
+
 int main(void)
 {
     log_set_sink(no_log, NULL, LOG_ERROR);
@@ -426,5 +477,6 @@ int main(void)
     test_fences();
     test_screens();
     test_wrong();
+    test_window();
     return TAP_DONE();
 }
