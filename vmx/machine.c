@@ -435,10 +435,13 @@ static int build_devices(struct machine *m, struct err *e)
         legacy = hpet_legacy_sink(hpet);
     }
     MAKE(pit, pit_class, "pit", (&(struct pit_params){.irq0 = {legacy, 0, SRC_ISA}}));
+    MAKE(pm, pm_class, "pm", (&(struct pm_params){.bus = bus, .devfn = PIIX4_DEVFN_PM, .sci = {isa, 9, SRC_ISA}, .smm = smm}));
+    m->pm = pm;
     struct rtc_preset preset[24];
     MAKE(rtc, rtc_class, "rtc",
-         (&(struct rtc_params){.irq8 = {legacy, 8, SRC_ISA}, .wall_diff = p->rtc_diff * 1000000000, .nvram = m->nvram, .nvram_changed = nvram_changed,
-                               .nvram_u = m, .preset = preset, .n_preset = cmos_preset(p, preset)}));
+         (&(struct rtc_params){.irq8 = {legacy, 8, SRC_ISA}, .alarm = {pm_rtc_sink(pm), 0, 0}, .wall_diff = p->rtc_diff * 1000000000,
+                               .nvram = m->nvram, .nvram_changed = nvram_changed, .nvram_u = m, .preset = preset,
+                               .n_preset = cmos_preset(p, preset)}));
     MAKE(dma, dma8237_class, "dma", NULL);
 
     MAKE(piix4, piix4_class, "piix4",
@@ -453,8 +456,6 @@ static int build_devices(struct machine *m, struct err *e)
         }
     MAKE(ide, ide_class, "ide", &ip);
     m->ide = ide;
-    MAKE(pm, pm_class, "pm", (&(struct pm_params){.bus = bus, .devfn = PIIX4_DEVFN_PM, .sci = {isa, 9, SRC_ISA}, .smm = smm}));
-    m->pm = pm;
     MAKE(port92, port92_class, "port92", (&(struct port92_params){.a20 = {a20, 0, A20_SRC_PORT92}}));
 
     MAKE(kbd, ps2kbd_class, "kbd", (&(struct ps2kbd_params){.input = m->input}));

@@ -83,6 +83,7 @@ enum {
 struct pm {
     struct pci_dev pci;
     struct irq_line sci;
+    struct irq_sink rtc;
     bool smm;
     struct port_range pm_range, smb_range, apm_range;
     bool pm_mapped, smb_mapped;
@@ -141,6 +142,18 @@ void pm_gpe(struct dev *d, unsigned n)
     pm->gpsts |= (uint16_t)(1u << (n & 15));
     sci_update(pm);
 }
+
+/* RTC_STS is set whether the alarm may wake or not (7.2.1); RTC_EN decides about the interrupt. */
+static void rtc_set(void *ctl, unsigned pin, unsigned src, bool level)
+{
+    struct pm *pm = ctl;
+    if (!level)
+        return;
+    pm->pmsts |= RTC_STS;
+    sci_update(pm);
+}
+
+const struct irq_sink *pm_rtc_sink(struct dev *d) { return &((struct pm *)d)->rtc; }
 
 /* ---- registers at PMBASE ---- */
 
@@ -330,6 +343,7 @@ static int pm_init(struct dev *d, const void *params, struct err *e)
     struct pm *pm = (struct pm *)d;
     const struct pm_params *p = params;
     pm->sci = p->sci;
+    pm->rtc = (struct irq_sink){rtc_set, pm, NULL};
     pm->smm = p->smm;
     if (pci_register(&pm->pci, p->bus, p->devfn, &id, 1, e))
         return -1;

@@ -19,5 +19,7 @@ extern const struct dev_class pm_class;
 void pm_power_button(struct dev *d);
 /* Wakes and tells the guest that its general-purpose event n (0-15) happened. [dev] */
 void pm_gpe(struct dev *d, unsigned n);
+/* Where the RTC's alarm line goes, pin 0: its rising edge sets RTC_STS. */
+const struct irq_sink *pm_rtc_sink(struct dev *d);
 
 #endif

@@ -229,6 +229,32 @@ def test_stress(work, mode, kernel, vcpus):
     stress_run(work, kernel, vcpus, mode)
 
 
+MANY_INIT = r"""
+echo "CPUS $(grep -c ^processor /proc/cpuinfo)"
+n=$(grep -c ^processor /proc/cpuinfo)
+for i in 1 2 3 4; do
+    c=0
+    while [ $c -lt $n ]; do taskset -c $c sh -c 'gzip -9 </bin/busybox | gunzip | cmp - /bin/busybox && echo ok >>/tmp/ok' & c=$((c+1)); done
+    wait
+done
+echo "RAN $(wc -l </tmp/ok)"
+dmesg | grep -E 'BUG|WARNING|Call Trace|lockup|stall|unstable|segfault|invalid opcode' | sed 's/^/COMPLAINT /'
+poweroff -f
+"""
+
+
+@test(quick=False, kernel=["cloud", "686-pae"], vcpus=[4, 8])
+def test_many_cpus(work, kernel, vcpus):
+    """Many CPUs start, run and stop, boot after boot. LODGE_SMP_BOOTS is how often."""
+    iso = linux_iso(work, kernel, MANY_INIT, args="console=ttyS0 quiet")
+    for n in range(int(os.environ.get("LODGE_SMP_BOOTS", "3"))):
+        with Guest("many", iso=iso, mem=320, vcpus=vcpus, guest_os=KERNELS[kernel][3]) as g:
+            check(int(g.expect(r"CPUS (\d+)\s", 240)[1]) == vcpus, "boot %d: CPUs are missing" % n)
+            g.expect(r"RAN %d\s" % (vcpus * 4), 240)
+            off(g)
+            check("COMPLAINT" not in g.text(), "boot %d:%s" % (n, g.tail()))
+
+
 @test(quick=lambda how: how in ("acpi", "triple"), how=["acpi", "kbd", "triple", "pci"])
 def test_reboot(work, how):
     """Every way in which Linux resets a PC leads back to the firmware, and the machine goes on."""

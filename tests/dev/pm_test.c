@@ -113,6 +113,14 @@ static void test_power(struct box *x)
     is_u64(fakevm_wishes(vm, WISH_OFF), off + 1, "and the machine stays on");
     fakevm_out(vm, BASE + 1, 1, 0x01);
     ok(!fakevm_irqs_level(&x->irqs, 9), "cleared by a byte write");
+    const struct irq_line alarm = {pm_rtc_sink(x->pm), 0, 0};
+    irq_pulse(&alarm);
+    is_u64(fakevm_in(vm, BASE, 2), 0x0400, "the RTC's alarm is RTC_STS");
+    ok(!fakevm_irqs_level(&x->irqs, 9), "no SCI without RTC_EN");
+    fakevm_out(vm, BASE + 2, 2, PWRBTN | 0x0400);
+    ok(fakevm_irqs_level(&x->irqs, 9), "an SCI with it");
+    fakevm_out(vm, BASE, 2, 0x0400);
+    ok(!fakevm_irqs_level(&x->irqs, 9), "RTC_STS is written away");
     fakevm_out(vm, BASE + 0x0e, 2, 0x0200);
     pm_gpe(x->pm, 9);
     ok(fakevm_irqs_level(&x->irqs, 9), "GPE 9 is an SCI");
