@@ -631,9 +631,23 @@ static void act_home(GSimpleAction *s, GVariant *p, gpointer u)
 {
     gtk_notebook_set_current_page(GTK_NOTEBOOK(APP_WINDOW(u)->tabs), 0);
 }
+static void find_menu_bar(GtkWidget *child, gpointer out)
+{
+    if (GTK_IS_MENU_BAR(child) && gtk_widget_get_visible(child))
+        *(GtkWidget **)out = child;
+}
+
+/* F10: the menu bar where it is shown, else the button's menu. */
 static void act_menu(GSimpleAction *s, GVariant *p, gpointer u)
 {
-    gtk_button_clicked(GTK_BUTTON(APP_WINDOW(u)->menu_button));
+    AppWindow *w = u;
+    GtkWidget *bar = NULL;
+    if (g_settings_get_boolean(app_prefs(), "show-menubar"))
+        gtk_container_forall(GTK_CONTAINER(w), find_menu_bar, &bar);
+    if (bar)
+        gtk_menu_shell_select_first(GTK_MENU_SHELL(bar), FALSE);
+    else
+        gtk_button_clicked(GTK_BUTTON(w->menu_button));
 }
 
 static void act_find(GSimpleAction *s, GVariant *p, gpointer u)

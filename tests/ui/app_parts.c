@@ -39,7 +39,7 @@ static void spin(guint ms)
 /* Until *what, but not for ever. */
 static void wait_for(gboolean *what)
 {
-    for (int i = 0; i < 2000 && !*what; i++) {
+    for (int i = 0; i < 12000 && !*what; i++) {
         g_main_context_iteration(NULL, FALSE);
         g_usleep(5000);
     }
