@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Address spaces by PCID on the binary translator (SDM vol. 3, 4.10.4): 64-bit code switches between two of them, for data, for code, with global
+ * pages and all kinds of invalidation, and writes down what it sees. Only what the manual requires is expected.
+ */
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "bt/bt.h"
+#include "core/irq.h"
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "cpu/cpu.h"
+#include "tests/tap.h"
+
+/* Physical: page tables from 10000h (address space A) and 20000h (B), shared table of global pages 30000h, log 3000h, code 100000h, pages P1 to P4 from
+ * 200000h. Linear: the first 4 MiB are identical; V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4). */
+#define CODE 0x100000u
+#define LOG 0x3000u
+#define PTE_A 0x13000u
+#define PTE_B 0x23000u
+#define PTE_G 0x30000u
+#define P(n) (0x200000u + 0x1000u * ((n)-1))
+
+__asm__(".text\n"
+        ".macro SEE a\n mov \\a, %eax\n mov %eax, (%r15)\n add $4, %r15\n .endm\n"
+        ".macro RUNAT a\n mov $\\a, %rax\n call *%rax\n mov %eax, (%r15)\n add $4, %r15\n .endm\n"
+        ".macro TO cr3, keep\n mov $\\cr3, %rax\n .if \\keep\n bts $63, %rax\n .endif\n mov %rax, %cr3\n .endm\n"
+        ".macro INV type, pcid, at\n movq $\\pcid, 0x3f00\n movq $\\at, 0x3f08\n mov $\\type, %eax\n invpcid 0x3f00, %rax\n .endm\n"
+        ".macro PTE at, val\n movq $\\val, \\at\n .endm\n"
+        "p_begin:\n"
+        /* each its own page, again and again */
+        "q_data: SEE 0x40000000\n TO 0x20002 1\n SEE 0x40000000\n TO 0x10001 1\n SEE 0x40000000\n TO 0x20002 1\n SEE 0x40000000\n"
+        " movl $0x77, 0x40000004\n TO 0x10001 1\n SEE 0x40000004\n TO 0x20002 1\n SEE 0x40000004\n TO 0x10001 1\n jmp q_end\n"
+        /* a changed entry is seen after a CR3 write without bit 63, and after each kind of INVPCID that names it */
+        "q_inv: SEE 0x40000000\n TO 0x20002 1\n PTE 0x13000 0x202067\n TO 0x10001 0\n SEE 0x40000000\n"
+        " TO 0x20002 1\n PTE 0x13000 0x200067\n INV 1 1 0\n TO 0x10001 1\n SEE 0x40000000\n"
+        " TO 0x20002 1\n PTE 0x13000 0x202067\n INV 0 1 0x40000000\n TO 0x10001 1\n SEE 0x40000000\n"
+        " TO 0x20002 1\n PTE 0x13000 0x200067\n INV 2 0 0\n TO 0x10001 1\n SEE 0x40000000\n"
+        " TO 0x20002 1\n PTE 0x13000 0x202067\n INV 3 0 0\n TO 0x10001 1\n SEE 0x40000000\n"
+        " PTE 0x13000 0x200067\n invlpg 0x40000000\n SEE 0x40000000\n jmp q_end\n"
+        /* global pages: INVLPG drops them for every PCID */
+        "q_glob: SEE 0x40200000\n TO 0x20002 1\n SEE 0x40200000\n PTE 0x30000 0x202167\n invlpg 0x40200000\n SEE 0x40200000\n"
+        " TO 0x10001 1\n SEE 0x40200000\n PTE 0x30000 0x203167\n INV 2 0 0\n SEE 0x40200000\n TO 0x20002 1\n SEE 0x40200000\n TO 0x10001 1\n jmp q_end\n"
+        /* code at one address, another in each */
+        "q_code: mov $3, %ebx\n"
+        "1: RUNAT 0x40000100\n TO 0x20002 1\n RUNAT 0x40000100\n TO 0x10001 1\n dec %ebx\n jnz 1b\n"
+        " TO 0x20002 1\n PTE 0x13000 0x202067\n TO 0x10001 0\n RUNAT 0x40000100\n TO 0x20002 1\n RUNAT 0x40000100\n"
+        " PTE 0x13000 0x200067\n INV 1 1 0\n TO 0x10001 1\n RUNAT 0x40000100\n jmp q_end\n"
+        /* a page that A may write becomes code in B: A's right, put back, must not hide the next write */
+        "q_smc: movl $0x11, 0x40000101\n TO 0x20002 1\n RUNAT 0x40001100\n TO 0x10001 1\n movl $0x22, 0x40000101\n TO 0x20002 1\n"
+        " RUNAT 0x40001100\n TO 0x10001 1\n movl $0x33, 0x40000101\n RUNAT 0x40001100\n TO 0x20002 1\n RUNAT 0x40001100\n TO 0x10001 1\n jmp q_end\n"
+        /* more address spaces than there are places */
+        "q_many: mov $2, %r14d\n"
+        "2: mov $1, %ebx\n"
+        "3: mov %rbx, %rax\n or $0x10000, %rax\n test $1, %ebx\n jnz 4f\n xor $0x30000, %rax\n 4: bts $63, %rax\n mov %rax, %cr3\n"
+        " SEE 0x40000000\n inc %ebx\n cmp $20, %ebx\n jbe 3b\n dec %r14d\n jnz 2b\n TO 0x10001 1\n"
+        "q_end: out %al, $0xf4\n 5: hlt\n jmp 5b\n"
+        "p_end:\n");
+#define LABEL(x) extern const char x[]
+LABEL(p_begin); LABEL(p_end); LABEL(q_data); LABEL(q_inv); LABEL(q_glob); LABEL(q_code); LABEL(q_smc); LABEL(q_many);
+
+static sem_t done;
+static uint8_t *ram;
+static struct vm *vm;
+
+static void wish(void *u, enum vm_wish w)
+{
+    (void)u;
+    printf("# the guest wishes %d\n", (int)w);
+    sem_post(&done);
+}
+static void failed(void *u, const struct err *e)
+{
+    (void)u;
+    printf("# %s\n", e->msg);
+    sem_post(&done);
+}
+static uint64_t port_read(void *dev, uint64_t off, unsigned size)
+{
+    (void)dev, (void)off, (void)size;
+    return 0;
+}
+static void port_write(void *dev, uint64_t off, unsigned size, uint64_t val)
+{
+    (void)dev, (void)off, (void)size, (void)val;
+    sem_post(&done);
+}
+static const struct io_ops port_ops = {.read = port_read, .write = port_write, .widths = IO_8};
+static bool no_intr(void *ctl, struct vcpu *v)
+{
+    (void)ctl, (void)v;
+    return false;
+}
+static int take_none(void *ctl, struct vcpu *v)
+{
+    (void)ctl, (void)v;
+    return -1;
+}
+
+static void put64(uint32_t at, uint64_t v) { memcpy(ram + at, &v, 8); }
+
+static void tables(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t b = 0x10000u * (i + 1);
+        memset(ram + b, 0, 0x5000);
+        put64(b, (b + 0x1000) | 7);
+        put64(b + 0x1000, (b + 0x2000) | 7);        /* 0 to 1 GiB */
+        put64(b + 0x1008, (b + 0x4000) | 7);        /* 1 to 2 GiB */
+        put64(b + 0x2000, 0x0000e7);                /* 2 MiB pages: identical */
+        put64(b + 0x2008, 0x2000e7);
+        put64(b + 0x4000, (b + 0x3000) | 7);        /* V, W */
+        put64(b + 0x4008, PTE_G | 7);               /* G */
+        put64(b + 0x3000, P(i + 1) | 0x67);
+        put64(b + 0x3008, P(1) | 0x67);
+    }
+    memset(ram + PTE_G, 0, 0x1000);
+    put64(PTE_G, P(4) | 0x167);
+    for (unsigned n = 1; n <= 4; n++) {
+        uint8_t *p = ram + P(n);
+        memset(p, 0, 4096);
+        p[0] = (uint8_t)n;
+        p[0x100] = 0xb8; /* mov $n, %eax; ret */
+        p[0x101] = (uint8_t)n;
+        p[0x105] = 0xc3;
+    }
+}
+
+static void make_machine(uint32_t stress)
+{
+    static const struct vm_events ev = {.wish = wish, .failed = failed};
+    static struct memblk blk;
+    static struct memregion region;
+    static struct port_range port = {.owner = "end", .first = 0xf4, .count = 1, .ops = &port_ops};
+    struct err e = {0};
+    struct vm_params p = {.n_vcpus = 1, .ram = 4u << 20, .cpu = {.cores_per_socket = 1}, .engine_stress = stress, .engine_seed = 7};
+    vm = vm_create(&p, &bt_backend, &ev, NULL, &e);
+    if (!vm) {
+        printf("1..0 # SKIP %s\n", e.msg);
+        exit(0);
+    }
+    intr_set_ctl(vm, &(struct intr_ctl){.take = take_none, .pending = no_intr});
+    region = (struct memregion){.owner = "ram", .size = 4u << 20, .kind = MR_RAM, .enabled = true, .blk = &blk};
+    ram = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    blk = (struct memblk){.host = ram, .size = region.size, .fd = -1};
+    chipset_lock(vm);
+    memmap_begin(vm);
+    memmap_add(vm, &region);
+    if (memmap_commit(vm, &e) < 0 || port_claim(vm, &port, &e) < 0)
+        exit(1);
+    chipset_unlock(vm);
+    vm_reset(vm, RESET_COLD, &e);
+    memcpy(ram + CODE, p_begin, (size_t)(p_end - p_begin));
+}
+
+static void run(const char *mode, const char *name, const char *start, const uint32_t *want, unsigned n)
+{
+    struct err e = {0};
+    static struct cpu_state s __attribute__((aligned(64)));
+    struct vcpu *v = vm_vcpu(vm, 0);
+    tables();
+    bt_backend.get(v, &s, CPU_ALL);
+    for (unsigned i = 0; i < S_COUNT; i++)
+        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
+    s.cr0 = 0x80010011;
+    s.cr3 = 0x10001;
+    s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE;
+    s.efer = EFER_LME | EFER_LMA;
+    s.rflags = 2;
+    s.gpr[R_RSP] = 0x8000;
+    s.gpr[R_R15] = LOG;
+    s.rip = CODE + (uint64_t)(start - p_begin);
+    s.run_state = CPU_RUNNING;
+    memset(ram + LOG, 0, 4096);
+    bt_backend.set(v, &s, CPU_ALL, &e);
+    if (vm_run(vm, &e) < 0)
+        exit(1);
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += 60;
+    bool ended = sem_timedwait(&done, &t) == 0;
+    vm_pause(vm, &e);
+    bool good = ended && !memcmp(ram + LOG, want, 4 * n);
+    ok(good, "%s%s", name, mode);
+    for (unsigned i = 0; i < n && !good; i++) {
+        uint32_t got;
+        memcpy(&got, ram + LOG + 4 * i, 4);
+        if (!ended || got != want[i])
+            printf("# %u: saw %x, expected %x\n", i, got, want[i]);
+    }
+}
+#define RUN(name, start, ...)                                      \
+    do {                                                           \
+        static const uint32_t want[] = {__VA_ARGS__};              \
+        run(mode, name, start, want, sizeof want / sizeof want[0]); \
+    } while (0)
+
+static void all(const char *mode, uint32_t stress)
+{
+    make_machine(stress);
+    RUN("data of two address spaces", q_data, 1, 2, 1, 2, 0, 0x77);
+    RUN("changed entries after CR3 and INVPCID", q_inv, 1, 3, 1, 3, 1, 3, 1);
+    RUN("global pages", q_glob, 4, 4, 3, 3, 4, 4);
+    RUN("code of two address spaces", q_code, 1, 2, 1, 2, 1, 2, 3, 2, 1);
+    RUN("a page written in one is code in the other", q_smc, 0x11, 0x22, 0x33, 0x33);
+    RUN("twenty address spaces", q_many, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2,
+        1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2);
+    vm_destroy(vm);
+    munmap(ram, 4u << 20);
+}
+
+int main(void)
+{
+    uint32_t bits, seed;
+    struct err e;
+    sem_init(&done, 0, 0);
+    ok(!bt_stress_parse("tlb, KICK 42", &bits, &seed, &e) && bits == (BT_STRESS_TLB | BT_STRESS_KICK) && seed == 42, "words and a seed");
+    ok(!bt_stress_parse("", &bits, &seed, &e) && bits == 0, "nothing");
+    ok(bt_stress_parse("tlb bogus", &bits, &seed, &e) && strstr(e.msg, "bogus"), "a word that is none");
+    ok(bt_stress_parse("12x", &bits, &seed, &e), "a number that is none");
+    if (!__builtin_cpu_supports("bmi2")) {
+        printf("1..%d\n", tap_n);
+        return tap_failed != 0;
+    }
+    all("", 0);
+    all(", a small TLB", BT_STRESS_TLB | BT_STRESS_NOCHAIN);
+    all(", flushes and signals", BT_STRESS_FLUSH | BT_STRESS_KICK);
+    all(", every write watched, single instructions", BT_STRESS_WATCH | BT_STRESS_SINGLE);
+    return TAP_DONE();
+}
