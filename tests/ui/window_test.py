@@ -203,8 +203,10 @@ ok(not unnamed(), 'console: every widget that takes the focus has a name')
 ok(press('Pause') and wait('Test machine, Paused'), 'pause')
 ok(press('Resume') and wait('Test machine, Running'), 'resume')
 
-stop(p)
-ok(len(running()) == 1, 'the machine survives the window')
+ok(press('Close') and wait('Run in background', pyatspi.ROLE_PUSH_BUTTON), 'closing the window asks what becomes of the machine')
+press('Run in background')
+ok(until(lambda: p.poll() is not None), 'the window ends')
+ok(len(running()) == 1, 'the machine survives it')
 p = start(vmx)
 ok(wait('Test machine, Running'), 'and is found again')
 pid = (running() or [0])[0]
