@@ -509,6 +509,8 @@ static void states(void)
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_PAUSED), "paused");
     xdo("click 1");
     ok(AWAIT(resumed == 1) && fake->buttons == 0, "a click on a paused machine asks to go on");
+    xdo("key Return");
+    ok(AWAIT(resumed == 2), "and so does Enter");
     fake_state(fake, "on", "");
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "runs again");
     /* The picture is dimmed and has words over it when the guest's display stays off. */

@@ -273,7 +273,7 @@ static void paint_status(LodgeMksView *v, cairo_t *cr)
     double r = paused ? CLAMP(MIN(w, h) / 8, 16, 64) : 0, y = (h - th - (paused ? 2 * r + 16 : 0)) / 2;
     if (paused) {
         double cx = w / 2.0, cy = y + r;
-        cairo_set_source_rgba(cr, 1, 1, 1, v->over_arrow ? 1 : 0.85);
+        cairo_set_source_rgba(cr, 1, 1, 1, 0.85);
         cairo_arc(cr, cx, cy, r, 0, 2 * G_PI);
         cairo_fill(cr);
         cairo_set_source_rgb(cr, 0.1, 0.1, 0.1);

@@ -17,7 +17,7 @@
  * Signals:
  *   "hotkey" (LodgeMksHotkey) -> bool  a host shortcut other than release, grab and Ctrl+Alt+Del, which the view does itself. FALSE: the keys go
  *                                      to the guest, as when previous and next are pressed outside of full screen
- *   "resume-requested"                 the user clicked the big arrow of a paused machine
+ *   "resume-requested"                 the user clicked a paused machine, or pressed Enter or Space
  *   "pointer-at-top" (bool)            the pointer is at the top edge, or no longer: for bars that hide
  * Accessible name and role come with it; the name follows the session's title.
  */

@@ -364,6 +364,12 @@ static gboolean handle_key(LodgeMksView *v, GdkEventKey *ev)
     guint usage = usage_of(v, ev);
     GdkModifierType before = held_modifiers(v);
     const struct mks_hotkey *rel = &v->hotkey[LODGE_MKS_HOTKEY_RELEASE];
+    if (v->session && lodge_mks_session_get_state(v->session) == LODGE_MKS_PAUSED && !v->read_only &&
+        (plain_keyval(ev->keyval) == GDK_KEY_Return || ev->keyval == GDK_KEY_space)) {
+        if (down)
+            mks_view_request_resume(v);
+        return TRUE;
+    }
     if (!mks_view_live(v) || v->read_only)
         return FALSE;
     note_host_key(v, usage, ev->keyval, down);

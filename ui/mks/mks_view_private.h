@@ -30,7 +30,6 @@ struct _LodgeMksView {
     guint resize_id;  /* the guest is asked for a size when this has passed */
     GtkAdjustment *adj[2]; /* horizontal, vertical */
     GtkScrollablePolicy policy[2];
-    gboolean over_arrow;
 
     /* mks_view_input.c */
     struct mks_hotkey hotkey[LODGE_MKS_HOTKEYS];
