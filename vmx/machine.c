@@ -226,11 +226,12 @@ static void backdoor_set_regs(void *u, struct vcpu *v, const struct backdoor_reg
     struct machine *m = u;
     struct cpu_state s;
     m->be->get(v, &s, CPU_GPR);
-    /* A command changes the registers it answers in; the others keep all 64 bits (RBP is the stack frame of a 64-bit guest). */
+    /* A command changes the registers it answers in; the others keep all 64 bits (RBP is the stack frame of a 64-bit guest).
+     * EAX as well: after new registers KVM's emulator, which carries out an IN of CPL 3, does not write the port's value there itself. */
     const struct {
         unsigned reg;
         uint32_t val;
-    } out[] = {{R_RBX, r->ebx}, {R_RCX, r->ecx}, {R_RDX, r->edx}, {R_RSI, r->esi}, {R_RDI, r->edi}, {R_RBP, r->ebp}};
+    } out[] = {{R_RAX, r->eax}, {R_RBX, r->ebx}, {R_RCX, r->ecx}, {R_RDX, r->edx}, {R_RSI, r->esi}, {R_RDI, r->edi}, {R_RBP, r->ebp}};
     for (unsigned i = 0; i < sizeof out / sizeof out[0]; i++)
         if ((uint32_t)s.gpr[out[i].reg] != out[i].val)
             s.gpr[out[i].reg] = out[i].val;

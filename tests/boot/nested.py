@@ -182,7 +182,7 @@ def main():
     opt = ap.parse_args()
     reason = why_not()
     if reason:
-        print("1..0 # SKIP VT in a nested guest: " + reason)
+        print("ok 1 - VT in a nested guest # SKIP " + reason)
         return 0
     limit = float(os.environ.get("LODGE_NESTED_LIMIT", "600"))
     options = opt.kvm_options or os.environ.get("LODGE_NESTED_KVM", "enable_vmware_backdoor=1")
@@ -199,7 +199,7 @@ def main():
                     shlex.quote(work), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""), shlex.quote(HERE), "--bench" if opt.bench else "",
                     " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in media.items() if v), " ".join(map(shlex.quote, opt.names)))
         except (subprocess.CalledProcessError, OSError, IndexError) as e:
-            print("1..0 # SKIP VT in a nested guest: its media cannot be made (%s)" % str(e).splitlines()[0])
+            print("ok 1 - VT in a nested guest # SKIP its media cannot be made (%s)" % str(e).splitlines()[0])
             return 0
         failed = []
 
