@@ -89,8 +89,7 @@ def make_media(work, names):
     check = compile_static(work, "selfcheck", HERE + "/selfcheck.c", "-lm")
     bdoor = compile_static(work, "bdoor", boot_test.write(os.path.join(work, "bdoor.c"), BDOOR_C))
     exits = compile_static(work, "exits", os.path.join(SRC, "tests/bench/exits.c"))
-    cputest = next((p for p in ("tests/cpu/cputest64", SRC + "/tests/cpu/cputest64", SRC + "/build/tests/cpu/cputest64") if os.access(p, os.X_OK)), None)
-    out = {"cputest": os.path.abspath(cputest) if cputest else None, "data": data, "selfcheck": check}
+    out = {"data": data}
     kernels = {"cloud": ("cloud", "console=ttyS0 quiet"), "686": ("686", "console=ttyS0 quiet acpi=off noapic")}
     # 686: switching ACPI on is an SMI, and after KVM's RSM the task register's type is "busy", which QEMU's TCG (7.2) takes for an
     # error of its own when a 32-bit program is interrupted. Without the IOAPIC all interrupts come through the PIC.
@@ -100,7 +99,7 @@ def make_media(work, names):
         os.mkdir(d)
         files = []
         if boot_test.KERNELS[kernel][1] == "amd64":
-            files = [check + "=bin/selfcheck", bdoor + "=bin/bdoor", exits + "=bin/exits"] + ([cputest + "=bin/cputest"] if cputest else [])
+            files = [check + "=bin/selfcheck", bdoor + "=bin/bdoor", exits + "=bin/exits"]
         out[name] = boot_test.linux_iso(d, kernel, GUEST_INIT, args=args, modules=boot_test.KERNELS[kernel][2] + ["msr"] * (name == "cloud"), files=files, on_cd=[data + "=data.bin"])
     return out
 

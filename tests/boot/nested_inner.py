@@ -22,10 +22,6 @@ from guest import Guest, GuestError, find_lodge  # noqa: E402
 
 MEDIA = {}
 T0 = time.monotonic()
-# Groups of the CPU test that meet the engine, not only the silicon: faults, system calls, code that changes, threads, registers
-# that are switched; and one of each kind of register.
-# No XSAVE and AVX here: QEMU's TCG does not tell the outer guest's KVM of the inner guest's XSETBV, so its kernel switches them off.
-CPU_GROUPS = "alu_rr atomics smc single_step x87_mem sse_0f_reg privileged page_faults alignment fs_gs_base system_calls cross_modify".split()
 OUT = threading.Lock()
 
 
@@ -55,7 +51,9 @@ class Control:
 
 
 def complaints(g, what=r"COMPLAINT .*|BAD .*"):
-    bad = [s for s in re.findall(what, g.text()) if "fpu__init_system_xstate" not in s and "Call Trace" not in s]  # see CPU_GROUPS
+    # QEMU's TCG does not tell the outer guest's KVM of the inner guest's XSETBV: its kernel finds XSAVE inconsistent and does without.
+    # (So there is no AVX here, and the CPU test program, whose results include those registers, cannot be compared.)
+    bad = [s for s in re.findall(what, g.text()) if "fpu__init_system_xstate" not in s and "Call Trace" not in s]
     check(not bad, "the guest says: " + "; ".join(bad[:4]) + g.tail())
 
 
@@ -108,7 +106,7 @@ def test_engines():
 
 
 def test_cloud_2():
-    """A 64-bit guest with two processors: CD, clock, CPU test, backdoor at CPL 3, the log and the statistics."""
+    """A 64-bit guest with two processors: CD, clock, backdoor at CPL 3, the log and the statistics."""
     with Guest("vt-cloud", iso=MEDIA["cloud"], mem=256, vcpus=2, engine="automatic") as g:
         userland(g, "x86_64", 2)
         log = vm_log(g)
@@ -118,15 +116,6 @@ def test_cloud_2():
             on = f.read().strip() == "Y"
         check(backdoor == on, "the backdoor at CPL 3: %s, but the module's parameter is %s" % (backdoor, on))
         check(("enable_vmware_backdoor" in log) == (not on), "the log's advice about the backdoor is wrong")
-        if MEDIA.get("cputest"):
-            want = subprocess.Popen([MEDIA["cputest"], *CPU_GROUPS], stdout=subprocess.PIPE, text=True)
-            g.send("cputest %s\n" % " ".join(CPU_GROUPS))
-            start = g.pos
-            end = g.expect(r"^CMD-END", 240)
-            got = g.serial[start:end.start()].decode(errors="replace").replace("\r", "").splitlines()
-            lines = want.communicate()[0].splitlines()
-            bad = [line.split()[0] for line in lines if line not in got]
-            check(len(lines) >= len(CPU_GROUPS) and not bad, "CPU test: %d of %d groups differ: %s" % (len(bad), len(lines), " ".join(bad)))
         s = Control(g.vmx).statistics()
         with OUT:
             print("# " + ", ".join("%s %d" % (k, s[k]) for k in sorted(s) if k.startswith("vt.")), flush=True)
