@@ -855,7 +855,7 @@ def test_cpu_stress(work, kind, mode):
     """The same under monitor.bt.stress."""
     if RUNNER == "qemu":
         raise Skip("the modes are Lodge's")
-    test_cpu(work, kind, "long", mode)
+    test_cpu(work, kind, "short", mode)
 
 
 @test(quick=lambda kind, length: length == "short" and kind == "64", kind=["64", "32", "32on64"], length=["short", "all"])
