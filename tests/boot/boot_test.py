@@ -9,6 +9,7 @@ A test is a function named test_*; the "quick" ones are those of "quickstart che
 """
 import argparse
 import fnmatch
+import gzip
 import hashlib
 import os
 import random
@@ -400,6 +401,69 @@ def test_keys(work):
                 bad.append("keysym %#x (key %d) did not arrive" % (sym, code))
         g.stop()
         check(not bad, "\n".join(bad))
+
+
+def console_keymap(work, name):
+    """A key map of Debian's console-data in the form that busybox' loadkmap reads. Includes are put in by hand: loadkeys looks for
+    them where the package would be installed."""
+    root = os.path.join(fetch("console-data")[0], "usr/share/keymaps/i386")
+    files = {f.split(".")[0]: os.path.join(d, f) for d, _, fs in os.walk(root) for f in fs if f.endswith(".gz")}
+
+    def flat(n, seen):
+        out = []
+        if n in seen:
+            return out
+        seen.add(n)
+        with gzip.open(files[n], "rt", encoding="latin-1") as f:
+            for line in f:
+                m = re.match(r'\s*include\s+"([^".]*)', line)
+                out += flat(m[1], seen) if m else [line]
+        return out
+    text = "".join(flat(name, set()))
+    loadkeys = os.path.join(fetch("kbd")[0], "bin/loadkeys")
+    r = subprocess.run([loadkeys, "-b", "-u", "-"], input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(r.returncode == 0 and r.stdout[:7] == b"bkeymap", "loadkeys: " + r.stderr.decode(errors="replace"))
+    return write(os.path.join(work, "keymap"), r.stdout)
+
+
+@test(quick=False)
+def test_german(work):
+    """A guest with a German keyboard gets what a viewer with a German keyboard types: every character of the layout."""
+    init = r"""
+loadkmap </keymap; echo "MAP $?"
+exec </dev/tty1; stty raw -echo; stty -a | head -1
+echo LISTENING
+while :; do echo "BYTES $(dd bs=16 count=1 2>/dev/null | hexdump -v -e '1/1 "%02x"')"; done
+"""
+    keymap = console_keymap(work, "de-latin1-nodeadkeys")
+    iso = linux_iso(work, "cloud", init, args="console=tty0 console=ttyS0 quiet loglevel=1", files=[keymap + "=keymap"])
+    plain = "abcdefghijklmnopqrstuvwxyzäöüß0123456789^+#<,.-'"
+    shift = "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ°!\"§$%&/()=?*>;:_"
+    altgr = "{[]}\\~@|"
+    with Guest("german", iso=iso, mem=192, vnc=True, keys={"RemoteDisplay.vnc.keyMap": "de"}) as g:
+        g.expect(r"MAP 0", 240)
+        g.expect(r"LISTENING", 30)
+        g.settle(2)
+        vnc = g.screen()
+        bad = []
+        for chars, modifier in ((plain, None), (shift, 0xffe1), (altgr, 0xfe03)):  # as a viewer sends them: the modifier, then the character
+            for c in chars:
+                if modifier:
+                    vnc.key(modifier, True)
+                vnc.key(ord(c))
+                if modifier:
+                    vnc.key(modifier, False)
+                want = c.encode()
+                got = b""
+                try:
+                    while len(got) < len(want):
+                        got += bytes.fromhex(g.expect(r"BYTES ([0-9a-f]+)\s", 10)[1].decode())
+                except GuestError:
+                    pass
+                if got != want:
+                    bad.append("%s arrived as %s" % (c, got.decode(errors="backslashreplace") or "nothing"))
+        g.stop()
+        check(not bad, "; ".join(bad))
 
 
 @test(quick=False)
