@@ -38,7 +38,7 @@
 #define MAX_SITES (3u << 20)
 #define MAX_RECS (1u << 20)
 #define BLOCK_INSNS 48
-#define FLAGS_BLOCKS 6 /* run with M_FLAGS after POPF */
+#define FLAGS_BLOCKS 3 /* run with M_FLAGS after POPF */
 #define CTX_MAX 0xfff0u
 
 /* The mode word. */
