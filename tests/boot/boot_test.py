@@ -578,7 +578,7 @@ def test_screen_size(work):
                 break
             except subprocess.CalledProcessError:
                 g.settle(0.2)
-        size = g.expect(r"SIZE (\d+),(\d+) (\S+)", 300)
+        size = g.expect(r"SIZE (\d+),(\d+) (\S+)\s", 300)
         check((int(size[1]), int(size[2])) == (1440, 900), "mode is %s" % size[0].decode())
         off(g)
 
@@ -939,7 +939,7 @@ def test_cpu(work, kind, length, mode=""):
     with Guest("cpu-" + kind, iso=iso, mem=384, guest_os=KERNELS[kernel][3],
                keys={"monitor.bt.stress": mode} if mode else {}) as g:
         start = g.expect(r"CPU-START\r?\n", 240).end()
-        end = g.expect(r"CPU-END (\d+)", 1800 if mode else 900)
+        end = g.expect(r"CPU-END (\d+)\s", 1800 if mode else 900)
         got = pairs_of(g.serial[start:end.start()])
         bad = [name for name, value in pairs_of(want.encode()).items() if got.get(name) != value]
         details = [] if end[1] != b"0" else [cpu_difference(g, prog, name) for name in bad[:12]]
