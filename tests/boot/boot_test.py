@@ -946,7 +946,7 @@ def test_cpu(work, kind, length, mode=""):
         g.send("off\n")
         off(g)
     check(not bad, "%d of %d groups differ: %s\n%s" % (len(bad), len(want.splitlines()), " ".join(bad), "\n".join(details)))
-    check(end[0].endswith(b" 0"), "cputest ended with " + end[0].decode())
+    check(end[1] == b"0", "cputest ended with " + end[0].decode())
 
 
 # -- a whole Debian system -----------------------------------------------------------------------------------------------
