@@ -393,10 +393,9 @@ static bool faults(void)
     expecting = false;
     return f;
 }
-static void ack(void)
+static void ack(uint32_t s) /* s: the state that is acknowledged; the next one may be there before we look again */
 {
     atomic_fetch_add(&acks, 1);
-    uint32_t s = atomic_load(&state);
     while (atomic_load(&state) == s && !atomic_load(&stop))
         __builtin_ia32_pause();
 }
@@ -445,7 +444,7 @@ static void *shoot(void *arg)
         case 2: bad += !faults(); break;
         case 3: bad += *page != ~(s - 1); break;
         }
-        ack();
+        ack(s);
     }
     __atomic_fetch_add(&seen[0][0], bad, __ATOMIC_SEQ_CST);
     return NULL;
