@@ -2,6 +2,7 @@
 /* The translator as struct cpu_backend, and its answers to engine/cpu. */
 #include "bt/bt_private.h"
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "core/clock.h"
 #include "core/vm.h"
@@ -404,15 +405,6 @@ static int set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct 
     return 0;
 }
 
-static unsigned put_hex(char *b, unsigned n, unsigned at, const char *label, uint64_t v)
-{
-    while (*label && at + 1 < n)
-        b[at++] = *label++;
-    for (int i = 60; i >= 0; i -= 4)
-        if (at + 1 < n)
-            b[at++] = "0123456789abcdef"[(v >> i) & 15];
-    return at;
-}
 static int crash_report(struct vcpu *v, char *buf, unsigned n)
 {
     struct bt_cpu *bc = v->be;

@@ -695,11 +695,7 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
         } else {
             uint64_t lo = bc->bnc.gpa[0] & 63;
             uint8_t *d = bc->bnc.data + lo;
-            if (bc->bnc.host[0]) {
-                bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
-            } else {
-                bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
-            }
+            bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
             if (size > n0)
                 bt_phys_write(&bc->c, bc->bnc.gpa[1], d + n0, size - n0);
             bt_fpu_in(bc);

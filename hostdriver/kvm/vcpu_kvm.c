@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "core/clock.h"
 #include "cpu/cpustate.h"
@@ -479,16 +480,6 @@ static enum vcpu_exit run(struct vcpu *v)
         if (rc == 0 && (x = handle_exit(c)) != VX_AGAIN)
             return x;
     }
-}
-
-static unsigned put_hex(char *b, unsigned n, unsigned at, const char *label, uint64_t v)
-{
-    while (*label && at + 1 < n)
-        b[at++] = *label++;
-    for (int i = 60; i >= 0; i -= 4)
-        if (at + 1 < n)
-            b[at++] = "0123456789abcdef"[(v >> i) & 15];
-    return at;
 }
 
 /* Async-signal-safe; the registers may be asked for only when the thread is out of KVM_RUN. */
