@@ -48,7 +48,8 @@ enum {
     /* Below RAM and firmware: the host bridge decodes those itself and never forwards them to the bus. */
     BAR_PRIO = -1,
 
-    RCR_RCPU = 4, /* CF9h, PIIX4 5.2.4: rising edge resets */
+    RCR_SRST = 2, /* CF9h, PIIX4 4.2.4.2 (data sheet 290562): the next reset is of everything, not INIT# of the processors */
+    RCR_RCPU = 4, /* rising edge: resets */
 };
 
 struct pci_bus {
@@ -382,7 +383,7 @@ static void bus_port_write(void *dev, uint64_t off, unsigned size, uint64_t val)
         uint8_t old = bus->rcr;
         bus->rcr = val & 0x0e;
         if (~old & val & RCR_RCPU)
-            vm_wish(bus->dev.vm, WISH_RESET);
+            val & RCR_SRST ? vm_wish(bus->dev.vm, WISH_RESET) : vm_init_cpus(bus->dev.vm);
     }
 }
 

@@ -124,6 +124,7 @@ void vt_log_state(struct vt_cpu *c);
 
 /* vcpu_kvm.c */
 void vt_kick(struct vcpu *v);
+int vt_lapic_init(struct vcpu *v, struct err *e); /* [vcpu] INIT */
 int vt_fail(struct err *e, const char *what); /* "KVM refuses <what>: <errno>" */
 
 #endif

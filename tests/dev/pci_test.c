@@ -333,6 +333,10 @@ static void test_rest(struct box *x)
     is_u64(fakevm_in(vm, 0xcf9, 1), 0, "CF9h");
     fakevm_out(vm, 0xcf9, 1, 0x02);
     is_u64(fakevm_wishes(vm, WISH_RESET), 0, "no reset yet");
+    fakevm_requests(vm, 0);
+    fakevm_out(vm, 0xcf9, 1, 0x04);
+    ok(fakevm_wishes(vm, WISH_RESET) == 0 && fakevm_requests(vm, 0) & VR_INIT, "4: INIT of the processors");
+    fakevm_out(vm, 0xcf9, 1, 0x02);
     fakevm_out(vm, 0xcf9, 1, 0x06);
     is_u64(fakevm_wishes(vm, WISH_RESET), 1, "reset at the rising edge of bit 2");
     is_u64(fakevm_in(vm, 0xcf9, 1), 0x06, "reads back");
