@@ -270,9 +270,12 @@ static void vcpu_fini(struct vcpu *v)
     v->be = NULL;
 }
 
+/* Outside of run(), where other vCPUs drop entries of this one's TLB and its blocks themselves (bt_shoot_others): not while these
+ * functions are at it. INIT comes to an AP while the others run. */
 static void reset(struct vcpu *v, bool init)
 {
     struct bt_cpu *bc = v->be;
+    pthread_mutex_lock(&bc->shoot.lock);
     cpu_reset(&bc->c, init);
     bt_flags_out(bc);
     bc->mode = ~0u;
@@ -280,6 +283,7 @@ static void reset(struct vcpu *v, bool init)
     bc->view_stale = true;
     bc->intr_check = true;
     bt_watch_update(bc);
+    pthread_mutex_unlock(&bc->shoot.lock);
 }
 static void sipi(struct vcpu *v, uint8_t vector)
 {
@@ -384,6 +388,16 @@ static void get(struct vcpu *v, struct cpu_state *s, unsigned mask)
     if (mask & CPU_FPU)
         bt_fpu_out(bc);
     cpu_copy(s, &bc->c.s, sizeof *s);
+    if (s->rip != bc->shadow_rip)
+        s->intr_shadow = 0; /* the instruction that it was for is done */
+    uint64_t trap = bc->watch_dr6 & ~(uint64_t)WATCH_DEBUGGER;
+    if (bc->db_pending && trap && !s->exc_pending) { /* a trap that follows the last instruction */
+        s->exc_pending = 1;
+        s->exc_vector = X_DB;
+        s->exc_has_code = 0;
+        s->exc_code = 0;
+        s->dr6 = (s->dr6 & ~15ull) | trap;
+    }
 }
 static int set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e)
 {
@@ -399,6 +413,8 @@ static int set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct 
     cpu_copy(&bc->c.s, s, sizeof *s);
     bc->c.cpl = s->rflags & FL_VM ? 3 : (uint8_t)SEG_DPL(s->seg[S_SS].attr);
     bc->shadow_rip = s->rip;
+    bc->watch_dr6 &= WATCH_DEBUGGER; /* the guest's own trap is exc_pending */
+    bc->db_pending = bc->watch_dr6 != 0;
     bc->mode = ~0u;
     bc->mode_dirty = bc->view_stale = bc->intr_check = true;
     bt_watch_update(bc);

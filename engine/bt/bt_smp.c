@@ -32,7 +32,7 @@ void bt_shoot_others(struct bt_cpu *self, uint8_t kind, uint64_t gpa, uint64_t l
     struct bt_vm *bv = self->bv;
     for (unsigned i = 0; i < bv->n; i++) {
         struct bt_cpu *t = bv->cpu[i];
-        if (t == self || !(mask & (1u << i)))
+        if (!t || t == self || !(mask & (1u << i)))
             continue;
         pthread_mutex_lock(&t->shoot.lock);
         if (!t->in_run) {

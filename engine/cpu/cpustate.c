@@ -74,6 +74,7 @@ static const struct state_field fields[] = {
     SF_MAX(struct cpu_state, intr_shadow, SF_U8, 2),
     SF_MAX(struct cpu_state, nmi_blocked, SF_U8, 1),
     SF_MAX(struct cpu_state, smm, SF_U8, 1),
+    SF_MAX(struct cpu_state, smm_nmi, SF_U8, 1),
     SF_MAX(struct cpu_state, nmi_pending, SF_U8, 2),
     SF_MAX(struct cpu_state, smi_pending, SF_U8, 1),
     SF_MAX(struct cpu_state, init_pending, SF_U8, 1),

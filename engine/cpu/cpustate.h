@@ -55,6 +55,7 @@ struct cpu_state {
     uint8_t run_state;        /* enum cpu_run_state */
     uint8_t intr_shadow;      /* 1: STI, 2: MOV SS / POP SS; inhibits for one instruction */
     uint8_t nmi_blocked, smm, nmi_pending, smi_pending, init_pending;
+    uint8_t smm_nmi;          /* in SMM: NMIs were blocked when it was entered, and are so again after RSM */
     uint8_t sipi_vector;
     uint8_t exc_pending, exc_vector, exc_has_code; /* an exception raised but not delivered yet */
     uint8_t intr_pending, intr_vector; /* an external interrupt that the controllers have handed over already */

@@ -38,7 +38,7 @@ void cpu_reset(struct cpu *c, bool init)
     s->dr7 = 0x400;
     s->efer = 0;
     s->debugctl = 0;
-    s->intr_shadow = s->nmi_blocked = s->smm = 0;
+    s->intr_shadow = s->nmi_blocked = s->smm = s->smm_nmi = 0;
     s->nmi_pending = s->smi_pending = s->init_pending = 0;
     s->exc_pending = s->intr_pending = 0;
     c->cpl = 0;

@@ -119,6 +119,7 @@ void cpu_smi_enter(struct cpu *c)
     else
         save32(c, &m);
     s->smm = 1;
+    s->smm_nmi = s->nmi_blocked; /* what RSM goes by: KVM keeps it outside of the map */
     s->nmi_blocked = 1;
     c->ops->flush_tlb(c, true); /* SMRAM is visible from here on */
     for (unsigned i = 0; i < sizeof m; i += 8)
@@ -178,7 +179,8 @@ static void load64(struct cpu *c, const struct map *m)
     static const uint8_t order[8] = {R_RDI, R_RSI, R_RBP, R_RSP, R_RBX, R_RDX, R_RCX, R_RAX};
     for (unsigned i = 0; i < 8; i++)
         s->gpr[order[i]] = g64(m, 0xffc0 + 8 * i);
-    s->nmi_blocked = m->b[0xca] & 1;
+    s->nmi_blocked = s->smm_nmi;
+    s->smm_nmi = 0;
     s->smbase = g32(m, 0xff00);
 }
 
@@ -203,7 +205,8 @@ static void load32(struct cpu *c, const struct map *m)
     s->cr4 = g32(m, 0xff14);
     s->efer = 0;
     s->run_state = (g16(m, 0xff02) & 1) ? CPU_HALTED : CPU_RUNNING;
-    s->nmi_blocked = g16(m, 0xff04) & 1;
+    s->nmi_blocked = s->smm_nmi;
+    s->smm_nmi = 0;
     s->smbase = g32(m, 0xfef8);
 }
 

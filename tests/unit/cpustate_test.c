@@ -40,7 +40,7 @@ static void fill(struct cpu_state *s)
     s->pat = 0x0007040600070406ull;
     uint8_t *b[] = {&s->run_state,   &s->intr_shadow, &s->nmi_blocked,  &s->smm,
                     &s->nmi_pending, &s->smi_pending, &s->init_pending, &s->sipi_vector,
-                    &s->exc_pending, &s->exc_vector,  &s->exc_has_code};
+                    &s->exc_pending, &s->exc_vector,  &s->exc_has_code, &s->smm_nmi};
     for (unsigned i = 0; i < sizeof b / sizeof b[0]; i++)
         *b[i] = 1;
     s->exc_code = 0x12345678;
