@@ -31,7 +31,6 @@
 #include "block/blk.h"
 #include "bt/bt.h"
 #include "chipset/debugport.h"
-#include "chipset/ferr.h"
 #include "chipset/dma8237.h"
 #include "chipset/firmware.h"
 #include "chipset/fwcfg.h"
@@ -458,7 +457,6 @@ static int build_devices(struct machine *m, struct err *e)
         }
     MAKE(ide, ide_class, "ide", &ip);
     m->ide = ide;
-    MAKE(ferr, ferr_class, "ferr", (&(struct ferr_params){.irq13 = {isa, 13, SRC_ISA}}));
     MAKE(port92, port92_class, "port92", (&(struct port92_params){.a20 = {a20, 0, A20_SRC_PORT92}}));
 
     MAKE(kbd, ps2kbd_class, "kbd", (&(struct ps2kbd_params){.input = m->input}));
@@ -499,7 +497,7 @@ static int build_devices(struct machine *m, struct err *e)
     if (p->debug)
         (void)dev_create(vm, &debugport_class, "debugport", NULL, NULL);
     MAKE(fwcfg, fwcfg_class, "fwcfg", NULL);
-    (void)pit, (void)rtc, (void)dma, (void)piix4, (void)port92, (void)ferr, (void)kbc, (void)backdoor;
+    (void)pit, (void)rtc, (void)dma, (void)piix4, (void)port92, (void)kbc, (void)backdoor;
     return describe(m, fwcfg, e);
 }
 
@@ -701,8 +699,10 @@ int machine_switch_engine(struct machine *m, const char *name, struct err *e)
     struct snap_reader *r = NULL;
     size_t len;
     int rc = w ? 0 : err_set(e, ERR_NOMEM, 0, "not enough memory to change the engine");
+    chipset_lock(m->vm);
     if (!rc)
         rc = state_save(w, "lapic", lapic_class.state, m->lapic, e);
+    chipset_unlock(m->vm);
     const void *data = rc ? NULL : snap_writer_data(w, &len);
     if (!rc && !(r = snap_reader_new(data, len, e)))
         rc = -1;

@@ -188,12 +188,6 @@ static inline void lapic_sync(struct lapic *l)
 {
     if (__builtin_expect(l->init_pending, 0)) {
         lapic_reset_registers(l);
-        if (l->init_wire) { /* virtual wire mode, as in MP specification 3.6.2.2 */
-            l->svr = SVR_RESET | SVR_ENABLE;
-            l->lvt[LVT_LINT0] = DM_EXTINT << 8;
-            l->lvt[LVT_LINT1] = DM_NMI << 8;
-            l->init_wire = false;
-        }
         l->init_pending = false;
     }
 }
@@ -451,16 +445,6 @@ void lapic_tpr_set(struct vcpu *v, uint8_t cr8)
     struct lapic *l = lapic_of(v);
     lapic_sync(l);
     lapic_write_tpr(l, cr8 << 4);
-}
-
-/*
- * INIT leaves the PIC cut off from the first processor (LINT0 masked), and the firmware of a real board connects it again before it does
- * anything else. SeaBIOS does that only after the reset of a whole machine, so it is done here.
- */
-void lapic_init_pin(struct vcpu *v)
-{
-    lapic_of(v)->init_wire = v->index == 0;
-    lapic_deliver(lapic_of(v), DM_INIT, 0, false);
 }
 
 bool lapic_enabled(struct vcpu *v)
@@ -793,8 +777,28 @@ static const struct lapic_host *lapic_host(const struct lapic_dev *d)
     return vm_backend(d->dev.vm)->lapic;
 }
 
+/*
+ * The kernel may have seen an EOI and not told us yet, and a state without it would leave the IOAPIC waiting for ever. So a
+ * vector that is neither requested nor in service anywhere has had its EOI; the IOAPIC takes it only where it waits for
+ * one. Should the kernel tell it again later, that is at worst one interrupt more.
+ */
+static void lapic_missing_eois(struct lapic_dev *d)
+{
+    uint32_t busy[8] = {0};
+    for (unsigned i = 0; i < d->n; i++) {
+        struct lapic_image m = {0};
+        lapic_host(d)->get(d->l[i].v, &m);
+        for (unsigned k = 0; k < 8; k++)
+            busy[k] |= m.reg[REG_ISR + k] | m.reg[REG_IRR + k];
+    }
+    for (unsigned vec = 16; vec < 256 && d->eoi; vec++)
+        if (!(busy[vec / 32] >> (vec & 31) & 1))
+            d->eoi(d->eoi_u, (uint8_t)vec);
+}
+
 static void lapic_from_host(struct lapic_dev *d)
 {
+    lapic_missing_eois(d);
     for (unsigned i = 0; i < d->n; i++) {
         struct lapic *l = &d->l[i];
         struct lapic_image m = {0};
@@ -889,7 +893,7 @@ static void lapic_reset(struct dev *dev, enum reset_kind k)
     d->rotate = 0;
     for (unsigned i = 0; i < d->n; i++) {
         struct lapic *l = &d->l[i];
-        l->init_pending = l->init_wire = false;
+        l->init_pending = false;
         l->base = BASE_DEFAULT | BASE_EN | (i == 0 ? BASE_BSP : 0);
         lapic_reset_registers(l);
         l->armed_due = 0;

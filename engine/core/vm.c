@@ -329,7 +329,7 @@ static void backend_end(struct vm *vm)
     vm->be_inited = false;
 }
 
-/* From nothing to the processors in the saved state. */
+/* From nothing to the processors in the saved state. Chipset lock held: meanwhile nobody draws the screen or sends messages. */
 static int backend_begin(struct vm *vm, const struct cpu_backend *be, struct snap_reader *r, void *cs, struct err *e)
 {
     static const struct memview none;
@@ -342,7 +342,6 @@ static int backend_begin(struct vm *vm, const struct cpu_backend *be, struct sna
         if (be->vcpu_init && be->vcpu_init(vm->vcpu[i], e))
             return -1;
     }
-    chipset_lock(vm);
     int rc = be->view_changed ? be->view_changed(vm, &none, memmap_view(vm, false), e) : 0;
     for (unsigned i = 0; i < vm->n_vcpus && !rc; i++) {
         char name[16];
@@ -352,7 +351,6 @@ static int backend_begin(struct vm *vm, const struct cpu_backend *be, struct sna
         rc = state_load(r, name, be->cpu_state, cs, e) || be->set(vm->vcpu[i], cs, CPU_ALL, e) ? -1 : 0;
         atomic_fetch_or(&vm->vcpu[i]->requests, VR_INTR | VR_VIEW);
     }
-    chipset_unlock(vm);
     return rc;
 }
 
@@ -377,19 +375,18 @@ int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e
     const void *data = rc ? NULL : snap_writer_data(w, &len);
     if (rc || !(r = snap_reader_new(data, len, e)))
         goto out;
-    rc = -1;
     vcpus_join(vm);
     atomic_store(&vm->exiting, false);
+    chipset_lock(vm);
     backend_end(vm);
-    if (!(rc = backend_begin(vm, be, r, cs, e)))
-        goto out;
-    /* It could not have been done: back to where it was. */
-    struct err why = {0};
-    rc = -1;
-    backend_end(vm);
-    snap_reader_free(r);
-    if (!(r = snap_reader_new(data, len, &why)) || backend_begin(vm, old, r, cs, &why))
-        vm_fail(vm, &why);
+    if ((rc = backend_begin(vm, be, r, cs, e))) { /* it could not be done: back to where it was */
+        struct err why = {0};
+        backend_end(vm);
+        snap_reader_free(r);
+        if (!(r = snap_reader_new(data, len, &why)) || backend_begin(vm, old, r, cs, &why))
+            vm_fail(vm, &why);
+    }
+    chipset_unlock(vm);
 out:
     snap_reader_free(r);
     snap_writer_free(w);

@@ -7,8 +7,12 @@
  *   PIC -> KVM_INTERRUPT on vCPU 0 (vcpu_kvm.c). NMI pin -> what LINT1 of each local APIC says.
  *
  * Time. The kernel's APIC timers count the host's time and do not know that the guest's stands still in a pause. So when
- * the clock stops, what each timer has left is kept, and before a vCPU's next entry its timer is started again with
- * that, after the TSC offset. A timer that expired meanwhile in the kernel is undone by this.
+ * the clock stops, what each timer has left is kept, and when it starts again, so is the timer with that, after the TSC
+ * offset. A timer that expired meanwhile in the kernel is undone by this.
+ *
+ * A timer's count can only be written with all registers of its APIC (KVM_SET_LAPIC), and an interrupt that arrives
+ * between reading and writing them would be lost. So that happens while no vCPU runs (none sends an IPI) and with the
+ * chipset lock held (no device sends a message).
  */
 #include <errno.h>
 #include <string.h>
@@ -43,14 +47,13 @@ static uint64_t deadline_to_clock(struct vt_cpu *c, uint64_t d) { return d ? d -
 void vt_timer_stop(struct vt_cpu *c)
 {
     struct kvm_lapic_state s;
-    if (c->resync && c->timer_kept)
+    if (c->timer_kept)
         return; /* it has not run since the last stop: what was kept then still holds */
     if (vcall(c, KVM_GET_LAPIC, &s) < 0)
         return;
     c->kept_count = apic_get(&s, APIC_COUNT);
     c->kept_deadline = deadline_to_clock(c, msr_or_0(c, MSR_TSC_DEADLINE));
     c->timer_kept = true;
-    c->resync = true;
 }
 
 static int set_tsc(struct vt_cpu *c, struct err *e)
@@ -70,12 +73,17 @@ static int set_tsc(struct vt_cpu *c, struct err *e)
 int vt_resync(struct vt_cpu *c, struct err *e)
 {
     c->resync = false;
-    if (set_tsc(c, e))
+    return set_tsc(c, e);
+}
+
+int vt_timer_start(struct vt_cpu *c, struct err *e)
+{
+    struct kvm_lapic_state s;
+    if (vt_resync(c, e))
         return -1;
     if (!c->timer_kept)
         return 0;
     c->timer_kept = false;
-    struct kvm_lapic_state s;
     if (vcall(c, KVM_GET_LAPIC, &s) < 0)
         return vt_fail(e, "to read a local APIC");
     apic_put(&s, APIC_COUNT, c->kept_count);
@@ -94,6 +102,7 @@ static void lapic_get(struct vcpu *v, struct lapic_image *out)
     struct vt_cpu *c = v->be;
     struct kvm_lapic_state s;
     struct kvm_sregs sr;
+    vt_accept_events(c);
     if (vcall(c, KVM_GET_LAPIC, &s) < 0 || vcall(c, KVM_GET_SREGS, &sr) < 0)
         return;
     for (unsigned i = 0; i < 64; i++)
@@ -120,11 +129,12 @@ static int lapic_set(struct vcpu *v, const struct lapic_image *in, struct err *e
     memset(&s, 0, sizeof s);
     for (unsigned i = 0; i < 64; i++)
         apic_put(&s, i, in->reg[i]);
-    if (vcall(c, KVM_SET_LAPIC, &s) < 0)
+    /* Twice: a change of the timer's mode, to or from TSC deadline, clears the initial count that came with it. */
+    if (vcall(c, KVM_SET_LAPIC, &s) < 0 || vcall(c, KVM_SET_LAPIC, &s) < 0)
         return vt_fail(e, "the state of a local APIC");
     c->kept_count = in->reg[APIC_COUNT];
     c->kept_deadline = in->tsc_deadline;
-    c->timer_kept = c->resync = true;
+    c->timer_kept = true;
     return 0;
 }
 
@@ -189,27 +199,6 @@ static void routes_changed(struct vm *vm)
         vt_fail(&e, "the routes of the IOAPIC");
         vm_fail(vm, &e);
     }
-}
-
-/* What INIT leaves (SDM vol. 3, 10.4.7.3): the reset state, but for the id and IA32_APIC_BASE. */
-int vt_lapic_init(struct vcpu *v, struct err *e)
-{
-    struct lapic_image m = {0}, r = {0};
-    lapic_get(v, &m);
-    r.base = m.base;
-    r.reg[2] = m.reg[2];
-    r.reg[3] = m.reg[3];
-    r.reg[0x0d] = m.base & 0x400 ? m.reg[0x0d] : 0; /* LDR of x2APIC mode follows from the id */
-    r.reg[0x0e] = 0xffffffff;
-    r.reg[0x0f] = 0xff;
-    for (unsigned i = 0x32; i < 0x38; i++)
-        r.reg[i] = 0x10000;
-    if (v->index == 0) { /* virtual wire mode: see lapic_init_pin */
-        r.reg[0x0f] = 0x1ff;
-        r.reg[0x35] = 0x700;
-        r.reg[0x36] = 0x400;
-    }
-    return lapic_set(v, &r, e);
 }
 
 const struct lapic_host vt_lapic_host = {lapic_get, lapic_set, lapic_msi, lapic_nmi_pin, routes_changed};

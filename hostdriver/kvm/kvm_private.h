@@ -59,8 +59,8 @@ struct vt_vm {
         uint32_t data;
     } route[VT_N_PINS];
 
-    /* kvm_state.c: which MSRs of the list this KVM keeps; the others are ours (cpu_rdmsr on the shadow). */
-    bool msrs_known;
+    /* kvm_msr.c: which MSRs of the list this KVM keeps; the others are ours (cpu_rdmsr on the shadow). */
+    bool msrs_known, msr_filter;
     bool msr_kept[VT_MAX_MSRS];
 
     _Atomic uint64_t st_gates, st_late;
@@ -77,14 +77,17 @@ struct vt_cpu {
 
     bool io_open;  /* the last exit must be completed by entering again before the registers mean anything */
     bool shut;     /* triple fault: until reset or set */
-    bool resync;   /* the clock stood still: TSC offset and timer are set before the next entry */
+    bool resync;   /* the TSC's offset is set before the next entry */
     bool timer_kept; /* kept_* below are what the timer had when the clock stopped */
     uint32_t kept_count;
     uint64_t kept_deadline; /* in terms of clock_tsc() */
     int posted;             /* vector given by KVM_INTERRUPT that may not be delivered yet; -1: none */
     uint64_t posted_rip;
     _Atomic bool nmi_pin;
+    bool nmi_two; /* a second NMI was given to KVM, which only tells of one; it has not run since */
 
+    bool msr_odd[VT_MAX_MSRS]; /* KVM did not take the shadow's value and shows msr_odd_now */
+    uint64_t msr_odd_now[VT_MAX_MSRS];
     struct cpu shadow; /* CPUID, and the MSRs that KVM does not know */
     uint64_t st[8];    /* enum vt_count; own thread writes */
 };
@@ -107,7 +110,9 @@ static inline void vt_leave(struct vt_cpu *c) { atomic_store(&c->in_guest, false
 int vt_irq_init(struct vt_vm *m, struct err *e);
 extern const struct lapic_host vt_lapic_host;
 void vt_timer_stop(struct vt_cpu *c);   /* the clock has stopped */
-int vt_resync(struct vt_cpu *c, struct err *e);
+/* vCPUs parked, chipset lock held: the clock starts, and the timer goes on with what it had. */
+int vt_timer_start(struct vt_cpu *c, struct err *e);
+int vt_resync(struct vt_cpu *c, struct err *e); /* the TSC's offset */
 void vt_nmi_pin(struct vt_cpu *c);      /* [vcpu] */
 
 /* kvm_cpuid.c */
@@ -118,13 +123,18 @@ extern const struct cpu_ops vt_cpu_ops;
 /* kvm_state.c */
 void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask);
 int vt_set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e);
+void vt_accept_events(struct vt_cpu *c); /* before the first register is read */
+void vt_log_state(struct vt_cpu *c);
+
+/* kvm_msr.c */
+void vt_msr_init(struct vt_vm *m); /* before the first processor */
+void vt_msrs_get(struct vt_cpu *c, struct cpu_state *s);
+void vt_msrs_set(struct vt_cpu *c, const struct cpu_state *s);
 int vt_msr_get(struct vt_cpu *c, uint32_t msr, uint64_t *val);
 int vt_msr_set(struct vt_cpu *c, uint32_t msr, uint64_t val);
-void vt_log_state(struct vt_cpu *c);
 
 /* vcpu_kvm.c */
 void vt_kick(struct vcpu *v);
-int vt_lapic_init(struct vcpu *v, struct err *e); /* [vcpu] INIT */
 int vt_fail(struct err *e, const char *what); /* "KVM refuses <what>: <errno>" */
 
 #endif

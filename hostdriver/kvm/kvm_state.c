@@ -1,99 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * struct cpu_state from and to the kernel. A vCPU is out of the guest and its last exit is completed when it is read
- * (vcpu_kvm.c sees to that before it parks). The local APIC travels on its own (kvm_irq.c).
- *
- * MSRs that KVM keeps are in the table below. Others, which only engine/cpu knows, live in the shadow processor and are
- * copied to and from it, so nothing is lost on the way from BT and back.
+ * (vcpu_kvm.c sees to that before it parks). The local APIC travels on its own (kvm_irq.c). MSRs: kvm_msr.c.
  */
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "cpu/cpustate.h"
 #include "kvm/kvm_private.h"
-
-#define S(field) offsetof(struct cpu_state, field)
-static const struct {
-    uint32_t msr;
-    uint16_t off;
-} msrs[] = {
-    {0x174, S(sysenter_cs)},
-    {0x175, S(sysenter_esp)},
-    {0x176, S(sysenter_eip)},
-    {0x277, S(pat)},
-    {0xc0000081, S(star)},
-    {0xc0000082, S(lstar)},
-    {0xc0000083, S(cstar)},
-    {0xc0000084, S(sfmask)},
-    {0xc0000102, S(kernel_gs_base)},
-    {0xc0000103, S(tsc_aux)},
-    {0x3b, S(tsc_adjust)},
-    {0x1a0, S(misc_enable)},
-    {0x1d9, S(debugctl)},
-    {0x48, S(spec_ctrl)},
-    {0x17a, S(mcg_status)},
-    {0x17b, S(mcg_ctl)},
-    {0x9e, S(smbase)},
-    {0xda0, S(xss)},
-    {0xc0010010, S(syscfg)},
-    {0xc0010015, S(hwcr)},
-    {0xc001001a, S(top_mem)},
-    {0xc001001d, S(top_mem2)},
-    {0x2ff, S(mtrr_def)},
-    {0x250, S(mtrr_fixed[0])},
-    {0x258, S(mtrr_fixed[1])},
-    {0x259, S(mtrr_fixed[2])},
-    {0x268, S(mtrr_fixed[3])},
-    {0x269, S(mtrr_fixed[4])},
-    {0x26a, S(mtrr_fixed[5])},
-    {0x26b, S(mtrr_fixed[6])},
-    {0x26c, S(mtrr_fixed[7])},
-    {0x26d, S(mtrr_fixed[8])},
-    {0x26e, S(mtrr_fixed[9])},
-    {0x26f, S(mtrr_fixed[10])},
-#define VAR(i) {0x200 + 2 * (i), S(mtrr_base[i])}, {0x201 + 2 * (i), S(mtrr_mask[i])}
-    VAR(0), VAR(1), VAR(2), VAR(3), VAR(4), VAR(5), VAR(6), VAR(7),
-#define BANK(i) {0x400 + 4 * (i), S(mc_regs[4 * (i)])}, {0x401 + 4 * (i), S(mc_regs[4 * (i) + 1])}, {0x402 + 4 * (i), S(mc_regs[4 * (i) + 2])}, \
-    {0x403 + 4 * (i), S(mc_regs[4 * (i) + 3])}
-    BANK(0), BANK(1), BANK(2), BANK(3), BANK(4), BANK(5), BANK(6), BANK(7),
-};
-#define N_MSRS (sizeof msrs / sizeof msrs[0])
-_Static_assert(N_MSRS <= VT_MAX_MSRS, "room for each MSR");
-
-struct msr_list {
-    struct kvm_msrs head;
-    struct kvm_msr_entry e[N_MSRS];
-};
-
-int vt_msr_get(struct vt_cpu *c, uint32_t msr, uint64_t *val)
-{
-    struct msr_list l = {.head.nmsrs = 1, .e[0].index = msr};
-    if (vcall(c, KVM_GET_MSRS, &l) != 1)
-        return -1;
-    *val = l.e[0].data;
-    return 0;
-}
-
-int vt_msr_set(struct vt_cpu *c, uint32_t msr, uint64_t val)
-{
-    struct msr_list l = {.head.nmsrs = 1, .e[0] = {.index = msr, .data = val}};
-    return vcall(c, KVM_SET_MSRS, &l) == 1 ? 0 : -1;
-}
-
-static uint64_t *field(struct cpu_state *s, unsigned i) { return (uint64_t *)(void *)((uint8_t *)s + msrs[i].off); }
-
-/* Asked once: a register that can be read belongs to the kernel. */
-static void find_msrs(struct vt_cpu *c)
-{
-    uint64_t v;
-    if (c->m->msrs_known)
-        return;
-    for (unsigned i = 0; i < N_MSRS; i++)
-        c->m->msr_kept[i] = vt_msr_get(c, msrs[i].msr, &v) == 0;
-    c->m->msrs_known = true;
-}
 
 /* ---- pieces ---- */
 
@@ -216,7 +131,8 @@ static void events_get(struct vt_cpu *c, struct cpu_state *s)
 {
     struct kvm_vcpu_events ev = {0};
     s->exc_pending = s->intr_pending = s->nmi_pending = s->smi_pending = s->init_pending = 0;
-    s->intr_shadow = 0;
+    s->intr_shadow = s->smm = s->smm_nmi = 0;
+    vt_nmi_pin(c); /* one that has not been looked at */
     if (vcall(c, KVM_GET_VCPU_EVENTS, &ev) < 0)
         return;
     if (ev.exception.injected || ev.exception.pending) {
@@ -234,11 +150,13 @@ static void events_get(struct vt_cpu *c, struct cpu_state *s)
     }
     /* An NMI on its way into the guest has not begun there: it is pending, and NMIs are not blocked yet. */
     s->nmi_blocked = ev.nmi.masked != 0 && !ev.nmi.injected;
-    unsigned nmis = (unsigned)ev.nmi.injected + ev.nmi.pending;
+    unsigned nmis = (unsigned)ev.nmi.injected + ev.nmi.pending + c->nmi_two;
     s->nmi_pending = (uint8_t)(nmis > 2 ? 2 : nmis);
-    s->intr_shadow = ev.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? 2 : ev.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? 1 : 0;
+    /* AMD's processors have one shadow for both, and KVM says both then. */
+    s->intr_shadow = ev.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? 1 : ev.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? 2 : 0;
     if (ev.flags & KVM_VCPUEVENT_VALID_SMM) {
         s->smm = ev.smi.smm != 0;
+        s->smm_nmi = s->smm && ev.smi.smm_inside_nmi;
         s->smi_pending = ev.smi.pending != 0;
         s->init_pending = ev.smi.latched_init != 0;
     }
@@ -264,10 +182,22 @@ static int events_set(struct vt_cpu *c, const struct cpu_state *s)
     if (c->m->smm) {
         ev.flags |= KVM_VCPUEVENT_VALID_SMM;
         ev.smi.smm = s->smm;
+        ev.smi.smm_inside_nmi = s->smm && s->smm_nmi;
         ev.smi.pending = s->smi_pending;
         ev.smi.latched_init = s->init_pending;
     }
-    return vcall(c, KVM_SET_VCPU_EVENTS, &ev) < 0 ? -1 : 0;
+    if (vcall(c, KVM_SET_VCPU_EVENTS, &ev) < 0)
+        return -1;
+    c->nmi_two = s->nmi_pending > 1 && !kvm_call_n(c->fd, KVM_NMI, 0);
+    return 0;
+}
+
+/* An INIT or SIPI that waits in the kernel is carried out by the question for the run state. It changes all other
+ * registers, those of the local APIC too, so it is asked before any of them is read. */
+void vt_accept_events(struct vt_cpu *c)
+{
+    struct kvm_mp_state mp;
+    (void)vcall(c, KVM_GET_MP_STATE, &mp);
 }
 
 static void run_state_get(struct vt_cpu *c, struct cpu_state *s)
@@ -287,45 +217,12 @@ static void run_state_get(struct vt_cpu *c, struct cpu_state *s)
 /* An AP that waits takes both INIT and SIPI in INIT_RECEIVED. */
 static int run_state_set(struct vt_cpu *c, const struct cpu_state *s)
 {
-    struct kvm_mp_state mp = {.mp_state = s->run_state == CPU_HALTED      ? KVM_MP_STATE_HALTED
-                                          : s->run_state == CPU_WAIT_SIPI ? KVM_MP_STATE_INIT_RECEIVED
-                                                                          : KVM_MP_STATE_RUNNABLE};
+    bool woken = s->exc_pending || s->intr_pending; /* out of HLT already, and KVM would not see it */
+    struct kvm_mp_state mp = {.mp_state = s->run_state == CPU_HALTED && !woken ? KVM_MP_STATE_HALTED
+                                          : s->run_state == CPU_WAIT_SIPI     ? KVM_MP_STATE_INIT_RECEIVED
+                                                                              : KVM_MP_STATE_RUNNABLE};
     c->shut = s->run_state == CPU_SHUTDOWN;
     return vcall(c, KVM_SET_MP_STATE, &mp) < 0 ? -1 : 0;
-}
-
-static void msrs_get(struct vt_cpu *c, struct cpu_state *s)
-{
-    struct msr_list l = {0};
-    unsigned at[N_MSRS];
-    find_msrs(c);
-    for (unsigned i = 0; i < N_MSRS; i++) {
-        if (!c->m->msr_kept[i]) {
-            *field(s, i) = *field(&c->shadow.s, i);
-            continue;
-        }
-        at[l.head.nmsrs] = i;
-        l.e[l.head.nmsrs++].index = msrs[i].msr;
-    }
-    int n = vcall(c, KVM_GET_MSRS, &l);
-    for (int k = 0; k < n; k++)
-        *field(s, at[k]) = l.e[k].data;
-    s->smbase = (uint32_t)s->smbase;
-}
-
-/* Only what differs is written: some kernels complain about a write of 0 to a register that they give as 0. */
-static void msrs_set(struct vt_cpu *c, const struct cpu_state *s)
-{
-    struct cpu_state *from = (struct cpu_state *)(uintptr_t)s;
-    find_msrs(c);
-    for (unsigned i = 0; i < N_MSRS; i++) {
-        uint64_t now, val = *field(from, i);
-        *field(&c->shadow.s, i) = val;
-        if (!c->m->msr_kept[i] || (!vt_msr_get(c, msrs[i].msr, &now) && now == val))
-            continue;
-        if (vt_msr_set(c, msrs[i].msr, val))
-            log_msg(LOG_DEBUG, "kvm", "vCPU %u: MSR %#x does not take %#llx", c->v->index, msrs[i].msr, (unsigned long long)val);
-    }
 }
 
 /* ---- struct cpu_backend ---- */
@@ -334,6 +231,7 @@ void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask)
 {
     struct vt_cpu *c = v->be;
     struct kvm_regs r;
+    vt_accept_events(c);
     if (vcall(c, KVM_GET_REGS, &r) == 0)
         gpr_get(s, &r);
     if (mask & (CPU_SEG | CPU_CTL)) {
@@ -357,7 +255,7 @@ void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask)
             pdptes_get(c, s);
     }
     if (mask & CPU_MSR)
-        msrs_get(c, s);
+        vt_msrs_get(c, s);
     if (mask & CPU_FPU) {
         struct kvm_xsave x;
         _Static_assert(sizeof x.region == XSAVE_AREA_MAX, "one area");
@@ -401,7 +299,7 @@ int vt_set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err 
         return vt_fail(e, "the processor's vector registers");
     if (vcall(c, KVM_SET_DEBUGREGS, &d) < 0)
         return vt_fail(e, "the processor's debug registers");
-    msrs_set(c, s);
+    vt_msrs_set(c, s);
     if (run_state_set(c, s) || events_set(c, s))
         return vt_fail(e, "the processor's pending events");
     if (pdptes_set(c, s))

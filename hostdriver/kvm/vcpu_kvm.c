@@ -87,9 +87,9 @@ static int create(struct vt_vm *m, struct err *e)
     uint64_t map = IDENTITY_MAP;
     (void)kvm_call(m->fd, KVM_SET_IDENTITY_MAP_ADDR, &map);
     (void)kvm_call_n(m->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
-#ifdef KVM_CAP_X86_USER_SPACE_MSR
-    /* MSRs that the kernel does not know come to us, as under BT. */
-    (void)kvm_enable(m->fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN);
+    vt_msr_init(m);
+#ifdef KVM_CAP_PMU_CAPABILITY
+    (void)kvm_enable(m->fd, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE); /* since Linux 5.18; BT has no counters either */
 #endif
 #ifdef KVM_CAP_X86_VMWARE_BACKDOOR
     (void)kvm_enable(m->fd, KVM_CAP_X86_VMWARE_BACKDOOR, 1);
@@ -167,6 +167,9 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     m->cpu[v->index] = c;
     if (v->index == 0 && m->ring_page)
         m->ring = (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)c->run + m->ring_page * VT_PAGE);
+#ifdef KVM_CAP_ENFORCE_PV_FEATURE_CPUID
+    (void)kvm_enable(c->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1); /* KVM's own MSRs are not there either */
+#endif
 #ifdef KVM_VCPU_TSC_CTRL
     if (v->index == 0) {
         struct kvm_device_attr a = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
@@ -207,7 +210,7 @@ static void reset(struct vcpu *v, bool init)
     if (init)
         vt_get(v, &c->shadow.s, CPU_ALL);
     cpu_reset(&c->shadow, init);
-    if (vt_set(v, &c->shadow.s, CPU_ALL, &e) || (init && vt_lapic_init(v, &e)))
+    if (vt_set(v, &c->shadow.s, CPU_ALL, &e))
         vm_fail(v->vm, &e);
 }
 
@@ -225,15 +228,18 @@ static void sipi(struct vcpu *v, uint8_t vector)
 static void clock_changed(struct vm *vm, int64_t now, bool running)
 {
     struct vt_vm *m = vt_of(vm);
+    struct err e = {0};
     (void)now;
+    chipset_lock(vm);
     for (unsigned i = 0; m && i < m->n; i++) {
         if (!m->cpu[i])
             continue;
-        if (running)
-            m->cpu[i]->resync = true;
-        else
+        if (!running)
             vt_timer_stop(m->cpu[i]);
+        else if (vt_timer_start(m->cpu[i], &e))
+            vm_fail(vm, &e);
     }
+    chipset_unlock(vm);
 }
 
 /* ---- exits ---- */
@@ -376,7 +382,7 @@ static int enter(struct vt_cpu *c, enum vcpu_exit *x)
     vt_enter(c);
     int rc = kvm_sys_get()->ioctl(c->fd, KVM_RUN, NULL), en = errno;
     vt_leave(c);
-    c->io_open = false;
+    c->io_open = c->nmi_two = false;
     if (c->run->ready_for_interrupt_injection)
         c->posted = -1;
     vt_late_drain(c->m);

@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boot_test  # noqa: E402
 from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: E402
 
+PASS = ["LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_TRIPS"]  # what the inner script may be told
 MODULES = ["kvm_amd", "9p", "9pnet_virtio", "virtio_pci", "overlay"]
 
 OUTER_INIT = r"""#!/bin/sh
@@ -194,8 +195,9 @@ def main():
                 script = opt.shell
             else:
                 media = make_media(work, ["cloud"] if opt.bench else ["cloud", "686"])
-                script = "cd %s && export LODGE_VMX=%s LODGE_TEST_ECHO=%s LODGE_DEBUG=%s PATH=$PATH:/usr/sbin:/sbin HOME=/root\nexec python3 %s/nested_inner.py %s %s %s\n" % (
-                    shlex.quote(work), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""), shlex.quote(HERE), "--bench" if opt.bench else "",
+                script = "cd %s && export LODGE_VMX=%s LODGE_TEST_ECHO=%s LODGE_DEBUG=%s %s PATH=$PATH:/usr/sbin:/sbin HOME=/root\nexec python3 %s/nested_inner.py %s %s %s\n" % (
+                    shlex.quote(work), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""),
+                    " ".join("%s=%s" % (k, shlex.quote(os.environ[k])) for k in PASS if k in os.environ), shlex.quote(HERE), "--bench" if opt.bench else "",
                     " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in media.items() if v), " ".join(map(shlex.quote, opt.names)))
         except (subprocess.CalledProcessError, OSError, IndexError) as e:
             print("ok 1 - VT in a nested guest # SKIP its media cannot be made (%s)" % str(e).splitlines()[0])
