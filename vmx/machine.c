@@ -31,6 +31,7 @@
 #include "block/blk.h"
 #include "bt/bt.h"
 #include "chipset/debugport.h"
+#include "chipset/ferr.h"
 #include "chipset/dma8237.h"
 #include "chipset/firmware.h"
 #include "chipset/fwcfg.h"
@@ -457,6 +458,7 @@ static int build_devices(struct machine *m, struct err *e)
         }
     MAKE(ide, ide_class, "ide", &ip);
     m->ide = ide;
+    MAKE(ferr, ferr_class, "ferr", (&(struct ferr_params){.irq13 = {isa, 13, SRC_ISA}}));
     MAKE(port92, port92_class, "port92", (&(struct port92_params){.a20 = {a20, 0, A20_SRC_PORT92}}));
 
     MAKE(kbd, ps2kbd_class, "kbd", (&(struct ps2kbd_params){.input = m->input}));
@@ -497,7 +499,7 @@ static int build_devices(struct machine *m, struct err *e)
     if (p->debug)
         (void)dev_create(vm, &debugport_class, "debugport", NULL, NULL);
     MAKE(fwcfg, fwcfg_class, "fwcfg", NULL);
-    (void)pit, (void)rtc, (void)dma, (void)piix4, (void)port92, (void)kbc, (void)backdoor;
+    (void)pit, (void)rtc, (void)dma, (void)piix4, (void)port92, (void)ferr, (void)kbc, (void)backdoor;
     return describe(m, fwcfg, e);
 }
 

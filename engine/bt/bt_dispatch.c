@@ -411,8 +411,31 @@ bool bt_resume_at(struct bt_cpu *bc)
 
 /* ---- events ---- */
 
+/*
+ * An x87 error with CR0.NE = 0 (SDM vol. 3, 8.7.2): FERR#, and the processor stands still until an interrupt comes, with the instruction still
+ * to be done. IGNNE# matters only where interrupts are off: there nothing else could end the wait. The instruction then goes on without its
+ * error, whose flags are lost to it.
+ */
+static int legacy_fpu_error(struct bt_cpu *bc)
+{
+    struct cpu_state *s = &bc->c.s;
+    bc->c.fault = (struct cpu_fault){0};
+    bt_fpu_out(bc);
+    if (intr_ignne(bc->v) && !(s->rflags & FL_IF)) {
+        s->xsave[2] &= 0x40; /* ES and the six errors; the stack fault stays */
+        s->xsave[3] &= 0x7f; /* B */
+    } else {
+        intr_ferr(bc->v);
+        s->run_state = CPU_HALTED;
+    }
+    bt_mode_update(bc);
+    return 0;
+}
+
 static int deliver(struct bt_cpu *bc)
 {
+    if (bc->c.fault.vector == X_MF && !(bc->c.s.cr0 & CR0_NE))
+        return legacy_fpu_error(bc);
     bc->st.exceptions++;
     int r = cpu_deliver_fault(&bc->c);
     bt_mode_update(bc);

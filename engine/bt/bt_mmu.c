@@ -102,11 +102,8 @@ const struct memrange *bt_view_find(struct bt_cpu *bc, uint64_t gpa)
     return lo < v->n && v->r[lo].base <= gpa ? &v->r[lo] : NULL;
 }
 
-static uint64_t a20(struct bt_cpu *bc, uint64_t gpa)
-{
-    (void)bc;
-    return gpa;
-}
+/* The pin A20M#; a change comes as a change of the view, which empties the TLB. */
+static uint64_t a20(struct bt_cpu *bc, uint64_t gpa) { return memmap_a20(bc->v->vm, gpa); }
 
 /* Host pointer of RAM (for reads also ROM), or NULL. */
 uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write)
@@ -331,6 +328,7 @@ int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, 
 void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n)
 {
     struct bt_cpu *bc = CPU2BT(c);
+    gpa = a20(bc, gpa);
     uint8_t *h = bt_ram_ptr(bc, gpa, false);
     if (h) {
         cpu_copy_once(buf, h, n);
@@ -352,6 +350,7 @@ void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n)
 void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n)
 {
     struct bt_cpu *bc = CPU2BT(c);
+    gpa = a20(bc, gpa);
     const struct memrange *r = bt_view_find(bc, gpa);
     if (r && r->mr->kind == MR_RAM) {
         cpu_copy_once(r->mr->blk->host + r->mr->blk_off + r->mr_off + (gpa - r->base), buf, n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Intel 82441FX PMC (440FX host bridge), function 00:00.0. It decides what is seen at each address that is not PCI's: RAM below and above
- * 4 GiB, firmware ROM at the top of 4 GiB and (its end) below 1 MiB, shadow RAM by the PAM registers, SMRAM, and the wrap of address line 20.
+ * 4 GiB, firmware ROM at the top of 4 GiB and (its end) below 1 MiB, shadow RAM by the PAM registers, SMRAM. The gate of address line 20 is here too,
+ * because it is the other thing that decides what an address reaches.
  * Data sheet: 82441FX, order number 290549, section 3.2.
  *
  * The subsystem id 1af4:1100 is how SeaBIOS recognizes a machine with a fw_cfg device; the chip itself has none.
@@ -38,7 +39,6 @@ enum {
     SMRAM_D_OPEN = 0x40,
 
     N_PAM = 13,
-    PRIO_A20 = 5,
     PRIO_SMRAM = 20, /* above the VGA window */
 };
 
@@ -51,7 +51,7 @@ struct pam_seg {
 struct i440 {
     struct pci_dev pci;
     struct memblk *ram, *rom;
-    struct memregion lo, ext, hi, rom_top, smram_open, smram_smm, a20_wrap;
+    struct memregion lo, ext, hi, rom_top, smram_open, smram_smm;
     struct pam_seg pam[N_PAM];
     struct irq_sink a20;
     uint32_t a20_word; /* OR of the sources of address line 20 */
@@ -113,7 +113,9 @@ static void map_apply(struct i440 *c)
     c->smram_open.enabled = en && open;
     /* D_CLS would send only data accesses to PCI, and the memory map does not tell data from code: SMRAM stays visible in SMM. */
     c->smram_smm.enabled = en && !open;
-    c->a20_wrap.enabled = !c->a20_word;
+    /* A20M# (Intel486 data book, 2.6: the bit is 0 in every physical address). Above RAM there is nothing at odd megabytes that real mode could
+     * want, and a processor after INIT must reach its ROM, so the mask ends there. */
+    memmap_set_a20_mask(c->pci.dev.vm, c->a20_word ? 0 : (i440_ram_below_4g(c->ram->size) + 0x1fffff) & ~(gpa_t)0x1fffff);
     if (memmap_commit(c->pci.dev.vm, &e))
         log_msg(LOG_ERROR, "i440", "%s", e.msg);
 }
@@ -209,8 +211,7 @@ static int i440_init(struct dev *d, const void *params, struct err *e)
     region(c, &c->smram_open, "smram", 0xa0000, 0x20000, c->ram, 0xa0000, PRIO_SMRAM);
     region(c, &c->smram_smm, "smram", 0xa0000, 0x20000, c->ram, 0xa0000, PRIO_SMRAM);
     c->smram_smm.space = MR_SPACE_SMM;
-    region(c, &c->a20_wrap, "a20-wrap", 0x100000, 0xa0000, c->ram, 0, PRIO_A20);
-    c->smram_open.enabled = c->smram_smm.enabled = c->a20_wrap.enabled = false;
+    c->smram_open.enabled = c->smram_smm.enabled = false;
     for (unsigned i = 0; i < N_PAM; i++) {
         struct pam_seg *s = &c->pam[i];
         s->chip = c;

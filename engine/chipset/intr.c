@@ -165,6 +165,15 @@ static bool intr_ctl_level_route(void *ctl, unsigned pin, uint64_t *addr, uint32
     return s->p.ioapic && ioapic_level_route(s->p.ioapic, pin, addr, data);
 }
 
+static void intr_ctl_init(void *ctl, struct vcpu *v)
+{
+    struct intr *s = ctl;
+    if (intr_lapic(s))
+        lapic_init_pin(v);
+    else
+        vcpu_request(v, VR_INIT);
+}
+
 const struct irq_sink *intr_isa_sink(struct dev *dev)
 {
     return &((struct intr *)dev)->isa;
@@ -202,6 +211,7 @@ static int intr_init(struct dev *dev, const void *params, struct err *e)
                               .apic_enabled = intr_ctl_apic_enabled,
                               .eoi = intr_ctl_eoi,
                               .level_route = intr_ctl_level_route,
+                              .init = intr_ctl_init,
                               .ctl = s,
                           });
     return 0;

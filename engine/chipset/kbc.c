@@ -28,7 +28,7 @@ enum {
     CCB_XLATE = 0x40,
     CCB_RESET = CCB_XLATE | CCB_DISABLE | CCB_DISABLE2,
 
-    P2_RESET = 0x01, /* low resets */
+    P2_RESET = 0x01, /* low: RCIN#, which the chipset makes into INIT# */
     P2_A20 = 0x02,
     P2_OBF2 = 0x10,
     P2_OBF = 0x20,
@@ -172,7 +172,7 @@ static void set_p2(struct kbc *k, uint8_t v)
     irq_set(&k->a20, v & P2_A20);
     if (!(v & P2_RESET)) {
         k->p2 |= P2_RESET;
-        vm_wish(k->dev.vm, WISH_RESET);
+        vm_init_cpus(k->dev.vm);
     }
 }
 
@@ -229,7 +229,7 @@ static void command(struct kbc *k, uint8_t c)
     }
     if (c >= 0xf0) { /* pulse output port bits that are 0; only bit 0 is wired to something that minds */
         if (!(c & P2_RESET))
-            vm_wish(k->dev.vm, WISH_RESET);
+            vm_init_cpus(k->dev.vm);
         return;
     }
     switch (c) {

@@ -188,6 +188,12 @@ static inline void lapic_sync(struct lapic *l)
 {
     if (__builtin_expect(l->init_pending, 0)) {
         lapic_reset_registers(l);
+        if (l->init_wire) { /* virtual wire mode, as in MP specification 3.6.2.2 */
+            l->svr = SVR_RESET | SVR_ENABLE;
+            l->lvt[LVT_LINT0] = DM_EXTINT << 8;
+            l->lvt[LVT_LINT1] = DM_NMI << 8;
+            l->init_wire = false;
+        }
         l->init_pending = false;
     }
 }
@@ -445,6 +451,16 @@ void lapic_tpr_set(struct vcpu *v, uint8_t cr8)
     struct lapic *l = lapic_of(v);
     lapic_sync(l);
     lapic_write_tpr(l, cr8 << 4);
+}
+
+/*
+ * INIT leaves the PIC cut off from the first processor (LINT0 masked), and the firmware of a real board connects it again before it does
+ * anything else. SeaBIOS does that only after the reset of a whole machine, so it is done here.
+ */
+void lapic_init_pin(struct vcpu *v)
+{
+    lapic_of(v)->init_wire = v->index == 0;
+    lapic_deliver(lapic_of(v), DM_INIT, 0, false);
 }
 
 bool lapic_enabled(struct vcpu *v)
@@ -893,7 +909,7 @@ static void lapic_reset(struct dev *dev, enum reset_kind k)
     d->rotate = 0;
     for (unsigned i = 0; i < d->n; i++) {
         struct lapic *l = &d->l[i];
-        l->init_pending = false;
+        l->init_pending = l->init_wire = false;
         l->base = BASE_DEFAULT | BASE_EN | (i == 0 ? BASE_BSP : 0);
         lapic_reset_registers(l);
         l->armed_due = 0;

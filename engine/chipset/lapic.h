@@ -37,6 +37,7 @@ bool lapic_enabled(struct vcpu *v);
 void lapic_msi(struct dev *lapic, uint64_t addr, uint32_t data); /* [any] */
 /* Pin LINT0 (0) or LINT1 (1) of all local APICs; LINT0 is the PIC's INTR, LINT1 the NMI. [dev] */
 void lapic_lint(struct dev *lapic, unsigned pin, bool level);
+void lapic_init_pin(struct vcpu *v); /* [any] INIT# */
 bool lapic_hears_pic(struct dev *lapic); /* [any] does any local APIC pass LINT0 on to its CPU? */
 bool lapic_requested(struct dev *lapic, uint8_t vector); /* [any] is the vector in any IRR? */
 /* Told of each EOI of a level-triggered vector, chipset lock held. [main] while building */

@@ -28,6 +28,7 @@ struct lapic {
     _Atomic uint32_t irr[8], tmr[8];
     _Atomic uint32_t esr_pending;
     _Atomic bool attn, init_pending, extint_msg;
+    _Atomic bool init_wire; /* with init_pending: by the pin, so the first one gets its virtual wire back */
 
     /* Invariant 2: written by the owner, read by any thread. */
     _Atomic uint64_t base; /* IA32_APIC_BASE */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* System control port A (92h): bit 0 resets the machine at its rising edge, bit 1 is the alternate A20 gate; the rest reads as written. */
+/* System control port A (92h): bit 0 pulses INIT# of the processors at its rising edge, bit 1 is the alternate A20 gate; the rest reads as written. */
 #include "chipset/port92.h"
 
 #include "core/vm.h"
@@ -22,7 +22,7 @@ static void port92_write(void *dev, uint64_t off, unsigned size, uint64_t val)
     p->ctl = (uint8_t)val;
     irq_set(&p->a20, p->ctl & P92_ALT_A20);
     if (~old & val & P92_FAST_INIT)
-        vm_wish(p->dev.vm, WISH_RESET);
+        vm_init_cpus(p->dev.vm);
 }
 
 static const struct io_ops port92_ops = {.read = port92_read, .write = port92_write, .widths = IO_8};

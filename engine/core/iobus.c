@@ -293,7 +293,7 @@ uint64_t bus_read(struct vcpu *v, bool port, uint64_t a, unsigned size)
 {
     struct vcpu *before = current;
     current = v;
-    uint64_t val = port ? port_read(v->vm, a & 0xffff, size) : mem_read(v, a, size);
+    uint64_t val = port ? port_read(v->vm, a & 0xffff, size) : mem_read(v, memmap_a20(v->vm, a), size);
     current = before;
     return val;
 }
@@ -305,7 +305,7 @@ void bus_write(struct vcpu *v, bool port, uint64_t a, unsigned size, uint64_t va
     if (port)
         port_write(v->vm, a & 0xffff, size, val);
     else
-        mem_write(v, a, size, val);
+        mem_write(v, memmap_a20(v->vm, a), size, val);
     current = before;
 }
 

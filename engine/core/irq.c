@@ -45,3 +45,21 @@ bool intr_pending(struct vcpu *v)
     const struct intr_ctl *c = &v->vm->intr;
     return c->pending && c->pending(c->ctl, v);
 }
+
+void intr_set_ferr(struct vm *vm, const struct ferr_ctl *c) { vm->ferr = *c; }
+
+void intr_ferr(struct vcpu *v)
+{
+    const struct ferr_ctl *c = &v->vm->ferr;
+    if (!c->ferr)
+        return;
+    chipset_lock(v->vm);
+    c->ferr(c->ctl);
+    chipset_unlock(v->vm);
+}
+
+bool intr_ignne(struct vcpu *v)
+{
+    const struct ferr_ctl *c = &v->vm->ferr;
+    return c->ignne && c->ignne(c->ctl);
+}

@@ -60,10 +60,27 @@ struct intr_ctl {
      * message of a level-triggered IOAPIC pin, masked or not [dev]. false: the pin has none. */
     void (*eoi)(void *ctl, uint8_t vector);
     bool (*level_route)(void *ctl, unsigned pin, uint64_t *addr, uint32_t *data);
+    /* [dev] INIT# of one processor: its local APIC, when it is ours, and VR_INIT. */
+    void (*init)(void *ctl, struct vcpu *v);
     void *ctl;
 };
 void intr_set_ctl(struct vm *vm, const struct intr_ctl *c); /* copies *c */
 const struct intr_ctl *intr_get_ctl(struct vm *vm);
+
+/*
+ * FERR# and IGNNE#: with CR0.NE = 0 an x87 error is reported through the chipset, as IRQ13. The back end calls intr_ferr when an x87 instruction
+ * waits for an error that is pending, and then holds the processor as after HLT; intr_ignne says that the instruction is to be carried out all
+ * the same. One such chip per vm.
+ */
+struct ferr_ctl {
+    void (*ferr)(void *ctl); /* [dev] */
+    bool (*ignne)(void *ctl); /* [any] */
+    void *ctl;
+};
+void intr_set_ferr(struct vm *vm, const struct ferr_ctl *c);
+void intr_ferr(struct vcpu *v);  /* [vcpu] no lock held */
+bool intr_ignne(struct vcpu *v); /* [vcpu] */
+
 int intr_take(struct vcpu *v); /* [vcpu] the back end pulls: vector to deliver now, or -1. Works for bt and vt */
 bool intr_pending(struct vcpu *v);
 

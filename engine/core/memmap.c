@@ -269,6 +269,13 @@ void memmap_remove(struct vm *vm, struct memregion *mr)
     }
 }
 
+void memmap_set_a20_mask(struct vm *vm, gpa_t below)
+{
+    assert_may_change(vm);
+    ASSERT(vm->map.depth);
+    vm->map.a20_want = below;
+}
+
 int memmap_commit(struct vm *vm, struct err *e)
 {
     struct memmap_state *m = &vm->map;
@@ -279,7 +286,7 @@ int memmap_commit(struct vm *vm, struct err *e)
     if (m->oom)
         return err_set(e, ERR_NOMEM, 0, "The memory map of the virtual machine grew too large.");
     struct view_impl *old[2], *cur[2] = {NULL, NULL};
-    bool changed = false;
+    bool changed = m->a20_want != atomic_load(&m->a20_below);
     for (int s = 0; s < 2; s++) {
         old[s] = atomic_load(&m->view[s]);
         cur[s] = build(m, s);
@@ -297,6 +304,7 @@ int memmap_commit(struct vm *vm, struct err *e)
     if (!changed)
         return 0;
     m->generation++;
+    atomic_store(&m->a20_below, m->a20_want);
     for (int s = 0; s < 2; s++)
         if (cur[s] != old[s]) {
             cur[s]->v.generation = m->generation;
@@ -338,6 +346,51 @@ const struct memrange *memview_find(const struct memview *v, gpa_t a)
             return r;
     }
     return NULL;
+}
+
+/* ---- address line 20 ---- */
+
+#define A20 ((gpa_t)1 << 20)
+
+gpa_t memmap_a20(struct vm *vm, gpa_t a)
+{
+    return a < atomic_load_explicit(&vm->map.a20_below, memory_order_relaxed) ? a & ~A20 : a;
+}
+
+struct memview *memview_a20(struct vm *vm, const struct memview *v)
+{
+    gpa_t below = atomic_load(&vm->map.a20_below);
+    if (!below)
+        return NULL;
+    /* Each range is cut at most at every MiB below, and shows once more at the odd one. */
+    size_t max = 2 * (v->n + (size_t)(below >> 20) + 1) + v->n, n = 0;
+    struct memview *out = malloc(sizeof *out + max * sizeof *v->r);
+    if (!out)
+        return NULL;
+    struct memrange *to = (struct memrange *)(out + 1);
+    for (gpa_t mib = 0; mib < below; mib += A20)
+        for (size_t i = 0; i < v->n; i++) { /* what lies in the even MiB, seen at this one */
+            const struct memrange *r = &v->r[i];
+            gpa_t lo = mib & ~A20, hi = lo + A20, first = r->base > lo ? r->base : lo, end = r->base + r->size < hi ? r->base + r->size : hi;
+            if (first >= end || n == max)
+                continue;
+            to[n] = *r;
+            to[n].base = first - lo + mib;
+            to[n].size = end - first;
+            to[n++].mr_off = r->mr_off + (first - r->base);
+        }
+    for (size_t i = 0; i < v->n && n < max; i++) {
+        const struct memrange *r = &v->r[i];
+        gpa_t first = r->base > below ? r->base : below;
+        if (first - r->base >= r->size)
+            continue;
+        to[n] = *r;
+        to[n].base = first;
+        to[n].size = r->size - (first - r->base);
+        to[n++].mr_off = r->mr_off + (first - r->base);
+    }
+    *out = (struct memview){.generation = v->generation, .n = n, .r = to};
+    return out;
 }
 
 void memblk_fetch_dirty(struct vm *vm, struct memblk *b, unsigned long *bitmap)

@@ -53,6 +53,15 @@ void memmap_remove(struct vm *vm, struct memregion *mr);
  * back end the difference; the old view is freed after every vCPU has passed a safe point. */
 int memmap_commit(struct vm *vm, struct err *e);
 
+/*
+ * The processors' A20M# input: while it is asserted they see address line 20 as 0 in all addresses below the given one (0: not asserted).
+ * Between begin and commit. The views stay as they are: back ends and the bus mask what the processors ask for (memmap_a20), DMA is not masked.
+ */
+void memmap_set_a20_mask(struct vm *vm, gpa_t below); /* [dev] */
+gpa_t memmap_a20(struct vm *vm, gpa_t a);             /* [any] the address that reaches the memory when a processor gives a */
+/* The view with the mask applied to RAM and ROM, for a back end that cannot mask; NULL: it is the same, or out of memory. free() it. */
+struct memview *memview_a20(struct vm *vm, const struct memview *v);
+
 /* The current view. Stays valid: with the chipset lock held, until it is dropped or the next commit; on a vCPU's
  * thread, until its next safe point. Other threads use gmem_*. view_changed gets the normal view, also when only the
  * SMM view is another. */

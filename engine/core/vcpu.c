@@ -120,11 +120,20 @@ static void run_once(struct vcpu_thread *t)
     switch (x) {
     case VX_AGAIN: t->dead_end = false; return;
     case VX_HALT: t->dead_end = false; break;
-    case VX_SHUTDOWN: /* the PC's logic answers the shutdown cycle with a reset */
+    case VX_SHUTDOWN:
+        if (first_dead_end(t)) {
+            char where[512] = "";
+            if (vm->be->crash_report && vm->be->crash_report(v, where, sizeof where) < 0)
+                where[0] = 0;
+            guest_error("vcpu", "vCPU %u: triple fault, the processors start anew. %s", v->index, where);
+            chipset_lock(vm);
+            vm_init_cpus(vm);
+            chipset_unlock(vm);
+        }
+        break;
     case VX_RESET:
         if (first_dead_end(t)) {
-            log_msg(LOG_INFO, "vcpu", "vCPU %u: %s, the guest is reset", v->index,
-                    x == VX_RESET ? "reset" : "triple fault");
+            log_msg(LOG_INFO, "vcpu", "vCPU %u: reset, the guest is reset", v->index);
             vm_wish(vm, WISH_RESET);
         }
         break;

@@ -55,6 +55,7 @@ struct vm_params {
     void *thread_started_u;
     /* tests: no threads; guest time stands still and is moved by vm_advance(); the TSC counts nanoseconds */
     bool passive;
+    bool init_is_reset; /* the firmware knows nothing of processors that start anew in a machine that runs */
     uint32_t engine_stress, engine_seed; /* fault finding: what the engine's header defines, 0 = off */
 };
 
@@ -72,9 +73,15 @@ int vm_load(struct vm *vm, struct snap_reader *r, struct err *e); /* freshly bui
 int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e);
 void vm_destroy(struct vm *vm);
 enum vm_state vm_get_state(struct vm *vm);
-/* kbc, port CF9h, ACPI, triple fault: main decides and acts, never the device. All vCPUs stop at their next safe point.
+/* port CF9h, ACPI: main decides and acts, never the device. All vCPUs stop at their next safe point.
  * [any] */
 void vm_wish(struct vm *vm, enum vm_wish w);
+/*
+ * INIT# of all processors, as a PC's chipset answers a shutdown cycle (triple fault), the keyboard controller's reset line, port 92h and CF9h
+ * with the value 4: the processors begin at their reset vector (all but the first wait for SIPI), everything else stays as it is. With
+ * vm_params.init_is_reset it is vm_wish(WISH_RESET). [dev]
+ */
+void vm_init_cpus(struct vm *vm);
 /* [any] an internal error: stops the vCPUs, state FAILED, events.failed */
 void vm_fail(struct vm *vm, const struct err *cause);
 /* Passive vms: moves guest time on by ns, firing due timers and posted work in order, each at its own time. [main] */

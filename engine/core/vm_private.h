@@ -51,6 +51,8 @@ struct memmap_state {
     struct memregion **regions; /* in order of memmap_add */
     unsigned n, cap, depth;
     bool oom;
+    gpa_t a20_want;          /* at the next commit */
+    _Atomic gpa_t a20_below; /* processors see A20 as 0 in addresses below; 0: they see it as it is */
     uint64_t generation;
     _Atomic(struct view_impl *) view[2];           /* normal, SMM */
     _Atomic(struct memblk *) blks[VM_MAX_MEMBLKS]; /* every block ever mapped; never shrinks */
@@ -105,6 +107,7 @@ struct vm {
     struct memmap_state map;
     struct iobus_state bus;
     struct intr_ctl intr;
+    struct ferr_ctl ferr;
     struct dev *devs; /* in order of creation */
     _Atomic uint64_t st_timers, st_posts, st_wakeups, st_commits;
 };

@@ -58,6 +58,7 @@ struct net_port {
     bool link;             /* carrier, as seen by this end; net.c keeps both ends equal */
     uint8_t mac[6];        /* an adapter: the address it uses now, kept by the adapter; other ends: zeros */
     struct net_port_stats stats;
+    uint32_t gso_sent, gso_mark; /* net.c: segments of the present frame that the peer has taken already */
 };
 
 void net_port_init(struct net_port *p, const struct net_end_ops *ops, void *end, unsigned can);
@@ -70,7 +71,8 @@ void net_set_link(struct net_port *p, bool up);
 /*
  * Gives the frame to the peer. What the peer cannot (p->peer->can) is done here in software: the checksum, the
  * segmentation. false: the peer is full, keep the frame and wait for writable(). Without a peer or carrier the frame is
- * lost (true), as on a real cable. [dev]
+ * lost (true), as on a real cable. A frame that cannot be sent as o asks is dropped (true). After false the sender offers
+ * the same frame again: the segments that have gone are not sent twice. [dev]
  */
 bool net_send(struct net_port *from, const struct net_offload *o, const struct iovec *f, int n);
 /* Tells switches and peers where the adapter at this end is now, by a RARP request from its address: after resume, revert,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * PCI bus 0: configuration mechanism 1 (PCI 2.1, 3.7.4.1), type 0 headers, BARs, command register, INTx and one-vector MSI.
+ * MSI-X is in msix.c.
  *
  * What a function decodes is a pure function of its config space: map_update() brings the memory map and the port table to it after every
  * write. An I/O BAR that lies over another function's ports stays unmapped until these are gone (io_blocked).
  */
-#include "pci/pci.h"
+#include "pci/pci_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,6 @@ enum {
     PCI_VENDOR_ID = 0x00,
     PCI_DEVICE_ID = 0x02,
     PCI_COMMAND = 0x04,
-    PCI_STATUS = 0x06,
     PCI_CLASS_REVISION = 0x08,
     PCI_CACHE_LINE_SIZE = 0x0c,
     PCI_LATENCY_TIMER = 0x0d,
@@ -27,7 +27,6 @@ enum {
     PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
     PCI_SUBSYSTEM_ID = 0x2e,
     PCI_ROM_ADDRESS = 0x30,
-    PCI_CAPABILITY_LIST = 0x34,
     PCI_INTERRUPT_LINE = 0x3c,
     PCI_INTERRUPT_PIN = 0x3d,
 
@@ -37,7 +36,6 @@ enum {
     CMD_INTX_DISABLE = 0x0400,
     CMD_WRITABLE = 0x0557, /* I/O, memory, master, MWI, parity, SERR#, INTx disable */
     STS_INTERRUPT = 0x08,  /* low byte */
-    STS_CAP_LIST = 0x10,
     STS_W1C = 0xf9, /* high byte: parity, SERR#, master abort, target aborts, data parity */
 
     MSI_CTRL = 2,
@@ -50,7 +48,8 @@ enum {
     /* Below RAM and firmware: the host bridge decodes those itself and never forwards them to the bus. */
     BAR_PRIO = -1,
 
-    RCR_RCPU = 4, /* CF9h, PIIX4 5.2.4: rising edge resets */
+    RCR_SRST = 2, /* CF9h, PIIX4 4.2.4.2 (data sheet 290562): the next reset is of everything, not INIT# of the processors */
+    RCR_RCPU = 4, /* rising edge: resets */
 };
 
 struct pci_bus {
@@ -198,7 +197,7 @@ static void pirq_drive(struct pci_bus *bus, unsigned pirq)
 
 static void intx_update(struct pci_dev *p)
 {
-    bool masked = ld_le16(p->cfg + PCI_COMMAND) & CMD_INTX_DISABLE || pci_msi_enabled(p);
+    bool masked = ld_le16(p->cfg + PCI_COMMAND) & CMD_INTX_DISABLE || pci_msi_enabled(p) || pci_msix_enabled(p);
     bool want = p->intx_level && !masked && p->cfg[PCI_INTERRUPT_PIN];
     if (p->intx_level)
         p->cfg[PCI_STATUS] |= STS_INTERRUPT;
@@ -217,13 +216,18 @@ void pci_set_intx(struct pci_dev *p, bool level)
     intx_update(p);
 }
 
-void pci_msi_add(struct pci_dev *p, uint8_t off)
+void pci_cap_add(struct pci_dev *p, uint8_t off, uint8_t id)
 {
-    p->msi_off = off;
-    p->cfg[off] = 0x05;
+    p->cfg[off] = id;
     p->cfg[off + 1] = p->cfg[PCI_CAPABILITY_LIST];
     p->cfg[PCI_CAPABILITY_LIST] = off;
     p->cfg[PCI_STATUS] |= STS_CAP_LIST;
+}
+
+void pci_msi_add(struct pci_dev *p, uint8_t off)
+{
+    p->msi_off = off;
+    pci_cap_add(p, off, 0x05);
     st_le16(p->cfg + off + MSI_CTRL, 0x0080); /* 64-bit addresses, one message */
     p->wmask[off + MSI_CTRL] = MSI_ENABLE;
     st_le32(p->wmask + off + MSI_ADDR, 0xfffffffc);
@@ -291,6 +295,7 @@ void pci_reset_function(struct pci_dev *p)
     take_reset_image(p);
     memcpy(p->cfg, p->reset_cfg, sizeof p->cfg);
     p->bus_master = p->cfg[PCI_COMMAND] & CMD_MASTER;
+    msix_reset(p);
     p->intx_level = false;
     intx_update(p);
     map_update(p);
@@ -324,6 +329,9 @@ static uint32_t cfg_read(struct pci_bus *bus, unsigned port_off, unsigned size)
     return v;
 }
 
+/* Does an access of size bytes at off touch the first double word, with the control register, of the capability at cap? */
+static bool touches_cap(unsigned cap, unsigned off, unsigned size) { return cap && off + size > cap && off < cap + 4; }
+
 static void cfg_write(struct pci_bus *bus, unsigned port_off, unsigned size, uint32_t val)
 {
     uint32_t ca = bus->config_address;
@@ -343,8 +351,10 @@ static void cfg_write(struct pci_bus *bus, unsigned port_off, unsigned size, uin
         p->bus_master = p->cfg[PCI_COMMAND] & CMD_MASTER;
     if (bar || rom || cmd)
         map_update(p);
-    if (cmd || (p->msi_off && off + size > p->msi_off && off < p->msi_off + 4u))
+    if (cmd || touches_cap(p->msi_off, off, size) || touches_cap(p->msix.off, off, size)) {
         intx_update(p);
+        msix_flush(p);
+    }
     if (p->changed)
         p->changed(p, off, size);
 }
@@ -373,7 +383,7 @@ static void bus_port_write(void *dev, uint64_t off, unsigned size, uint64_t val)
         uint8_t old = bus->rcr;
         bus->rcr = val & 0x0e;
         if (~old & val & RCR_RCPU)
-            vm_wish(bus->dev.vm, WISH_RESET);
+            val & RCR_SRST ? vm_wish(bus->dev.vm, WISH_RESET) : vm_init_cpus(bus->dev.vm);
     }
 }
 
@@ -437,6 +447,7 @@ static int fn_post_load(void *dev, unsigned version, struct err *e)
         p->cfg[i] = (p->cfg[i] & m) | (p->reset_cfg[i] & ~m);
     }
     p->bus_master = p->cfg[PCI_COMMAND] & CMD_MASTER;
+    msix_loaded(p);
     intx_update(p);
     map_update(p);
     return 0;
@@ -445,6 +456,7 @@ static int fn_post_load(void *dev, unsigned version, struct err *e)
 static const struct state_field fn_fields[] = {
     SF_BUF(struct pci_dev, cfg),
     SF(struct pci_dev, intx_level, SF_BOOL),
+    SF_SUB(struct pci_dev, msix, &msix_state),
     {0},
 };
 const struct state_desc pci_dev_state = {

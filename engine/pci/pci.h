@@ -20,6 +20,16 @@ struct pci_bar {
     struct port_range pr;  /* I/O BAR */
 };
 
+/* MSI-X: the table as the guest sees it, and the messages that wait because they are masked. */
+enum { PCI_MSIX_MAX = 32 };
+struct pci_msix {
+    unsigned n;  /* vectors; 0: no MSI-X */
+    uint8_t off; /* of the capability */
+    struct memregion mr;
+    uint8_t table[PCI_MSIX_MAX * 16];
+    uint32_t pending;
+};
+
 struct pci_dev {
     struct dev dev; /* first member */
     struct pci_bus *bus;
@@ -34,6 +44,7 @@ struct pci_dev {
     bool reset_cfg_valid, intx_driven, io_blocked;
     uint8_t msi_off;
     uint8_t pirq;
+    struct pci_msix msix;
 };
 
 /*
@@ -62,6 +73,16 @@ void pci_reset_function(struct pci_dev *p);
 void pci_msi_add(struct pci_dev *p, uint8_t off);
 bool pci_msi_enabled(const struct pci_dev *p);
 void pci_msi_send(struct pci_dev *p);
+/*
+ * Adds MSI-X with n (1 to PCI_MSIX_MAX) vectors at config offset off. Memory BAR bar of size bytes (a power of two, at
+ * least 4 KiB) is the table in its lower half and the pending bits from the middle on; nothing else is in it. Once
+ * pci_msix_enabled, pci_msix_send instead of pci_set_intx: a masked vector is remembered and sent when it may be.
+ * Init time only.
+ */
+void pci_msix_add(struct pci_dev *p, uint8_t off, int bar, unsigned n, uint32_t size);
+bool pci_msix_enabled(const struct pci_dev *p);
+void pci_msix_send(struct pci_dev *p, unsigned vector);  /* [dev] vectors that do not exist are dropped */
+void pci_msix_clear(struct pci_dev *p, unsigned vector); /* [dev] what was to be told is over: not pending any more */
 extern const struct state_desc pci_dev_state; /* sub-section for devices: SF_STRUCT of their pci_dev */
 
 #endif

@@ -201,6 +201,27 @@ static void routes_changed(struct vm *vm)
     }
 }
 
+/* What INIT leaves (SDM vol. 3, 10.4.7.3): the reset state, but for the id and IA32_APIC_BASE. */
+int vt_lapic_init(struct vcpu *v, struct err *e)
+{
+    struct lapic_image m = {0}, r = {0};
+    lapic_get(v, &m);
+    r.base = m.base;
+    r.reg[2] = m.reg[2];
+    r.reg[3] = m.reg[3];
+    r.reg[0x0d] = m.base & 0x400 ? m.reg[0x0d] : 0; /* LDR of x2APIC mode follows from the id */
+    r.reg[0x0e] = 0xffffffff;
+    r.reg[0x0f] = 0xff;
+    for (unsigned i = 0x32; i < 0x38; i++)
+        r.reg[i] = 0x10000;
+    if (v->index == 0) { /* virtual wire mode: see lapic_init_pin */
+        r.reg[0x0f] = 0x1ff;
+        r.reg[0x35] = 0x700;
+        r.reg[0x36] = 0x400;
+    }
+    return lapic_set(v, &r, e);
+}
+
 const struct lapic_host vt_lapic_host = {lapic_get, lapic_set, lapic_msi, lapic_nmi_pin, routes_changed};
 
 int vt_irq_init(struct vt_vm *m, struct err *e)

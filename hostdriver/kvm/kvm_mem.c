@@ -158,7 +158,7 @@ static int add_slot(struct vt_vm *m, unsigned space, const struct vt_slot *s, st
 }
 
 /* Makes the slots of one address space those of the view. closed: the gate is, or will be when it is needed. */
-static int update(struct vt_vm *m, unsigned space, const struct memview *v, bool *closed, struct err *e)
+static int update_to(struct vt_vm *m, unsigned space, const struct memview *v, bool *closed, struct err *e)
 {
     struct vt_slot want;
     for (unsigned i = 0; i < m->n_slots[space]; i++)
@@ -201,6 +201,15 @@ static int update(struct vt_vm *m, unsigned space, const struct memview *v, bool
             return -1;
     }
     return 0;
+}
+
+/* KVM knows no A20M#: the slots show what the processors see while it is asserted. */
+static int update(struct vt_vm *m, unsigned space, const struct memview *v, bool *closed, struct err *e)
+{
+    struct memview *masked = memview_a20(m->vm, v);
+    int rc = update_to(m, space, masked ? masked : v, closed, e);
+    free(masked);
+    return rc;
 }
 
 /* ---- late writes ---- */

@@ -135,6 +135,7 @@ int vt_msr_set(struct vt_cpu *c, uint32_t msr, uint64_t val);
 
 /* vcpu_kvm.c */
 void vt_kick(struct vcpu *v);
+int vt_lapic_init(struct vcpu *v, struct err *e); /* [vcpu] INIT */
 int vt_fail(struct err *e, const char *what); /* "KVM refuses <what>: <errno>" */
 
 #endif

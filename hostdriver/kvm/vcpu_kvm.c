@@ -210,7 +210,7 @@ static void reset(struct vcpu *v, bool init)
     if (init)
         vt_get(v, &c->shadow.s, CPU_ALL);
     cpu_reset(&c->shadow, init);
-    if (vt_set(v, &c->shadow.s, CPU_ALL, &e))
+    if (vt_set(v, &c->shadow.s, CPU_ALL, &e) || (init && vt_lapic_init(v, &e)))
         vm_fail(v->vm, &e);
 }
 

@@ -271,6 +271,26 @@ def test_reboot(work, how):
         off(g)
 
 
+@test(quick=True)
+def test_realmode(work):
+    """Resets of the processor alone, the A20 gate and IRQ13, as DOS extenders and 16-bit systems use them."""
+    obj, disk = os.path.join(work, "realmode.o"), os.path.join(work, "realmode.img")
+    run("as", "--32", HERE + "/realmode.S", "-o", obj)
+    run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", obj, "-o", disk)
+    with open(disk, "ab") as f:
+        f.truncate(1 << 20)
+    with Guest("realmode", disk=disk, mem=32, vcpus=1) as g:
+        g.expect("REALMODE", 20)
+        for way in ("8042 FEh", "8042 output port", "port 92h", "CF9h 4", "triple fault"):
+            g.expect(re.escape(way) + ": kept", 20)
+        g.expect("A20: open wraps open wraps wraps", 20)
+        g.expect("A20 closed, port 92h: kept", 20)
+        g.expect("FPU: 0000000130000002", 20)
+        g.expect("HARD RESET", 20)
+        g.expect("BOOTED AGAIN", 20)
+        check(g.stop() == 0, "exit status%s" % g.tail())
+
+
 def control(g, method, *args):
     """Calls the control interface of a running machine."""
     address = subprocess.run([find_lodge(), "--address", g.vmx], check=True, capture_output=True, text=True).stdout.strip()

@@ -243,6 +243,13 @@ static void test_destinations(void)
     is_u64(rd(1, ID), 0x01000000, "but not its ID");
     ipi(0, 0, 0x4500 | 3 << 18);
     is_u64(requests(0) << 8 | requests(1) << 4 | requests(2), VR_INIT << 4 | VR_INIT, "INIT to all others");
+    wr(0, TPR, 0x40);
+    chipset_lock(vm);
+    vm_init_cpus(vm);
+    chipset_unlock(vm);
+    is_u64(requests(0) << 8 | requests(1) << 4 | requests(2), VR_INIT << 8 | VR_INIT << 4 | VR_INIT, "INIT# reaches all");
+    ok(rd(0, TPR) == 0 && rd(0, SVR) == 0x1ff && rd(0, 0x350) == 0x700 && rd(1, SVR) == 0xff && rd(1, 0x350) == 0x10000,
+       "and leaves virtual wire mode at the first");
 }
 
 static void test_errors(void)

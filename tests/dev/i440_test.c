@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* 440FX host bridge: RAM layout, PAM, SMRAM and A20, against data sheet 290549. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/osmem.h"
@@ -137,15 +138,38 @@ static void test_a20(struct box *x)
     is_u64(fakevm_in(vm, 0x92, 1), 0, "port 92h");
     a20->set(a20->ctl, 0, A20_SRC_KBC, false);
     is_u64(rd(x, 0x101234), 0x31, "both gates closed: wraps");
+    x->ram.host[0x401234] = 0x34;
+    x->ram.host[0x501234] = 0x35;
+    is_u64(rd(x, 0x501234), 0x34, "at every odd megabyte");
+    is_u64(rd(x, 0x401234), 0x34, "and the even ones are themselves");
+    is_u64(rd(x, 0x1f0000), rd(x, 0xf0000), "ROM too");
+    is_u64(rd(x, 0xfffff000), 0xbf, "a processor still finds its reset vector");
+    uint8_t dma = 0;
+    ok(!gmem_read(vm, 0x501234, &dma, 1) && dma == 0x35, "DMA does not go through the gate");
+    struct memview *mv = memview_a20(vm, memmap_view(vm, false));
+    size_t bad = 0;
+    for (gpa_t a = 0; a < 8 << 20; a += 4096) {
+        const struct memrange *m = memview_find(mv, a), *t = memview_find(memmap_view(vm, false), a & ~0x100000ull);
+        uint8_t *h = m ? memrange_host(m) : NULL, *g = t ? memrange_host(t) : NULL;
+        bad += (h ? h + (a - m->base) : NULL) != (g ? g + ((a & ~0x100000ull) - t->base) : NULL);
+    }
+    for (size_t i = 1; i < mv->n; i++)
+        bad += mv->r[i].base < mv->r[i - 1].base + mv->r[i - 1].size;
+    is_u64(bad, 0, "the masked view says the same, in order");
+    const struct memrange *top = memview_find(mv, 0xfffff000);
+    ok(top && memrange_host(top) + (0xfffff000 - top->base) == x->rom.host + 0x3f000, "and ends above RAM");
+    free(mv);
     wr(x, 0x100010, 0x33);
     is_u64(x->ram.host[0x10], 0x33, "writes wrap too");
     fakevm_out(vm, 0x92, 1, 2);
     is_u64(rd(x, 0x101234), 0x32, "port 92h opens");
     is_u64(fakevm_in(vm, 0x92, 1), 2, "and reads back");
+    fakevm_requests(vm, 0);
     fakevm_out(vm, 0x92, 1, 3);
-    is_u64(fakevm_wishes(vm, WISH_RESET), 1, "bit 0 resets");
+    is_u64(fakevm_requests(vm, 0) & VR_INIT, VR_INIT, "bit 0: INIT of the processors");
     fakevm_out(vm, 0x92, 1, 3);
-    is_u64(fakevm_wishes(vm, WISH_RESET), 1, "at its rising edge");
+    is_u64(fakevm_requests(vm, 0) & VR_INIT, 0, "at its rising edge");
+    is_u64(rd(x, 0x101234), 0x32, "which leaves A20 alone");
     fakevm_reset(vm);
     is_u64(rd(x, 0x101234), 0x32, "reset opens A20");
 }

@@ -157,12 +157,13 @@ static void test_controller(struct box *x)
     ok(!fakevm_irqs_level(&x->irqs, 20), "A20 closed by DDh");
     cmd(x, 0xdf);
     cmd(x, 0xff);
-    is_u64(fakevm_wishes(vm, WISH_RESET), 0, "FFh pulses nothing");
+    is_u64(fakevm_requests(vm, 0) & VR_INIT, 0, "FFh pulses nothing");
     cmd(x, 0xfe);
-    is_u64(fakevm_wishes(vm, WISH_RESET), 1, "FEh resets");
+    is_u64(fakevm_requests(vm, 0) & VR_INIT, VR_INIT, "FEh: INIT of the processors");
     cmd(x, 0xd1);
     data(x, 0xde);
-    is_u64(fakevm_wishes(vm, WISH_RESET), 2, "output port bit 0 resets");
+    is_u64(fakevm_requests(vm, 0) & VR_INIT, VR_INIT, "output port bit 0 too");
+    is_u64(fakevm_wishes(vm, WISH_RESET), 0, "and nothing else is reset");
 }
 
 static void test_kbd_commands(struct box *x)

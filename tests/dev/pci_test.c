@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PCI bus: configuration mechanism 1, BARs, INTx, MSI, against the PCI Local Bus Specification 2.3 and the PIIX4's routing. */
+/* PCI bus: configuration mechanism 1, BARs, INTx, MSI, MSI-X, against the PCI Local Bus Specification 2.3 and the PIIX4's routing. */
 #include <string.h>
 
 #include "chipset/piix4.h"
@@ -46,6 +46,7 @@ static int toy_init(struct dev *d, const void *params, struct err *e)
     pci_bar_mem(&t->pci, 2, &t->mem64, true, true);
     pci_bar_mem(&t->pci, 6, &t->rom, false, false);
     pci_msi_add(&t->pci, 0x50);
+    pci_msix_add(&t->pci, 0x60, 4, 5, 0x2000);
     pci_on_config(&t->pci, toy_changed);
     return 0;
 }
@@ -126,7 +127,10 @@ static void test_bars(struct box *x)
     is_u64(cfg_r(vm, A, 0x18, 4), 0xffff000c, "64 KiB, 64-bit, prefetchable");
     is_u64(cfg_r(vm, A, 0x1c, 4), 0xffffffff, "its upper half");
     cfg_w(vm, A, 0x20, 4, 0xffffffff);
-    is_u64(cfg_r(vm, A, 0x20, 4), 0, "no BAR 4");
+    is_u64(cfg_r(vm, A, 0x20, 4), 0xffffe000, "8 KiB for MSI-X");
+    cfg_w(vm, A, 0x24, 4, 0xffffffff);
+    is_u64(cfg_r(vm, A, 0x24, 4), 0, "no BAR 5");
+    cfg_w(vm, A, 0x20, 4, 0);
     cfg_w(vm, A, 0x30, 4, 0xfffffffe);
     is_u64(cfg_r(vm, A, 0x30, 4), 0xfffff000, "expansion ROM of 4 KiB");
 
@@ -213,7 +217,8 @@ static void test_msi(struct box *x)
     uint64_t addr;
     uint32_t data;
     is_u64(cfg_r(vm, A, 6, 1) & 0x10, 0x10, "capabilities list");
-    is_u64(cfg_r(vm, A, 0x34, 1), 0x50, "capabilities pointer");
+    is_u64(cfg_r(vm, A, 0x34, 1), 0x60, "capabilities pointer");
+    is_u64(cfg_r(vm, A, 0x61, 1), 0x50, "the next capability");
     is_u64(cfg_r(vm, A, 0x50, 4), 0x00800005, "MSI, 64-bit, disabled");
     ok(!pci_msi_enabled(&x->a->pci), "disabled");
     cfg_w(vm, A, 0x54, 4, 0xfee01003);
@@ -234,6 +239,86 @@ static void test_msi(struct box *x)
     is_u64(fakevm_msis(vm, NULL, NULL), 1, "a message is a memory write: not without bus mastering");
 }
 
+/* PCI 3.0, 6.8.2: capability, table in the BAR, per-vector and function mask, pending bits. */
+static void test_msix(struct box *x)
+{
+    enum { BAR = 0xea000000, PBA = BAR + 0x1000 };
+    struct vm *vm = x->vm;
+    struct pci_dev *p = &x->a->pci;
+    uint64_t addr;
+    uint32_t data;
+    cfg_w(vm, A, 0x52, 2, 0);
+    unsigned n = fakevm_msis(vm, NULL, NULL);
+    is_u64(cfg_r(vm, A, 0x60, 4), 0x00045011, "MSI-X: 5 vectors, disabled");
+    is_u64(cfg_r(vm, A, 0x64, 4), 4, "table: BAR 4 offset 0");
+    is_u64(cfg_r(vm, A, 0x68, 4), 0x1004, "PBA: BAR 4 offset 1000h");
+    cfg_w(vm, A, 0x20, 4, BAR);
+    cfg_w(vm, A, 4, 2, 6);
+    is_u64(fakevm_mmio_read(vm, BAR + 0x2c, 4), 1, "vectors are masked after reset");
+    fakevm_mmio_write(vm, BAR + 0x20, 4, 0xfee03003);
+    fakevm_mmio_write(vm, BAR + 0x24, 4, 0x1);
+    fakevm_mmio_write(vm, BAR + 0x28, 4, 0x12344052);
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 0xffffffff);
+    is_u64(fakevm_mmio_read(vm, BAR + 0x20, 8), 0x1fee03000, "message address, 64 bits in one access");
+    is_u64(fakevm_mmio_read(vm, BAR + 0x2c, 4), 1, "vector control has one bit");
+    fakevm_mmio_write(vm, BAR + 0x50, 4, 0xffffffff);
+    is_u64(fakevm_mmio_read(vm, BAR + 0x50, 4), 0, "no sixth vector");
+    pci_msix_send(p, 2);
+    is_u64(fakevm_mmio_read(vm, PBA, 4), 0, "disabled: nothing sent, nothing pending");
+    cfg_w(vm, A, 0x62, 2, 0xffff);
+    is_u64(cfg_r(vm, A, 0x62, 2), 0xc004, "enable and function mask are writable");
+    ok(pci_msix_enabled(p), "enabled");
+    pci_set_intx(p, true);
+    ok(!fakevm_irqs_level(&x->apic, 18), "no INTx while MSI-X is on");
+    pci_set_intx(p, false);
+    pci_msix_send(p, 2);
+    is_u64(fakevm_mmio_read(vm, PBA, 8), 4, "pending: function and vector masked");
+    fakevm_mmio_write(vm, PBA, 4, 0xffffffff);
+    is_u64(fakevm_mmio_read(vm, PBA, 4), 4, "the pending bits are read-only");
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 0);
+    is_u64(fakevm_msis(vm, NULL, NULL), n, "still masked by the function");
+    cfg_w(vm, A, 0x62, 2, 0x8000);
+    is_u64(fakevm_msis(vm, &addr, &data), n + 1, "sent when the function mask is cleared");
+    is_u64(addr, 0x1fee03000, "its address");
+    is_u64(data, 0x12344052, "its data");
+    is_u64(fakevm_mmio_read(vm, PBA, 4), 0, "not pending any more");
+    pci_msix_send(p, 2);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 2, "unmasked: sent at once");
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 1);
+    pci_msix_send(p, 2);
+    pci_msix_send(p, 2);
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 0);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 3, "two while masked are one after");
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 1);
+    pci_msix_send(p, 2);
+    pci_msix_clear(p, 2);
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 0);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 3, "taken back while pending");
+    cfg_w(vm, A, 4, 2, 2);
+    pci_msix_send(p, 2);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 3, "not without bus mastering");
+    cfg_w(vm, A, 4, 2, 6);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 4, "but as soon as it is back");
+    pci_msix_send(p, 5);
+    pci_msix_send(p, 1000);
+    is_u64(fakevm_msis(vm, NULL, NULL), n + 4, "vectors that do not exist");
+    fakevm_mmio_write(vm, BAR + 0x2c, 4, 1);
+    pci_msix_send(p, 2);
+
+    struct box y;
+    struct err e = {0};
+    box_make(&y);
+    ok(!fakevm_migrate(vm, y.vm, &e), "saved and loaded: %s", e.msg);
+    is_u64(fakevm_mmio_read(y.vm, PBA, 4), 4, "pending after load");
+    fakevm_mmio_write(y.vm, BAR + 0x2c, 4, 0);
+    is_u64(fakevm_msis(y.vm, &addr, &data), 1, "sent after load");
+    is_u64(data, 0x12344052, "its data");
+    fakevm_free(y.vm);
+
+    cfg_w(vm, A, 0x62, 2, 0);
+    cfg_w(vm, A, 4, 2, 0);
+}
+
 static void test_rest(struct box *x)
 {
     struct vm *vm = x->vm;
@@ -248,6 +333,10 @@ static void test_rest(struct box *x)
     is_u64(fakevm_in(vm, 0xcf9, 1), 0, "CF9h");
     fakevm_out(vm, 0xcf9, 1, 0x02);
     is_u64(fakevm_wishes(vm, WISH_RESET), 0, "no reset yet");
+    fakevm_requests(vm, 0);
+    fakevm_out(vm, 0xcf9, 1, 0x04);
+    ok(fakevm_wishes(vm, WISH_RESET) == 0 && fakevm_requests(vm, 0) & VR_INIT, "4: INIT of the processors");
+    fakevm_out(vm, 0xcf9, 1, 0x02);
     fakevm_out(vm, 0xcf9, 1, 0x06);
     is_u64(fakevm_wishes(vm, WISH_RESET), 1, "reset at the rising edge of bit 2");
     is_u64(fakevm_in(vm, 0xcf9, 1), 0x06, "reads back");
@@ -284,6 +373,7 @@ int main(void)
     test_bars(&x);
     test_intx(&x);
     test_msi(&x);
+    test_msix(&x);
     test_rest(&x);
     is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 0, 4), 0x71108086, "82371AB function 0");
     is_u64(cfg_r(x.vm, PIIX4_DEVFN_ISA, 8, 4) >> 8, 0x060100, "ISA bridge");

@@ -20,7 +20,13 @@ struct toy {
     struct memregion mem, mem64, rom;
 };
 static uint64_t toy_read(void *dev, uint64_t off, unsigned size) { return off; }
-static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val) { pci_set_intx(dev, val & 1); }
+static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val) 
+{
+    pci_set_intx(dev, val & 1);
+    pci_msix_send(dev, val >> 1 & 31);
+    if (val & 0x80)
+        pci_msix_clear(dev, val >> 8 & 31);
+}
 static const struct io_ops toy_ops = {.read = toy_read, .write = toy_write};
 static int toy_init(struct dev *d, const void *params, struct err *e)
 {
@@ -36,6 +42,7 @@ static int toy_init(struct dev *d, const void *params, struct err *e)
     pci_bar_mem(&t->pci, 2, &t->mem64, true, true);
     pci_bar_mem(&t->pci, 6, &t->rom, false, false);
     pci_msi_add(&t->pci, 0x50);
+    pci_msix_add(&t->pci, 0x60, 4, 9, 0x2000);
     return 0;
 }
 static void toy_reset(struct dev *d, enum reset_kind k) { pci_reset_function((struct pci_dev *)d); }
@@ -94,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct fuzz_target t = {.vcpus = 1,
                                          .ports = {{0xcf8, 8}, {0x600, 64}, {0x700, 16}, {0xb2, 2}, {0x92, 1}, {0xc000, 32}},
                                          .n_ports = 6,
-                                         .mmio = {{0xa0000, 0x10000}, {0xf0000, 0x10000}, {0xe0000000, 0x2000}, {0x100000, 0x1000}},
+                                         .mmio = {{0xa0000, 0x10000}, {0xf0000, 0x10000}, {0xe0000000, 0x4000}, {0x100000, 0x1000}},
                                          .n_mmio = 4,
                                          .make = make,
                                          .extra = extra};
