@@ -42,7 +42,11 @@ struct net_conf {
     const char *subnet4, *prefix6;  /* "10.0.2.0/24"; "fd00::/64"; "": default */
     const char *tftp_dir, *boot_file; /* "": none */
     const char *search_domain;
-    bool restricted; /* only the host's forwards and services, nothing outside */
+    bool restricted; /* only forwards and libslirp's own services, nothing outside */
+    bool no_host;    /* services on the host's loopback address are not reached through the gateway's address */
+    /* A forward that cannot be made is said here, index into forward; the network works without it. May be NULL. */
+    void (*forward_failed)(void *u, unsigned index, const char *text);
+    void *u;
     const struct net_forward *forward;
     unsigned n_forward;
 };
