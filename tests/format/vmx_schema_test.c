@@ -104,6 +104,10 @@ static void contradictions(void)
     one("ide0:0.present = \"TRUE\"\nide0:0.fileName = \"a.vmdk\"\nide0:0.mode = \"append\"\n", VMX_ERROR, "ide0:0.mode", "persistent", "an old disk mode");
     one("serial0.present = \"TRUE\"\nserial0.fileType = \"file\"\n", VMX_ERROR, "serial0.fileType", "serial0.fileName", "a serial file without a name");
     one("serial0.present = \"TRUE\"\nserial0.fileType = \"thinprint\"\n", VMX_WARNING, "serial0.fileType", "not supported", "a serial type of other products");
+    one("serial0.present = \"TRUE\"\nserial0.fileType = \"banana\"\nserial0.fileName = \"a\"\n", VMX_ERROR, "5: serial0.fileType", "banana",
+        "a word that is no serial type: one sentence");
+    one("ide0:0.present = \"TRUE\"\nide0:0.deviceType = \"banana\"\n", VMX_ERROR, "5: ide0:0.deviceType", "banana", "nor a kind of drive");
+    one("numvcpus = \"0\"\ncpuid.coresPerSocket = \"2\"\n", VMX_ERROR, "4: numvcpus", "1 to", "nor a number of processors");
     one("RemoteDisplay.vnc.ip = \"here\"\n", VMX_ERROR, "RemoteDisplay.vnc.ip", "not an IP", "a wrong address");
     one("RemoteDisplay.vnc.enabled = \"TRUE\"\n", VMX_NOTE, "RemoteDisplay.vnc.enabled", "password", "an open screen");
     none("RemoteDisplay.vnc.enabled = \"TRUE\"\nRemoteDisplay.vnc.ip = \"127.0.0.1\"\n", "a local screen");

@@ -397,6 +397,14 @@ static bool set(const struct vmx_dict *d, const char *name)
     return v && *v;
 }
 
+/* Has it a value that its row does not allow? check_entry has said so, and what follows from the default would only mislead. */
+static bool wrong(const struct vmx_dict *d, const char *name)
+{
+    char why[300];
+    const struct vmx_key *k = vmx_key_find(name);
+    return set(d, name) && k && !value_ok(k, vmx_dict_get(d, name), why, sizeof why);
+}
+
 static bool is_cd_type(const char *t) { return !strcasecmp(t, "cdrom-image") || !strcasecmp(t, "cdrom-raw") || !strcasecmp(t, "atapi-cdrom"); }
 
 static bool ends_with(const char *s, const char *end)
@@ -420,6 +428,8 @@ static void check_drives(const struct check *c)
         }
         char type[64];
         snprintf(type, sizeof type, "%s", vmx_get_str(d, IDE_KEY("deviceType")));
+        if (wrong(d, key))
+            continue;
         bool typed = set(d, key), cd = is_cd_type(type);
         const char *name = vmx_get_str(d, IDE_KEY("fileName"));
         if (!cd && !*name) {
@@ -464,6 +474,8 @@ static void check_serial(const struct check *c)
         }
         char type[32];
         snprintf(type, sizeof type, "%s", vmx_get_str(d, SER_KEY("fileType")));
+        if (wrong(d, key))
+            continue;
         bool file_type = !strcasecmp(type, "file"), pipe = !strcasecmp(type, "pipe");
         const char *name = vmx_get_str(d, SER_KEY("fileName"));
         if ((file_type || pipe) && !*name)
@@ -506,7 +518,7 @@ static void check_together(const struct check *c)
     if (!set(d, "virtualHW.version"))
         report(c, VMX_WARNING, "virtualHW.version", "missing; add virtualHW.version = \"20\", which other programs insist on");
     int64_t n = vmx_get_int(d, "numvcpus"), cores = vmx_get_int(d, "cpuid.coresPerSocket");
-    if (n > 0 && cores > 0 && n % cores)
+    if (n > 0 && cores > 0 && n % cores && !wrong(d, "numvcpus") && !wrong(d, "cpuid.coresPerSocket"))
         report(c, VMX_ERROR, "cpuid.coresPerSocket",
                "%" PRId64 " cores in a socket do not divide numvcpus = %" PRId64 "; change one of the two", cores, n);
     if (vmx_get_bool(d, "monitor_control.disable_longmode") && vmx_guest_is_64(vmx_get_str(d, "guestOS")))
