@@ -228,6 +228,7 @@ static void memory(struct gdbstub *g, const char *p, bool write)
     if (n > MEM_MAX)
         n = MEM_MAX;
     if (write) {
+        vm_still_wait(g->vm);
         bool good = *end == ':' && hex_in(end + 1, b, n) == n && g->be->debug_mem(thread(g, g->g_thread), at, b, n, true) == n;
         reply(g, good ? "OK" : "E0e");
         return;

@@ -61,6 +61,7 @@
 #include "input/ps2mouse.h"
 #include "machine_engine.h"
 #include "mem/guestmem.h"
+#include "thrift.h"
 #include "pci/pci.h"
 #include "plan.h"
 #include "screen.h"
@@ -98,6 +99,7 @@ struct machine {
     struct display *display;
     struct input *input;
     struct screen *screen;
+    struct memory *memory;
     struct drive drive[2][2];
     uint8_t nvram[RTC_NVRAM_SIZE];
 };
@@ -539,10 +541,13 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
     if (vp.engine_stress)
         log_msg(LOG_WARN, "vmx", "Fault finding is on (monitor.bt.stress = \"%s\"): everything is slow", p->bt_stress);
     engine_params(&m->engine, &vp);
-    if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = true, .mergeable = false}, e))
+    if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = true, .mergeable = p->share_pages}, e))
         goto fail;
     m->have_ram = true;
     if (load_rom(&m->rom, p->bios_path, e) || !(m->vm = vm_create(&vp, m->be, h->events, h->u, e)))
+        goto fail;
+    struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .thread_started = h->thread_started, .u = h->u};
+    if (!(m->memory = memory_new(&mp, e)))
         goto fail;
     if (!(m->display = display_new(m->vm, e)) || !(m->input = input_new(m->vm, e)) || open_drives(m, e) || build_devices(m, e))
         goto fail;
@@ -607,7 +612,7 @@ int machine_connect(struct machine *m, struct err *e)
     for (int i = 0; i < 4; i++)
         if (connect_serial(m, i, e))
             return -1;
-    return 0;
+    return memory_start(m->memory, e);
 }
 
 void machine_destroy(struct machine *m)
@@ -617,6 +622,7 @@ void machine_destroy(struct machine *m)
     if (m->vm && vm_get_state(m->vm) != VM_FAILED)
         (void)vm_pause(m->vm, NULL);
     screen_stop(m->screen);
+    memory_free(m->memory);
     for (int i = 0; i < 4; i++) {
         if (!m->chr[i])
             continue;
@@ -649,6 +655,8 @@ void machine_destroy(struct machine *m)
 }
 
 /* ---- what control and power use ---- */
+
+bool machine_set_key(struct machine *m, const char *key, const char *value) { return memory_set_key(m->memory, key, value); }
 
 struct vm *machine_vm(struct machine *m) { return m->vm; }
 struct display *machine_display(struct machine *m) { return m->display; }
@@ -789,7 +797,7 @@ void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name,
     vm_get_stats(m->vm, &vs);
     fn(u, "guest.uptime_ns", (uint64_t)clock_now(m->vm));
     fn(u, "guest.tsc_khz", clock_tsc_khz(m->vm));
-    fn(u, "memory.configured", m->plan->ram);
+    memory_statistics(m->memory, fn, u);
     fn(u, "chipset.timers_fired", vs.timers_fired);
     fn(u, "chipset.posts", vs.posts);
     fn(u, "chipset.wakeups", vs.wakeups);

@@ -31,6 +31,8 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
 int machine_connect(struct machine *m, struct err *e);
 void machine_destroy(struct machine *m); /* drains and closes the images; NULL is allowed */
 
+/* A key of the .vmx has another value now (NULL: none). True: it acts at once; else at the next power on. */
+bool machine_set_key(struct machine *m, const char *key, const char *value);
 struct vm *machine_vm(struct machine *m);
 struct display *machine_display(struct machine *m);
 struct input *machine_input(struct machine *m);

@@ -212,6 +212,8 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->guest_os = dup_str(vmx_get_str(d, "guestOS"));
     p->hw_version = (unsigned)vmx_get_int(d, "virtualHW.version");
     p->ram = (uint64_t)vmx_get_int(d, "memsize") << 20;
+    p->trim_rate = vmx_get_int(d, "MemTrimRate");
+    p->share_pages = vmx_get_bool(d, "sched.mem.pshare.enable");
     p->n_vcpus = (unsigned)vmx_get_int(d, "numvcpus");
     p->cores_per_socket = (unsigned)vmx_get_int(d, "cpuid.coresPerSocket");
     const char *ex = vmx_get_str(d, "monitor.virtual_exec");

@@ -29,6 +29,8 @@ struct plan {
     char *guest_os;
     unsigned hw_version;
     uint64_t ram;
+    int64_t trim_rate; /* MemTrimRate: -1 the default, 0 off */
+    bool share_pages;
     unsigned n_vcpus, cores_per_socket;
     enum plan_engine engine;
     char *bt_stress; /* fault finding: see bt_stress_parse */

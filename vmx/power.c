@@ -225,6 +225,8 @@ int power_set_config(struct power *p, const char *key, const char *value, struct
     log_msg(LOG_INFO, "config", "%s %s%s", key, value ? "= " : "removed", value ? value : "");
     if (p->state == POWER_OFF)
         return load_config(p, e);
+    if (p->machine)
+        (void)machine_set_key(p->machine, key, value);
     if (value)
         return vmx_dict_set(p->dict, key, value, e);
     vmx_dict_unset(p->dict, key);

@@ -7,6 +7,7 @@
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
  *   blkio    file I/O on open descriptors, and completions: what devices do then (under VT: interrupt messages)
  *   screen   VNC clients: sockets that are open, accept
+ *   memory   trimming and accounting of guest memory: what all threads have, and reading from files in /proc that are open
  *   main     control and power: also opens files, makes threads and sockets, because media change and log rotation need it
  *
  * A refused call traps (SIGSYS); the handler makes it fail with EPERM and logs it once, so that a call forgotten in a table shows up in the log
@@ -61,6 +62,7 @@ static const int socket_calls[] = {
 };
 /* The display makes a new memfd when the guest changes its mode. */
 static const int surface_calls[] = {SCMP_SYS(memfd_create)};
+static const int memory_calls[] = {SCMP_SYS(pread64), SCMP_SYS(fallocate)};
 /* main: files (media change, log rotation, configuration), threads, the control socket. */
 static const int main_calls[] = {
     SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs),
@@ -149,7 +151,7 @@ void sandbox_enter(const char *kind)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
     bool vt = !strcmp(kind, "vcpu-vt"), vcpu = vt || !strcmp(kind, "vcpu");
-    bool blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main");
+    bool blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main"), memory = !strcmp(kind, "memory");
     int rc = f ? 0 : -ENOMEM;
     if (f) {
         /* Speculation stays as it was: turning store bypass off would slow the guest, and the filter is no boundary against it. */
@@ -162,9 +164,11 @@ void sandbox_enter(const char *kind)
         if (!rc && vcpu) /* the thread's name for the log; nothing that changes the process */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME));
         /* A vCPU thread runs the devices' port handlers itself, so it does their output (serial, eventfd, memfd of a new mode) too. */
-        if (!rc)
+        if (!rc && memory)
+            rc = ADD(memory_calls);
+        if (!rc && !memory)
             rc = ADD(io_calls);
-        if (!rc && !blkio)
+        if (!rc && !blkio && !memory)
             rc = ADD(surface_calls);
         if (!rc && vcpu)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(epoll_ctl), 0);
@@ -178,11 +182,11 @@ void sandbox_enter(const char *kind)
         /* A completion may raise its interrupt right there; which engine has the local APICs may change while the thread lives. */
         if (!rc && blkio)
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, KVM_SIGNAL_MSI));
-        if (!rc && !vcpu && !blkio)
+        if (!rc && !vcpu && !blkio && !memory)
             rc = ADD(poll_calls);
-        if (!rc && !vcpu && !blkio)
+        if (!rc && !vcpu && !blkio && !memory)
             rc = ADD(socket_calls);
-        if (!rc && !vcpu && !blkio && !screen && !top) /* a pipe's peer that comes back, a terminal's settings */
+        if (!rc && !vcpu && !blkio && !screen && !top && !memory) /* a pipe's peer that comes back, a terminal's settings */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0);
         if (!rc && screen) /* bytes waiting in a socket */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, 0x541B));

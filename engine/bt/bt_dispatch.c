@@ -475,7 +475,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
                 atomic_fetch_and(&v->requests, ~(uint32_t)VR_INTR);
                 bc->intr_check = true;
             }
-            if (rq & (VR_PARK | VR_INIT | VR_SIPI))
+            if (rq & (VR_PARK | VR_STILL | VR_INIT | VR_SIPI))
                 return VX_AGAIN;
         }
         if (bc->view_stale) {

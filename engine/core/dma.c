@@ -82,8 +82,10 @@ int dma_pin(struct vm *vm, const struct dma_seg *s, int n, bool wr, struct iovec
     int k = 0;
     for (int i = 0; i < n; i++) {
         int got = s[i].n ? gmem_pin(vm, s[i].a, s[i].n, wr, iov + k, max - k) : 0;
-        if (got < 0)
-            return -1; /* nothing to undo: a pin that was not written through needs no unpin */
+        if (got < 0) {
+            gmem_unpin(vm, iov, k, false);
+            return -1;
+        }
         k += got;
     }
     return k;

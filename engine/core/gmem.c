@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Devices' access to guest memory: bounds-checked copies and pinned spans, in the normal (not SMM) view. */
+#include <sched.h>
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -15,6 +16,73 @@ void ram_written(struct vm *vm, const struct memrange *r, gpa_t a, uint64_t n)
     }
     if (vm->be->code_written)
         vm->be->code_written(vm, a, n);
+}
+
+/* ---- pins: see memblk_claim ---- */
+
+#define CLAIMED (1ull << 63)
+
+bool memblk_claim(struct memblk *b, uint64_t chunk)
+{
+    uint64_t none = 0;
+    return b->pins && atomic_compare_exchange_strong(&b->pins[chunk], &none, CLAIMED);
+}
+
+void memblk_unclaim(struct memblk *b, uint64_t chunk) { atomic_fetch_and(&b->pins[chunk], ~CLAIMED); }
+
+/* [off, off + n) of the block is about to be touched through its host address. */
+static void pin(struct memblk *b, uint64_t off, uint64_t n)
+{
+    if (!b->pins)
+        return;
+    for (uint64_t end = off + n; off < end;) {
+        uint64_t part = MEMBLK_CHUNK - off % MEMBLK_CHUNK;
+        part = part < end - off ? part : end - off;
+        _Atomic uint64_t *p = &b->pins[off / MEMBLK_CHUNK];
+        while (atomic_fetch_add(p, part) & CLAIMED) {
+            atomic_fetch_sub(p, part);
+            sched_yield();
+        }
+        off += part;
+    }
+}
+
+static void unpin(struct memblk *b, uint64_t off, uint64_t n)
+{
+    if (!b->pins)
+        return;
+    for (uint64_t end = off + n; off < end;) {
+        uint64_t part = MEMBLK_CHUNK - off % MEMBLK_CHUNK;
+        part = part < end - off ? part : end - off;
+        _Atomic uint64_t *p = &b->pins[off / MEMBLK_CHUNK];
+        uint64_t was = atomic_load(p);
+        while (!atomic_compare_exchange_weak(p, &was, (was & CLAIMED) | ((was & ~CLAIMED) > part ? (was & ~CLAIMED) - part : 0)))
+            ;
+        off += part;
+    }
+}
+
+/* The block that has the host bytes [h, h + n), and where in it. */
+static struct memblk *blk_of(struct vm *vm, const void *h, uint64_t n, uint64_t *off)
+{
+    unsigned blks = atomic_load(&vm->map.n_blks);
+    for (unsigned k = 0; k < blks; k++) {
+        struct memblk *b = atomic_load(&vm->map.blks[k]);
+        *off = (uint64_t)((uintptr_t)h - (uintptr_t)b->host);
+        if ((uintptr_t)h >= (uintptr_t)b->host && n <= b->size && *off <= b->size - n)
+            return b;
+    }
+    return NULL;
+}
+
+static void pin_iov(struct vm *vm, const struct iovec *iov, int n, bool on)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t off;
+        struct memblk *b = iov[i].iov_len ? blk_of(vm, iov[i].iov_base, iov[i].iov_len, &off) : NULL;
+        if (b)
+            (on ? pin : unpin)(b, off, iov[i].iov_len);
+    }
 }
 
 static uint64_t span(const struct memrange *r, gpa_t a, size_t n)
@@ -73,7 +141,11 @@ int gmem_write(struct vm *vm, gpa_t a, const void *buf, size_t n)
         const struct memrange *r = memview_find(v, a);
         uint64_t len = r ? span(r, a, n) : hole(v, a, n);
         if (r && r->mr->kind == MR_RAM) {
-            memcpy(memrange_host(r) + (a - r->base), p, len);
+            struct memblk *b = r->mr->blk;
+            uint64_t off = r->mr->blk_off + r->mr_off + (a - r->base);
+            pin(b, off, len);
+            memcpy(b->host + off, p, len);
+            unpin(b, off, len);
             ram_written(vm, r, a, len);
         } else {
             rc = -1;
@@ -117,12 +189,15 @@ int gmem_pin(struct vm *vm, gpa_t a, size_t n, bool wr, struct iovec *iov, int m
             break;
         }
     }
+    if (k > 0)
+        pin_iov(vm, iov, k, true);
     view_leave(vm, token);
     return k;
 }
 
 void gmem_unpin(struct vm *vm, const struct iovec *iov, int n, bool wrote)
 {
+    pin_iov(vm, iov, n, false);
     if (!wrote)
         return;
     int token = view_enter(vm);

@@ -3,6 +3,7 @@
 #ifndef LODGE_CORE_MEMMAP_H
 #define LODGE_CORE_MEMMAP_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -14,7 +15,10 @@ struct memblk {
     uint64_t size;
     int fd; /* -1 for anonymous memory */
     unsigned long *dirty;
+    /* Bytes that devices have pinned, one counter for each 2 MiB; NULL: not counted. Belongs to the block's maker. */
+    _Atomic uint64_t *pins;
 };
+#define MEMBLK_CHUNK (2ull << 20)
 
 enum mr_kind { MR_RAM, MR_ROM, MR_ROM_DEVICE, MR_MMIO }; /* ROM_DEVICE: reads direct, writes to ops (flash) */
 enum mr_space { MR_SPACE_ALL, MR_SPACE_NORMAL, MR_SPACE_SMM };
@@ -79,7 +83,15 @@ static inline uint8_t *memrange_host(const struct memrange *r) /* host address o
  */
 int gmem_read(struct vm *vm, gpa_t a, void *buf, size_t n);
 int gmem_write(struct vm *vm, gpa_t a, const void *buf, size_t n);
-/* Bulk data only. Returns the number of iovecs, or -1 (not RAM, too many). Pairs with gmem_unpin. [any] */
+/*
+ * Keeps devices' reads and writes by way of gmem_write and gmem_pin off one chunk (2 MiB, counted from 0) of a block that counts pins, for a moment:
+ * they wait. False: some of it is pinned now. For vCPUs there is vm_still_begin. [any]
+ */
+bool memblk_claim(struct memblk *b, uint64_t chunk);
+void memblk_unclaim(struct memblk *b, uint64_t chunk);
+
+/* Bulk data only. Returns the number of iovecs, or -1 (not RAM, too many). Pairs with gmem_unpin of the
+ * same bytes, all at once or in parts: what stays pinned is not given back to the host. [any] */
 int gmem_pin(struct vm *vm, gpa_t a, size_t n, bool wr, struct iovec *iov, int max);
 void gmem_unpin(struct vm *vm, const struct iovec *iov, int n, bool wrote);
 

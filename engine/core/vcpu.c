@@ -25,6 +25,7 @@
 #include "core/vcpu.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -110,7 +111,7 @@ static void run_once(struct vcpu_thread *t)
     atomic_store(&t->mode, VCPU_RUN);
     vcpu_safe_point(v);
     enum vcpu_exit x = VX_AGAIN;
-    if (!(atomic_load(&v->requests) & (VR_PARK | VR_INIT | VR_SIPI))) {
+    if (!(atomic_load(&v->requests) & (VR_PARK | VR_STILL | VR_INIT | VR_SIPI))) {
         DASSERT(lock_none_held());
         count(&t->runs);
         x = vm->be->run(v);
@@ -178,6 +179,12 @@ static void *vcpu_thread(void *arg)
             if (!park(t))
                 break;
             t->dead_end = false; /* main has acted: a vCPU that is still shut down says so again */
+        } else if (rq & VR_STILL) {
+            while (atomic_load(&vm->still.on))
+                futex(&vm->still.on, FUTEX_WAIT, 1);
+            atomic_fetch_and(&v->requests, ~(uint32_t)VR_STILL);
+            if (atomic_load(&vm->still.on)) /* a second one began in between, and may have found its bit set */
+                atomic_fetch_or(&v->requests, VR_STILL);
         } else if (rq & VR_INIT) {
             /* A SIPI that came with it stays set for the next round: INIT comes first. */
             atomic_fetch_and(&v->requests, ~(uint32_t)VR_INIT);
@@ -195,6 +202,52 @@ static void *vcpu_thread(void *arg)
 }
 
 /* ---- all of them ---- */
+
+/*
+ * Standing still: each vCPU whose thread is in run() is kicked and waited for; the others see the bit before they enter it (invariant 1), and
+ * a halted one sleeps on. `on` is set before the bits and cleared after them, so a thread that has seen its bit waits for this turn or a later one.
+ */
+bool vm_still_begin(struct vm *vm)
+{
+    struct still_state *s = &vm->still;
+    pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->parked) || vm_get_state(vm) != VM_RUNNING) {
+        pthread_mutex_unlock(&s->lock);
+        return false;
+    }
+    atomic_store(&s->on, 1);
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        struct vcpu_thread *t = &vm->vth[i];
+        atomic_fetch_or(&vm->vcpu[i]->requests, VR_STILL);
+        if (atomic_load(&t->mode) == VCPU_RUN) {
+            count(&t->kicks);
+            vm->be->kick(vm->vcpu[i]);
+        }
+    }
+    for (unsigned i = 0; i < vm->n_vcpus; i++)
+        for (unsigned k = 0; atomic_load(&vm->vth[i].mode) == VCPU_RUN; k++)
+            if (k < 100)
+                __builtin_ia32_pause();
+            else
+                sched_yield();
+    return true;
+}
+
+void vm_still_end(struct vm *vm)
+{
+    struct still_state *s = &vm->still;
+    for (unsigned i = 0; i < vm->n_vcpus; i++)
+        atomic_fetch_and(&vm->vcpu[i]->requests, ~(uint32_t)VR_STILL);
+    atomic_store(&s->on, 0);
+    futex(&s->on, FUTEX_WAKE, INT32_MAX);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void vm_still_wait(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->still.lock);
+    pthread_mutex_unlock(&vm->still.lock);
+}
 
 void vcpus_ask_park(struct vm *vm)
 {
@@ -256,6 +309,7 @@ void vcpus_join(struct vm *vm)
 void vcpu_threads_init(struct vm *vm)
 {
     lock_init(&vm->park_lock, RANK_VCPU);
+    pthread_mutex_init(&vm->still.lock, NULL);
     pthread_cond_init(&vm->parked, NULL);
     pthread_cond_init(&vm->unpark, NULL);
 }
@@ -265,4 +319,5 @@ void vcpu_threads_fini(struct vm *vm)
     pthread_cond_destroy(&vm->parked);
     pthread_cond_destroy(&vm->unpark);
     lock_fini(&vm->park_lock);
+    pthread_mutex_destroy(&vm->still.lock);
 }

@@ -48,9 +48,10 @@ enum vcpu_req {
     VR_TLB = 32,   /* back-end private: shootdown work is queued */
     VR_VIEW = 64,  /* the memory view changed */
     VR_PARK = 128, /* stop at the next safe point and wait */
+    VR_STILL = 256, /* out of run() for a moment: vm_still_begin */
 };
 /*
- * Who clears what: core clears PARK, INIT and SIPI (run() returns VX_AGAIN when it sees one of them). run() clears
+ * Who clears what: core clears PARK, STILL, INIT and SIPI (run() returns VX_AGAIN when it sees one of them). run() clears
  * INTR, NMI, SMI, TLB and VIEW itself, each before it looks at what the bit announces, and keeps what it cannot deliver
  * yet (NMI while blocked ...) in its own state. It must look at v->requests when it is entered, and VX_HALT with a bit
  * set in the meantime just gets it called again.

@@ -77,6 +77,8 @@ static void stop(struct vm *vm)
 {
     if (!vm->params.passive)
         vcpus_park(vm);
+    atomic_store(&vm->still.parked, true);
+    vm_still_wait(vm);
     chipset_lock(vm);
     bool ran = atomic_load(&vm->clk.frozen) < 0;
     clock_stop(vm);
@@ -100,6 +102,7 @@ static int go(struct vm *vm, struct err *e)
         vm->be->clock_changed(vm, clock_now(vm), true);
     if (!set_state(vm, VM_RUNNING))
         return failed(e);
+    atomic_store(&vm->still.parked, false);
     if (vm->params.passive)
         return 0;
     vcpus_unpark(vm);

@@ -72,6 +72,16 @@ int vm_load(struct vm *vm, struct snap_reader *r, struct err *e); /* freshly bui
  * over (their device's state changes hands with the back end). On failure the vm may only be destroyed. */
 int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e);
 void vm_destroy(struct vm *vm);
+/*
+ * For work on the host memory behind the guest's that no guest instruction may meet half done (giving pages back): from begin to end no vCPU is in
+ * run(), while guest time and devices go on. Keep it far below a millisecond. Devices' own accesses are kept off a piece of memory by
+ * memblk_claim. False: the vm is not running, or main has it in its hands; then there is no end. Not on a vCPU's thread, without the chipset
+ * lock, which vCPUs may wait for.
+ */
+bool vm_still_begin(struct vm *vm);
+void vm_still_end(struct vm *vm);
+/* Before main writes guest memory of a vm that is HALTED: what was begun has ended. [main] */
+void vm_still_wait(struct vm *vm);
 enum vm_state vm_get_state(struct vm *vm);
 /* port CF9h, ACPI: main decides and acts, never the device. All vCPUs stop at their next safe point.
  * [any] */

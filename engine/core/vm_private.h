@@ -81,6 +81,13 @@ struct vcpu_thread {
     _Atomic uint64_t runs, halts, kicks;
 };
 
+/* vcpu.c: vm_still_begin. parked: main has parked the vCPUs, and may write guest memory by itself. */
+struct still_state {
+    pthread_mutex_t lock;
+    _Atomic uint32_t on; /* futex word */
+    _Atomic bool parked;
+};
+
 struct vm {
     struct vm_params params;
     const struct cpu_backend *be;
@@ -101,6 +108,7 @@ struct vm {
     pthread_cond_t parked, unpark;
     unsigned n_parked, n_threads;
     _Atomic bool exiting;
+    struct still_state still;
 
     struct clock_state clk;
     struct evloop loop;

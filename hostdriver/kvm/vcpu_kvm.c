@@ -469,7 +469,7 @@ static enum vcpu_exit run(struct vcpu *v)
         uint32_t rq = atomic_load(&v->requests);
         if (__builtin_expect(rq != 0, 0)) {
             take_requests(c, rq);
-            if (rq & (VR_PARK | VR_INIT | VR_SIPI))
+            if (rq & (VR_PARK | VR_STILL | VR_INIT | VR_SIPI))
                 return finish_io(c);
         }
         if (c->shut)

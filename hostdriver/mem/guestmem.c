@@ -152,7 +152,38 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
     madvise(ram, p->size, MADV_DONTDUMP);
     out->host = ram;
     out->size = p->size;
+    if (!(out->pins = calloc((p->size + MEMBLK_CHUNK - 1) / MEMBLK_CHUNK, sizeof *out->pins))) {
+        guestmem_free(out);
+        return no_memory(e, p->size, ENOMEM);
+    }
     return 0;
+}
+
+int guestmem_share(struct memblk *b, bool on, struct err *e)
+{
+    if (b->fd >= 0)
+        return on ? err_set(e, ERR_UNSUPPORTED, 0, "The guest's memory is a file (mainMem.useNamedFile): the host's kernel cannot share its pages") : 0;
+    if (!madvise(b->host, b->size, on ? MADV_MERGEABLE : MADV_UNMERGEABLE) || (!on && errno == EINVAL))
+        return 0;
+    if (errno == EINVAL)
+        return err_set(e, ERR_UNSUPPORTED, EINVAL, "The host's kernel cannot share equal pages (it is built without CONFIG_KSM)");
+    return err_set(e, ERR_NOMEM, errno, on ? "The host's kernel refuses to share the guest's pages: %s"
+                                           : "The guest's pages cannot all be taken apart: %s", strerror(errno));
+}
+
+bool guestmem_sharing_works(char *text, size_t n)
+{
+    int fd = open("/sys/kernel/mm/ksm/run", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        snprintf(text, n, "Page sharing is on for this machine, but the host's kernel cannot do it (it is built without CONFIG_KSM)");
+        return false;
+    }
+    close(fd);
+    uint64_t run = read_number("/sys/kernel/mm/ksm/run");
+    if (run != 1)
+        snprintf(text, n, "Page sharing is on for this machine, but the host's kernel does not look for equal pages now (/sys/kernel/mm/ksm/run is "
+                 "%llu). An administrator can start it: echo 1 | sudo tee /sys/kernel/mm/ksm/run", (unsigned long long)run);
+    return run == 1;
 }
 
 int guestmem_alloc_shared(struct memblk *out, const char *name, uint64_t size, struct err *e)
@@ -194,6 +225,8 @@ void guestmem_free(struct memblk *b)
     munmap(b->host - GUARD, b->size + 2 * GUARD);
     if (b->fd >= 0)
         close(b->fd);
+    free(b->pins);
+    b->pins = NULL;
     b->host = NULL;
     b->size = 0;
     b->fd = -1;

@@ -4,6 +4,7 @@
 #define LODGE_HOSTDRIVER_MEM_GUESTMEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/memmap.h"
@@ -22,6 +23,10 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
 /* Shared memory with a descriptor (out->fd) that another process can map; sealed against shrinking. */
 int guestmem_alloc_shared(struct memblk *out, const char *name, uint64_t size, struct err *e);
 void guestmem_free(struct memblk *b); /* either kind */
+/* Lets the kernel merge equal pages of a block with others (KSM), or takes merged ones apart again; while the guest runs. [any] */
+int guestmem_share(struct memblk *b, bool on, struct err *e);
+/* Does the host merge pages now? If not, text is a sentence that says why, and the command that changes it. */
+bool guestmem_sharing_works(char *text, size_t n);
 /* Memory that the host can give without swapping, in bytes; 0 when it cannot be known. */
 uint64_t guestmem_available(void);
 

@@ -36,7 +36,7 @@ static enum vcpu_exit be_run(struct vcpu *v)
     for (;;) {
         atomic_store(&f->kicked, false); /* before the bits are read: a kick after this ends the spinning below */
         uint32_t rq = atomic_load(&v->requests);
-        if (rq & (VR_PARK | VR_INIT | VR_SIPI))
+        if (rq & (VR_PARK | VR_STILL | VR_INIT | VR_SIPI))
             return VX_AGAIN;
         if (rq)
             atomic_fetch_and(&v->requests, ~(rq & (VR_INTR | VR_NMI | VR_SMI | VR_TLB | VR_VIEW)));

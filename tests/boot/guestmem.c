@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Runs in a test guest, for what is said of its memory.
+ *
+ *   guestmem hold MB [same]  fills MB megabytes (with words that only this guest has, or with the same words in every guest), prints "HELD MB", waits for
+ *                            a line, compares everything ("GOOD MB" or "BAD count") and ends, which frees it
+ *   guestmem churn MB S      for S seconds: pages are written, zeroed and compared in a random order; "CHURN rounds bad"
+ *   guestmem work MB S       a busy program: allocates, uses and frees memory for S seconds; "WORK rounds"
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    return x;
+}
+
+static uint64_t *area(size_t mb)
+{
+    uint64_t *p = mmap(NULL, mb << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+        puts("NO MEMORY");
+        exit(1);
+    }
+    return p;
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    size_t mb = argc > 2 ? strtoul(argv[2], NULL, 0) : 0, words = (mb << 20) / 8, bad = 0;
+    double seconds = argc > 3 ? atof(argv[3]) : 10;
+    if (mb && !strcmp(argv[1], "hold")) {
+        char line[64];
+        uint64_t *p = area(mb), key = argc > 3 ? 1 : (uint64_t)(now() * 1e9);
+        for (size_t i = 0; i < words; i++)
+            p[i] = mix(key + i);
+        printf("HELD %zu\n", mb);
+        if (!fgets(line, sizeof line, stdin))
+            return 1;
+        for (size_t i = 0; i < words; i++)
+            bad += p[i] != mix(key + i);
+        printf(bad ? "BAD %zu\n" : "GOOD %zu\n", bad ? bad : mb);
+        return bad != 0;
+    }
+    if (mb && !strcmp(argv[1], "churn")) {
+        uint64_t *p = area(mb), rounds = 0, x = 1;
+        size_t pages = words / 512;
+        uint64_t *kept = calloc(pages, sizeof *kept);
+        for (double end = now() + seconds; kept && now() < end;)
+            for (int k = 0; k < 1000; k++, rounds++) {
+                uint64_t sum = 0;
+                x = mix(x + rounds);
+                size_t g = x % pages, at = x >> 40 & 511;
+                for (size_t i = 0; i < 512; i++)
+                    sum |= p[g * 512 + i];
+                bad += sum != kept[g];
+                memset(&p[g * 512], 0, 4096);
+                p[g * 512 + at] = kept[g] = x & 3 << 20 ? 0 : x | 1;
+            }
+        printf("CHURN %llu %zu\n", (unsigned long long)rounds, bad);
+        return bad != 0;
+    }
+    if (mb && !strcmp(argv[1], "work")) {
+        uint64_t rounds = 0, x = 1;
+        for (double end = now() + seconds; now() < end; rounds++) {
+            uint64_t *p = area(mb);
+            for (size_t i = 0; i < words; i += 8)
+                p[i] = x = mix(x + i);
+            for (size_t i = 0; i < words; i += 8)
+                x += p[words - 8 - i];
+            munmap(p, mb << 20);
+        }
+        printf("WORK %llu\n", (unsigned long long)rounds);
+        return 0;
+    }
+    return 2;
+}

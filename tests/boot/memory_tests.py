@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's memory on the host: trimming, the balloon, sharing, and what they cost. Part of boot_test.py."""
+import os
+import re
+import subprocess
+import time
+
+from boot_test import HERE, RUNNER, Guest, Skip, check, find_lodge, linux_iso, off, run, test
+
+MIB = 1 << 20
+INIT = "echo USERLAND; while read -r line; do [ \"$line\" = off ] && poweroff -f; eval \"$line\"; done\n"
+
+
+def memory_guest(work, mem=512, args="", modules=(), keys=None, name="memory", **kw):
+    if RUNNER == "qemu":
+        raise Skip("the numbers are those of Lodge's statistics")
+    prog = os.path.join(work, "guestmem")
+    if not os.path.exists(prog):
+        run(os.environ.get("CC", "gcc"), "-O2", "-static", "-Wall", "-o", prog, HERE + "/guestmem.c")
+    iso = linux_iso(work, kw.pop("kernel", "cloud"), INIT, args="console=ttyS0 quiet " + args, modules=modules, files=[prog + "=bin/guestmem"])
+    return Guest(name, iso=iso, mem=mem, keys=keys, **kw)
+
+
+def call(g, method, *args):
+    if not hasattr(g, "address"):
+        g.address = subprocess.run([find_lodge(), "--address", g.vmx], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["gdbus", "call", "--address", g.address, "--dest", "org.lodge.Vm1", "--object-path", "/org/lodge/Vm1", "--method",
+                           "org.lodge.Vm1." + method, *args], check=True, capture_output=True, text=True).stdout
+
+
+def stats(g):
+    return {k: int(v) for k, v in re.findall(r"'([\w.:]+)': (?:uint64 )?(\d+)", call(g, "GetStatistics"))}
+
+
+def host_kb(g, field="Rss"):
+    """What the host's kernel counts for the whole process."""
+    with open("/proc/%d/smaps_rollup" % g.proc.pid) as f:
+        return int(re.search(r"^%s:\s+(\d+)" % field, f.read(), re.M)[1])
+
+
+def until(g, what, accept, timeout):
+    """Waits for accept(statistics); returns them and how long it took."""
+    start = time.monotonic()
+    while True:
+        s = stats(g)
+        took = time.monotonic() - start
+        if accept(s):
+            return s, took
+        check(took < timeout * float(os.environ.get("LODGE_SLOW", "1")), "%s did not come within %d s: %s" % (
+            what, timeout, {k: v // MIB if v > MIB else v for k, v in s.items() if k.startswith(("memory.", "trim."))}))
+        g.settle(1)
+
+
+def show(s, *more):
+    print("# MiB:", ", ".join("%s %d" % (k.split(".")[1], s[k] // MIB) for k in sorted(s) if k.startswith("memory.") and s[k] >= MIB), *more, flush=True)
+
+
+@test(quick=False, vcpus=[1, 2])
+def test_memory_trim(work, vcpus):
+    """A guest that zeroes what it frees: of 1 GiB at least 900 MiB come back within a minute. Off is off; on again while it runs."""
+    with memory_guest(work, mem=1536, args="init_on_free=1", vcpus=vcpus) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 1024\n")
+        g.expect(r"HELD 1024", 240)
+        s = stats(g)
+        show(s)
+        check(s["memory.resident"] >= 1024 * MIB, "the guest's memory is not counted as resident")
+        before = host_kb(g)
+        g.send("x\n")
+        g.expect(r"GOOD 1024", 120)
+        freed = time.monotonic()
+        s, took = until(g, "900 MiB of 1 GiB", lambda s: before - host_kb(g) >= 900 * 1024, 60)
+        print("# 900 MiB back after %.1f s; %d stops, %.0f us each, %.0f us at most; %.1f ms of processor time" % (
+            time.monotonic() - freed, s["trim.stops"], s["trim.stopped_ns"] / max(1, s["trim.stops"]) / 1000, s["trim.stopped_max_ns"] / 1000,
+            s["trim.cpu_ns"] / 1e6))
+        show(stats(g))
+        # Off: nothing is scanned, nothing goes back.
+        call(g, "SetConfig", "MemTrimRate", "0")
+        g.settle(2)
+        a = stats(g)
+        g.send("guestmem hold 256\n")
+        g.expect(r"HELD 256", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 256", 60)
+        g.settle(25)
+        b = stats(g)
+        check(b["trim.pages_scanned"] == a["trim.pages_scanned"] and b["trim.pages_freed"] == a["trim.pages_freed"], "switched off, it goes on")
+        call(g, "SetConfig", "MemTrimRate", "'-1'")
+        until(g, "switched on again, trimming", lambda s: s["trim.pages_freed"] > b["trim.pages_freed"] + 50000, 60)
+        g.stop()
+
+
+@test(quick=False, vcpus=[1, 2])
+def test_memory_churn(work, vcpus):
+    """Programs that write and zero pages all the time, in a guest whose disk does the same, lose nothing while trimming works at full speed."""
+    with memory_guest(work, mem=512, vcpus=vcpus, keys={"MemTrimRate": "1000000"}) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; for i in 1 2 3; do guestmem churn 80 40 & done; wait; echo ALL\n")
+        for _ in range(3):
+            m = g.expect(r"CHURN (\d+) (\d+)\s", 240)
+            check(int(m[2]) == 0, "%s of %s pages were not as they were left" % (m[2], m[1]))
+        s = stats(g)
+        print("# %d pages went back meanwhile" % s["trim.pages_freed"])
+        check(s["trim.pages_freed"] > 1000, "nothing went back")
+        g.stop()

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How one machine spends the host's memory: trimming, sharing, the balloon, accounting, and what happens when the host runs out. The mechanisms are
+ * in hostdriver/mem; here is what is done when. One thread ("memory").
+ */
+#ifndef LODGE_VMX_THRIFT_H
+#define LODGE_VMX_THRIFT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/memmap.h"
+
+struct memory;
+struct plan;
+struct vm;
+
+struct memory_params {
+    struct vm *vm;
+    struct memblk *ram;
+    const struct plan *plan;
+    void (*thread_started)(void *u, const char *kind);
+    void *u;
+};
+
+/* Opens what it reads in /proc. [main] */
+struct memory *memory_new(const struct memory_params *p, struct err *e);
+int memory_start(struct memory *m, struct err *e); /* its thread */
+void memory_free(struct memory *m);                /* ends the thread; NULL is allowed. Before vm_destroy */
+
+/* The value of a key has changed while the machine runs. True: it acts at once. [main] */
+bool memory_set_key(struct memory *m, const char *key, const char *value);
+void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, uint64_t value), void *u); /* [main] */
+
+#endif
