@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lodge-vmx: one process, one virtual machine. Order of steps: options; signals and crash report; no_new_privs and main's filter, before any
+ * lodge-vmx: one process, one virtual machine. Order of steps: options; signals and crash report; the launcher
+ * (net/launcher.h), while a program can still be started; no_new_privs and main's filter, before any
  * other thread; control socket; power on; main loop. docs: man lodge-vmx.
  */
 #define _GNU_SOURCE
@@ -21,6 +22,7 @@
 #include "crash.h"
 #include "machine_engine.h"
 #include "machine.h"
+#include "net/launcher.h"
 #include "power.h"
 #include "sandbox.h"
 #include "vmlog.h"
@@ -207,6 +209,8 @@ int main(int argc, char **argv)
         g_free(s);
         return EXIT_OFF;
     }
+    if (!a.check_only && launcher_start(&e))
+        log_msg(LOG_WARN, "net", "no virtual networks in this run: %s", e.msg);
     if (sandbox_init(&e)) {
         fprintf(stderr, "lodge-vmx: %s\n", e.msg);
         return EXIT_START;

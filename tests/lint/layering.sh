@@ -36,7 +36,7 @@ function folder(path,   a, n) {
     if (n == 1) next                                             # beside the file
     to = a[1]
     if ((from == "engine/" to) || (from == "hostdriver/" to) || (from == "vmx/" to)) to = from
-    else if (to ~ /^(file|mem|kvm|audio_host|timer|helper|nethost)$/) to = "hostdriver/" to
+    else if (to ~ /^(file|mem|kvm|audio_host|timer|helper|nethost|net)$/) to = "hostdriver/" to
     if (hdr ~ /_private\.h$/ && to != from) { print FILENAME ":" FNR ": " hdr " is private to its folder"; next }
     if (from == "engine/core" && to == "vm_private.h") next
     if (!may(from, to, hdr, FILENAME)) print FILENAME ":" FNR ": may not include " hdr
