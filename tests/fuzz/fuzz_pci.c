@@ -20,7 +20,7 @@ struct toy {
     struct memregion mem, mem64, rom;
 };
 static uint64_t toy_read(void *dev, uint64_t off, unsigned size) { return off; }
-static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val) 
+static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val)
 {
     pci_set_intx(dev, val & 1);
     pci_msix_send(dev, val >> 1 & 31);
