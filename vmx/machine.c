@@ -168,6 +168,32 @@ static int open_drives(struct machine *m, struct err *e)
     return 0;
 }
 
+void machine_check_images(const struct plan *p, void (*bad)(void *u, int channel, int unit, const char *text), void *u)
+{
+    static const struct cpu_backend none = {.name = "none"};
+    struct plan look = *p;
+    struct machine m = {.plan = &look};
+    struct err e = {0};
+    look.disk_locking = false; /* a machine that runs with them does not matter here */
+    if (!(m.vm = vm_create(&(struct vm_params){.n_vcpus = 1, .passive = true}, &none, NULL, NULL, &e)))
+        return;
+    for (int i = 0; i < 4; i++) {
+        const struct plan_drive *pd = &p->drive[i / 2][i % 2];
+        struct drive dr = {.dirfd = -1};
+        if (pd->kind == DRIVE_NONE || !pd->path)
+            continue;
+        struct blk *b = open_image(&m, &dr, pd->path, pd->kind == DRIVE_CD, true, &e);
+        if (b)
+            blk_close(b);
+        else
+            bad(u, i / 2, i % 2, e.msg);
+        if (dr.dirfd >= 0)
+            close(dr.dirfd);
+        free(dr.path);
+    }
+    vm_destroy(m.vm);
+}
+
 /* Reads a firmware image into page-aligned memory. */
 static int load_rom(struct memblk *b, const char *path, struct err *e)
 {

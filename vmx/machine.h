@@ -27,6 +27,8 @@ struct machine_hooks {
 
 /* Opens the images, makes devices; nothing of the guest runs yet. Writes to no file of the user. */
 struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e);
+/* For --check: opens each disk and CD image for reading, and says what is wrong with it. */
+void machine_check_images(const struct plan *p, void (*bad)(void *u, int channel, int unit, const char *text), void *u);
 /* Serial back ends and the VNC server: what other programs see. After machine_build, before vm_run. */
 int machine_connect(struct machine *m, struct err *e);
 void machine_destroy(struct machine *m); /* drains and closes the images; NULL is allowed */

@@ -194,6 +194,22 @@ static void plan_serial(struct making *m, int i)
     free(copy);
 }
 
+/* A file that Lodge itself writes: it need not be there, but must not be a directory, and its folder must be there. */
+static void writable_place(struct making *m, const char *key, const char *path)
+{
+    struct stat st;
+    if (!stat(path, &st)) {
+        if (S_ISDIR(st.st_mode))
+            problem(m, VMX_ERROR, key, "%s is a directory; name a file", path);
+        return;
+    }
+    char *copy = dup_str(path);
+    const char *folder = dirname(copy);
+    if (access(folder, F_OK))
+        problem(m, VMX_ERROR, key, "the folder %s does not exist; make it, or change the name", folder);
+    free(copy);
+}
+
 unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_path, vmx_problem_fn fn, void *u)
 {
     struct making m = {p, d, fn, u, 0};
@@ -258,6 +274,9 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     const char *nv = vmx_get_str(d, "nvram");
     p->nvram_path = *nv ? plan_resolve(p, nv) : fmt_str("%s%s.nvram", p->dir, p->base);
 
+    if (p->logging)
+        writable_place(&m, "log.fileName", p->log_path);
+    writable_place(&m, "nvram", p->nvram_path);
     plan_firmware(&m);
     for (int c = 0; c < 2; c++)
         for (int un = 0; un < 2; un++)

@@ -122,11 +122,26 @@ void power_unlisten(struct power *p, void *u)
 
 /* ---- configuration ---- */
 
+/* An empty file or any other text would be a machine of default values. */
+static bool describes_machine(const struct vmx_dict *d)
+{
+    struct vmx_iter it = {0};
+    struct vmx_entry en;
+    while (vmx_dict_next(d, &it, &en))
+        if (vmx_key_find(en.name))
+            return true;
+    return false;
+}
+
 static int load_config(struct power *p, struct err *e)
 {
     struct vmx_dict *d = vmx_dict_load(p->params.vmx_path, e);
     if (!d)
         return -1;
+    if (!describes_machine(d)) {
+        vmx_dict_free(d);
+        return err_set(e, ERR_FORMAT, 0, "%s: nothing in it describes a virtual machine; give a .vmx file", p->params.vmx_path);
+    }
     for (const char *const *o = p->params.overrides; o && *o; o++) {
         const char *eq = strchr(*o, '=');
         char *name = eq ? g_strstrip(g_strndup(*o, (gsize)(eq - *o))) : NULL;
@@ -174,6 +189,14 @@ static unsigned check(struct power *p, struct err *e)
     return pr.errors;
 }
 
+static void bad_image(void *u, int channel, int unit, const char *text)
+{
+    struct problems *pr = u;
+    char *key = g_strdup_printf("ide%d:%d.fileName", channel, unit);
+    on_problem(u, VMX_ERROR, vmx_dict_line(pr->p->dict, key), key, text);
+    g_free(key);
+}
+
 unsigned power_check(struct power *p, struct err *e)
 {
     if (load_config(p, e))
@@ -189,6 +212,10 @@ unsigned power_check(struct power *p, struct err *e)
             *e = ee;
             n = 1;
         }
+        machine_check_images(&p->plan, bad_image, &pr);
+        if (pr.errors && !n)
+            *e = pr.first;
+        n = pr.errors;
         plan_free(&p->plan);
         p->have_plan = false;
     }
