@@ -543,6 +543,14 @@ HANDLER(check_config, gpointer u)
     return TRUE;
 }
 
+HANDLER(set_balloon, gint mb, gpointer u)
+{
+    C;
+    struct machine *m = running(c, inv);
+    struct err e;
+    return m ? answer(inv, machine_set_balloon(m, mb, &e), &e) : TRUE;
+}
+
 static void collect_counter(void *u, const char *name, uint64_t value) { g_variant_builder_add(u, "{st}", name, value); }
 HANDLER(get_statistics, gpointer u)
 {
@@ -767,6 +775,7 @@ struct control *control_start(struct power *p, struct err *e)
     CONNECT("set-config")(on_set_config), c);
     CONNECT("unset-config")(on_unset_config), c);
     CONNECT("check-config")(on_check_config), c);
+    CONNECT("set-balloon")(on_set_balloon), c);
     CONNECT("get-statistics")(on_get_statistics), c);
     g_signal_connect(c->server, "new-connection", G_CALLBACK(on_connection), c);
     power_listen(p, &(struct power_listener){.changed = power_changed, .started = machine_started, .stopping = machine_stopping, .tray = tray_moved, .u = c});

@@ -56,6 +56,7 @@
 #include "file/hostfile.h"
 #include "file/hostfile_cow.h"
 #include "guest/backdoor.h"
+#include "guest/balloon.h"
 #include "input/input.h"
 #include "input/ps2kbd.h"
 #include "input/ps2mouse.h"
@@ -524,11 +525,29 @@ static int build_devices(struct machine *m, struct err *e)
                                  .screen_size = screen_size, .screen_u = m};
     memcpy(bp.uuid, p->uuid, 16);
     MAKE(backdoor, backdoor_class, "backdoor", &bp);
+    struct balloon_params blp = {.get_regs = backdoor_get_regs, .set_regs = backdoor_set_regs, .regs_u = m, .ram = p->ram,
+                                 .take = memory_take, .give = memory_give, .reset = memory_all_given, .u = m->memory};
+    MAKE(balloon, balloon_class, "balloon", &blp);
+    memory_balloon(m->memory, balloon);
     if (p->debug)
         (void)dev_create(vm, &debugport_class, "debugport", NULL, NULL);
     MAKE(fwcfg, fwcfg_class, "fwcfg", NULL);
     (void)pit, (void)rtc, (void)dma, (void)piix4, (void)port92, (void)ferr, (void)kbc, (void)backdoor;
     return describe(m, fwcfg, e);
+}
+
+static uint64_t disk_reads(void *u) /* [any] */
+{
+    struct machine *m = u;
+    uint64_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        struct blk_stats s;
+        if (m->plan->drive[i / 2][i % 2].kind == DRIVE_DISK && m->drive[i / 2][i % 2].blk) {
+            blk_get_stats(m->drive[i / 2][i % 2].blk, &s);
+            n += s.read_bytes;
+        }
+    }
+    return n;
 }
 
 struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e)
@@ -572,7 +591,8 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
     m->have_ram = true;
     if (load_rom(&m->rom, p->bios_path, e) || !(m->vm = vm_create(&vp, m->be, h->events, h->u, e)))
         goto fail;
-    struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .thread_started = h->thread_started, .u = h->u};
+    struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .disk_reads = disk_reads, .disk_u = m,
+                               .thread_started = h->thread_started, .u = h->u};
     if (!(m->memory = memory_new(&mp, e)))
         goto fail;
     if (!(m->display = display_new(m->vm, e)) || !(m->input = input_new(m->vm, e)) || open_drives(m, e) || build_devices(m, e))
@@ -682,6 +702,7 @@ void machine_destroy(struct machine *m)
 
 /* ---- what control and power use ---- */
 
+int machine_set_balloon(struct machine *m, int64_t mb, struct err *e) { return memory_set_balloon(m->memory, mb, e); }
 bool machine_set_key(struct machine *m, const char *key, const char *value) { return memory_set_key(m->memory, key, value); }
 
 struct vm *machine_vm(struct machine *m) { return m->vm; }

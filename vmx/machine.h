@@ -35,6 +35,7 @@ void machine_destroy(struct machine *m); /* drains and closes the images; NULL i
 
 /* A key of the .vmx has another value now (NULL: none). True: it acts at once; else at the next power on. */
 bool machine_set_key(struct machine *m, const char *key, const char *value);
+int machine_set_balloon(struct machine *m, int64_t mb, struct err *e); /* memory_set_balloon */
 struct vm *machine_vm(struct machine *m);
 struct display *machine_display(struct machine *m);
 struct input *machine_input(struct machine *m);

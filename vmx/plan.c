@@ -210,6 +210,23 @@ static void writable_place(struct making *m, const char *key, const char *path)
     free(copy);
 }
 
+/* A size in MB, "unlimited" or nothing: -1. */
+static int64_t mem_mb(const struct vmx_dict *d, const char *key)
+{
+    int64_t v;
+    return vmx_parse_int(vmx_get_str(d, key), &v) && v >= 0 ? v : -1;
+}
+
+/* As VMware counts: low, normal and high are 5, 10 and 20 for each MB. */
+static unsigned mem_shares(const struct vmx_dict *d, unsigned mb)
+{
+    const char *s = vmx_get_str(d, "sched.mem.shares");
+    int64_t v;
+    if (vmx_parse_int(s, &v) && v > 0)
+        return v < 1000000000 ? (unsigned)v : 1000000000;
+    return mb * (!strcasecmp(s, "low") ? 5 : !strcasecmp(s, "high") ? 20 : 10);
+}
+
 unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_path, vmx_problem_fn fn, void *u)
 {
     struct making m = {p, d, fn, u, 0};
@@ -229,6 +246,13 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->hw_version = (unsigned)vmx_get_int(d, "virtualHW.version");
     p->ram = (uint64_t)vmx_get_int(d, "memsize") << 20;
     p->trim_rate = vmx_get_int(d, "MemTrimRate");
+    p->mem_min = mem_mb(d, *vmx_get_str(d, "sched.mem.min") ? "sched.mem.min" : "sched.mem.minSize");
+    p->mem_max = mem_mb(d, "sched.mem.max");
+    p->mem_maxctl = mem_mb(d, "sched.mem.maxmemctl");
+    p->mem_shares = mem_shares(d, (unsigned)(p->ram >> 20));
+    p->mem_pin = vmx_get_bool(d, "sched.mem.pin");
+    p->mem_huge = vmx_get_bool(d, "sched.mem.lpage.enable");
+    p->mem_file = !strcasecmp(vmx_get_str(d, "mainMem.backing"), "named") || (!*vmx_get_str(d, "mainMem.backing") && vmx_get_bool(d, "mainMem.useNamedFile"));
     p->share_pages = vmx_get_bool(d, "sched.mem.pshare.enable");
     p->n_vcpus = (unsigned)vmx_get_int(d, "numvcpus");
     p->cores_per_socket = (unsigned)vmx_get_int(d, "cpuid.coresPerSocket");

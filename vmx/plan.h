@@ -31,6 +31,9 @@ struct plan {
     uint64_t ram;
     int64_t trim_rate; /* MemTrimRate: -1 the default, 0 off */
     bool share_pages;
+    int64_t mem_min, mem_max, mem_maxctl; /* sched.mem.*, MB; -1: none */
+    unsigned mem_shares;
+    bool mem_pin, mem_huge, mem_file;
     unsigned n_vcpus, cores_per_socket;
     enum plan_engine engine;
     char *bt_stress; /* fault finding: see bt_stress_parse */

@@ -3,6 +3,12 @@
  * The thread "memory" of a machine: once a second, or more often while there is something to give back, it lets trimming take its step and looks at
  * how short of memory the host is (PSI: the share of time in which somebody waited for memory).
  *
+ * The balloon's target, once a second. The guest is asked for memory when the user says so (memory_set_balloon), when sched.mem.max is less than
+ * memsize, and when the host is short of memory: then each second a little more, as long as the host stays short; when it has enough again, the
+ * balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of the memory when that is not set), nor below
+ * sched.mem.min. A guest that is short itself gets memory back, and is left alone for a minute: one that cannot follow the target, or that reads its
+ * disks all the time, which is what a guest does that has no memory left to cache them.
+ *
  * Whoever reads the statistics pays for them: without a reader, and with MemTrimRate = "0", nobody looks at the guest's pages.
  */
 #define _GNU_SOURCE
@@ -18,10 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bitmap.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "config/vmx_schema.h"
 #include "core/vm.h"
+#include "guest/balloon.h"
 #include "mem/guestmem.h"
 #include "mem/memacct.h"
 #include "mem/trim.h"
@@ -31,6 +39,13 @@ enum {
     DEFAULT_TRIM_RATE = 16384, /* pages a second: 64 MiB. A GiB goes back within the 20 s in which a scan comes round */
     COUNT_CHUNKS = 1024,       /* of 2 MiB that one question about the statistics may count */
     PRESSURE_AT = 1000,        /* PSI, hundredths of a percent over ten seconds: 10 % */
+    MB_PAGES = 256,
+    BALLOON_UP = 128,          /* MB a second, at most */
+    BALLOON_DOWN = 64,
+    BALLOON_CAP = 65,          /* percent of the guest's memory, without sched.mem.maxmemctl */
+    STALL_S = 10,              /* a guest that is this long behind the target has no more */
+    LEFT_ALONE_S = 60,
+    READS_AT = 16 << 20,       /* bytes a second from its disks that make a guest short of memory, while it has a balloon */
 };
 
 struct memory {
@@ -46,6 +61,15 @@ struct memory {
     _Atomic uint64_t pressure; /* hundredths of a percent */
     _Atomic bool sharing;
     _Atomic uint64_t rate;
+    /* The balloon: pages. Its policy is the thread's. */
+    struct dev *balloon;
+    _Atomic int64_t wanted;  /* MB, -1 automatic */
+    uint64_t asked, had;     /* of the guest by shortage; what it had a second ago */
+    uint64_t reads;
+    unsigned stalled, busy_reads;
+    int64_t alone_until;
+    _Atomic uint64_t target;
+    bool warned_no_driver;
 };
 
 static int64_t now_ns(void)
@@ -69,6 +93,123 @@ static uint64_t read_pressure(int fd)
     return p ? (uint64_t)(strtod(p + 6, NULL) * 100) : 0;
 }
 
+/* ---- the balloon ---- */
+
+/* Where RAM at [gpa, gpa + n) is in the block. */
+static bool in_ram(struct memory *m, gpa_t gpa, uint64_t n, uint64_t *off)
+{
+    const struct memrange *r = memview_find(memmap_view(m->p.vm, false), gpa);
+    if (!r || r->mr->kind != MR_RAM || r->mr->blk != m->p.ram || n > r->size - (gpa - r->base))
+        return false;
+    *off = r->mr->blk_off + r->mr_off + (gpa - r->base);
+    return true;
+}
+
+bool memory_take(void *u, gpa_t gpa, unsigned n)
+{
+    struct memory *m = u;
+    uint64_t off, len = (uint64_t)n << 12;
+    if (!in_ram(m, gpa, len, &off))
+        return false;
+    for (unsigned i = 0; i < n; i++)
+        if (!memacct_balloon(m->acct, off + ((uint64_t)i << 12), true)) {
+            while (i--)
+                memacct_balloon(m->acct, off + ((uint64_t)i << 12), false);
+            return false;
+        }
+    trim_discard(m->trim, off, len);
+    if (m->p.ram->dirty)
+        bitmap_set_range_atomic(m->p.ram->dirty, off >> 12, n);
+    if (vm_backend(m->p.vm)->code_written) /* a hostile guest hands over what it runs */
+        vm_backend(m->p.vm)->code_written(m->p.vm, gpa, len);
+    return true;
+}
+
+bool memory_give(void *u, gpa_t gpa, unsigned n)
+{
+    struct memory *m = u;
+    uint64_t off;
+    bool all = in_ram(m, gpa, (uint64_t)n << 12, &off);
+    for (unsigned i = 0; all && i < n; i++)
+        all = memacct_is_ballooned(m->acct, off + ((uint64_t)i << 12));
+    for (unsigned i = 0; all && i < n; i++)
+        memacct_balloon(m->acct, off + ((uint64_t)i << 12), false);
+    return all;
+}
+
+void memory_all_given(void *u)
+{
+    struct memory *m = u;
+    memacct_balloon_reset(m->acct);
+}
+
+void memory_balloon(struct memory *m, struct dev *balloon) { m->balloon = balloon; }
+
+int memory_set_balloon(struct memory *m, int64_t mb, struct err *e)
+{
+    struct balloon_stats s;
+    balloon_get_stats(m->balloon, &s);
+    if (mb > 0 && !s.driver)
+        return err_set(e, ERR_UNSUPPORTED, 0, "the guest runs no balloon driver; in a Linux guest load it with: modprobe vmw_balloon");
+    atomic_store(&m->wanted, mb < 0 ? -1 : mb);
+    return 0;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static bool guest_is_short(struct memory *m, uint64_t have, uint64_t target)
+{
+    uint64_t reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0, read = reads - m->reads;
+    m->reads = reads;
+    m->stalled = have + 16 * MB_PAGES < target && have <= m->had + MB_PAGES ? m->stalled + 1 : 0;
+    m->busy_reads = have >= 64 * MB_PAGES && read > READS_AT ? m->busy_reads + 1 : 0;
+    m->had = have;
+    return m->stalled >= STALL_S || m->busy_reads >= 3;
+}
+
+/* Once a second. short_mb: what the host would like to have from this guest now. */
+static void balloon_policy(struct memory *m, int64_t now, uint64_t short_mb)
+{
+    const struct plan *p = m->p.plan;
+    struct balloon_stats s;
+    balloon_get_stats(m->balloon, &s);
+    uint64_t all = m->p.ram->size >> 12, have = memacct_ballooned(m->acct), target = atomic_load(&m->target);
+    uint64_t least = min_u64(p->mem_min > 0 ? (uint64_t)p->mem_min * MB_PAGES : 0, all);
+    uint64_t cap = p->mem_maxctl >= 0 ? (uint64_t)p->mem_maxctl * MB_PAGES : all * BALLOON_CAP / 100;
+    cap = min_u64(cap, all - least);
+    uint64_t always = p->mem_max >= 0 && (uint64_t)p->mem_max * MB_PAGES < all ? all - (uint64_t)p->mem_max * MB_PAGES : 0;
+    int64_t wanted = atomic_load(&m->wanted);
+    if (!s.driver) {
+        if (always && !m->warned_no_driver && now > m->alone_until + 120 * 1000000000ll && m->alone_until) {
+            log_msg(LOG_INFO, "memory", "sched.mem.max is less than memsize, but the guest runs no balloon driver (Linux: vmw_balloon): it keeps its memory");
+            m->warned_no_driver = true;
+        }
+        if (!m->alone_until)
+            m->alone_until = now;
+        m->asked = 0;
+        m->stalled = m->busy_reads = 0;
+    } else if (guest_is_short(m, have, target)) {
+        log_msg(LOG_INFO, "memory", "The guest is short of memory itself (balloon %llu of %llu MB): it gets some back",
+                (unsigned long long)(have / MB_PAGES), (unsigned long long)(target / MB_PAGES));
+        m->asked = have > all / 16 ? have - all / 16 : 0;
+        m->alone_until = now + LEFT_ALONE_S * 1000000000ll;
+        m->stalled = m->busy_reads = 0;
+        if (wanted < 0 && always)
+            always = min_u64(always, m->asked);
+    } else if (short_mb && now >= m->alone_until) {
+        m->asked = min_u64(m->asked + min_u64(short_mb, BALLOON_UP) * MB_PAGES, cap);
+    } else if (!short_mb) {
+        m->asked -= min_u64(m->asked, BALLOON_DOWN * MB_PAGES);
+    }
+    target = wanted >= 0 ? (uint64_t)wanted * MB_PAGES : m->asked > always ? m->asked : always;
+    target = min_u64(target, cap);
+    /* Alone: what the guest could not give is not asked for again at once, whoever wants it. */
+    if (now < m->alone_until && s.driver)
+        target = min_u64(target, m->asked);
+    atomic_store(&m->target, target);
+    balloon_set_target(m->balloon, target);
+}
+
 static void *memory_thread(void *arg)
 {
     struct memory *m = arg;
@@ -82,6 +223,8 @@ static void *memory_thread(void *arg)
         if (now >= psi_due) {
             atomic_store(&m->pressure, read_pressure(m->psi));
             psi_due = now + 1000000000;
+            if (m->balloon)
+                balloon_policy(m, now, atomic_load(&m->pressure) >= PRESSURE_AT ? BALLOON_UP : 0);
         }
         int64_t again = trim_step(m->trim, now, atomic_load(&m->pressure) >= PRESSURE_AT) + now_ns();
         struct timespec ts = {.tv_sec = again / 1000000000, .tv_nsec = again % 1000000000};
@@ -108,6 +251,7 @@ struct memory *memory_new(const struct memory_params *p, struct err *e)
     pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
     pthread_cond_init(&m->wake, &ca);
     pthread_condattr_destroy(&ca);
+    atomic_store(&m->wanted, -1);
     atomic_store(&m->sharing, p->plan->share_pages);
     atomic_store(&m->rate, rate_of(p->plan->trim_rate));
     if (!(m->acct = memacct_new(p->ram, e)))
@@ -205,6 +349,15 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     fn(u, "memory.trimmed", s.trimmed);
     fn(u, "memory.ballooned", s.ballooned);
     fn(u, "memory.saved", s.saved);
+    struct balloon_stats b = {0};
+    if (m->balloon)
+        balloon_get_stats(m->balloon, &b);
+    fn(u, "balloon.driver", b.driver);
+    fn(u, "balloon.target", b.target << 12);
+    fn(u, "balloon.pages_taken", b.locked);
+    fn(u, "balloon.pages_given", b.unlocked);
+    fn(u, "balloon.refused", b.refused);
+    fn(u, "balloon.starts", b.starts);
     fn(u, "memory.pressure", atomic_load(&m->pressure));
     fn(u, "memory.sharing", atomic_load(&m->sharing));
     fn(u, "trim.rate", atomic_load(&m->rate));

@@ -19,6 +19,9 @@ struct memory_params {
     struct vm *vm;
     struct memblk *ram;
     const struct plan *plan;
+    /* Bytes that the guest has read from its disks so far: a guest that is short of memory reads again what it has dropped. [any] */
+    uint64_t (*disk_reads)(void *u);
+    void *disk_u;
     void (*thread_started)(void *u, const char *kind);
     void *u;
 };
@@ -27,6 +30,15 @@ struct memory_params {
 struct memory *memory_new(const struct memory_params *p, struct err *e);
 int memory_start(struct memory *m, struct err *e); /* its thread */
 void memory_free(struct memory *m);                /* ends the thread; NULL is allowed. Before vm_destroy */
+
+/* The balloon device: memory_new comes before it, memory_start after. */
+struct dev;
+bool memory_take(void *m, gpa_t gpa, unsigned n); /* struct balloon_params. [vcpu], chipset lock held */
+bool memory_give(void *m, gpa_t gpa, unsigned n);
+void memory_all_given(void *m);
+void memory_balloon(struct memory *m, struct dev *balloon);
+/* What the balloon shall have, in MB; -1: as the host's shortage asks for it. Fails with a sentence when there is no driver. [main] */
+int memory_set_balloon(struct memory *m, int64_t mb, struct err *e);
 
 /* The value of a key has changed while the machine runs. True: it acts at once. [main] */
 bool memory_set_key(struct memory *m, const char *key, const char *value);

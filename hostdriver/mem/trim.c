@@ -208,7 +208,7 @@ static void take_apart(struct trim *t, uint64_t k)
     if (madvise(host, MEMBLK_CHUNK, MADV_NOHUGEPAGE))
         return; /* too many pieces of address space: then it stays whole */
     madvise(host, PAGE, MADV_COLD);
-    bitmap_set(t->small, k);
+    bitmap_set_atomic(t->small, k);
     add(&t->split, 1);
 }
 
@@ -227,7 +227,7 @@ static unsigned scan(struct trim *t, uint64_t k)
     bool small = bitmap_test(t->small, k);
     if (small && own >= PAGES - DENSE_AT && zeros < DENSE_AT) { /* in use again: the kernel may make a huge page of it */
         madvise(t->p.ram->host + k * MEMBLK_CHUNK, MEMBLK_CHUNK, MADV_HUGEPAGE);
-        bitmap_clear(t->small, k);
+        __atomic_fetch_and(&t->small[k / BITMAP_LONG_BITS], ~bitmap_mask(k), __ATOMIC_SEQ_CST);
         return own;
     }
     if (!zeros)
@@ -306,6 +306,19 @@ uint64_t trim_page_out(struct trim *t, uint64_t n)
         t->out_next = 0;
     add(&t->cold, done);
     return done;
+}
+
+void trim_discard(struct trim *t, uint64_t off, uint64_t n)
+{
+    for (uint64_t end = off + n; off < end;) {
+        uint64_t part = MEMBLK_CHUNK - off % MEMBLK_CHUNK, k = off / MEMBLK_CHUNK;
+        part = part < end - off ? part : end - off;
+        if (part < MEMBLK_CHUNK && t->p.huge && !bitmap_test(t->small, k))
+            take_apart(t, k);
+        if (off >= t->p.first)
+            madvise(t->p.ram->host + off, part, t->p.ram->fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
+        off += part;
+    }
 }
 
 void trim_get_stats(struct trim *t, struct trim_stats *s)

@@ -35,6 +35,8 @@ void trim_set_rate(struct trim *t, uint64_t pages_per_second);
 int64_t trim_step(struct trim *t, int64_t now, bool pressure);
 /* For a guest that stands still: names n pages as ones that go to swap first. The number of pages looked at; 0: all have been named. */
 uint64_t trim_page_out(struct trim *t, uint64_t n);
+/* Gives back what the balloon has taken: its content is lost, whatever it is. [any] */
+void trim_discard(struct trim *t, uint64_t off, uint64_t n);
 void trim_get_stats(struct trim *t, struct trim_stats *out); /* [any] */
 
 #endif

@@ -25,7 +25,7 @@ def call(g, method, *args):
     if not hasattr(g, "address"):
         g.address = subprocess.run([find_lodge(), "--address", g.vmx], check=True, capture_output=True, text=True).stdout.strip()
     return subprocess.run(["gdbus", "call", "--address", g.address, "--dest", "org.lodge.Vm1", "--object-path", "/org/lodge/Vm1", "--method",
-                           "org.lodge.Vm1." + method, *args], check=True, capture_output=True, text=True).stdout
+                           "org.lodge.Vm1." + method, "--", *args], check=True, capture_output=True, text=True).stdout
 
 
 def stats(g):
@@ -85,7 +85,7 @@ def test_memory_trim(work, vcpus):
         g.settle(25)
         b = stats(g)
         check(b["trim.pages_scanned"] == a["trim.pages_scanned"] and b["trim.pages_freed"] == a["trim.pages_freed"], "switched off, it goes on")
-        call(g, "SetConfig", "MemTrimRate", "'-1'")
+        call(g, "SetConfig", "MemTrimRate", "-1")
         until(g, "switched on again, trimming", lambda s: s["trim.pages_freed"] > b["trim.pages_freed"] + 50000, 60)
         g.stop()
 
@@ -102,4 +102,57 @@ def test_memory_churn(work, vcpus):
         s = stats(g)
         print("# %d pages went back meanwhile" % s["trim.pages_freed"])
         check(s["trim.pages_freed"] > 1000, "nothing went back")
+        g.stop()
+
+
+@test(quick=lambda vcpus, arch: vcpus == 1 and arch == "amd64", vcpus=[1, 2], arch=["amd64", "686-pae"])
+def test_memory_balloon(work, vcpus, arch):
+    """Linux's vmw_balloon hands memory over when it is asked to, gets it back, and survives being asked for everything."""
+    with memory_guest(work, mem=512, kernel=arch, modules=["vmw_balloon"], vcpus=vcpus, keys={"MemTrimRate": "0"},
+                      guest_os="debian12-64" if arch == "amd64" else "debian12") as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 300\n")
+        g.expect(r"HELD 300", 60)
+        s, _ = until(g, "the driver", lambda s: s["balloon.driver"], 30)
+        g.send("x\n")
+        g.expect(r"GOOD 300", 60)
+        before = stats(g)["memory.resident"]
+        call(g, "SetBalloon", "256")
+        s, took = until(g, "a balloon of 256 MB", lambda s: s["memory.ballooned"] >= 255 * MIB, 60)
+        show(s, "after %.1f s" % took)
+        check(before - s["memory.resident"] >= 180 * MIB, "the host has not got the memory")
+        g.send("grep MemFree /proc/meminfo\n")
+        free = int(g.expect(r"MemFree:\s+(\d+) kB", 30)[1])
+        check(free < 260 * 1024, "the guest says that %d kB are free" % free)
+        # Everything: 65 % is the most, and the guest lives.
+        call(g, "SetBalloon", "512")
+        until(g, "the target", lambda s: s["balloon.target"] > 300 * MIB, 10)
+        until(g, "the largest balloon", lambda s: s["memory.ballooned"] >= 300 * MIB or s["balloon.target"] < 300 * MIB, 90)
+        g.send("guestmem hold 40\n")
+        g.expect(r"HELD 40", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 40", 60)
+        s = stats(g)
+        show(s)
+        check(s["memory.ballooned"] <= 512 * MIB * 66 // 100, "more than the largest size")
+        call(g, "SetBalloon", "-1")
+        s, took = until(g, "an empty balloon", lambda s: s["memory.ballooned"] == 0, 60)
+        print("# empty after %.1f s; %d pages taken, %d given back, %d refused" % (
+            took, s["balloon.pages_taken"], s["balloon.pages_given"], s["balloon.refused"]))
+        g.send("guestmem hold 320\n")
+        g.expect(r"HELD 320", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 320", 60)
+        # The driver goes and comes: the host has nothing left of the old one.
+        call(g, "SetBalloon", "100")
+        until(g, "a balloon of 100 MB", lambda s: s["memory.ballooned"] >= 99 * MIB, 60)
+        g.send("rmmod vmw_balloon && echo GONE\n")
+        g.expect(r"GONE", 60)
+        until(g, "nothing left", lambda s: s["memory.ballooned"] == 0, 30)
+        g.send("modprobe vmw_balloon && echo BACK\n")
+        g.expect(r"BACK", 60)
+        until(g, "a balloon of 100 MB again", lambda s: s["memory.ballooned"] >= 99 * MIB, 60)
+        g.send("dmesg | grep -E 'BUG|Call Trace|Out of memory|balloon' | sed 's/^/COMPLAINT /'; echo END\n")
+        g.expect(r"END", 30)
+        check("Call Trace" not in g.text() and "Out of memory" not in g.text(), "the guest complains:" + g.tail())
         g.stop()
