@@ -521,12 +521,16 @@ static int v3_init(struct dev *d, const void *params, struct err *e)
     add_pm(&v->pci);
     pci_msi_add(&v->pci, CAP_MSI);
     pci_msix_add(&v->pci, CAP_MSIX, 2, V3_INTRS, MSIX_BAR_SIZE);
+    if (p->rom && nic_rom_init(&v->rom, &v->pci, p->rom, p->rom_size, e))
+        return -1;
     vtimer_init(&v->tx_more, d->vm, tx_more, v);
     net_port_init(v->port, &v3_end, v, NET_CAN_CSUM);
     memcpy(v->mac, v->perm_mac, 6);
     memcpy(v->port->mac, v->mac, 6);
     return 0;
 }
+
+static void v3_destroy(struct dev *d) { nic_rom_fini(&((struct vmxnet3 *)d)->rom); }
 
 static void v3_reset(struct dev *d, enum reset_kind k)
 {
@@ -648,4 +652,5 @@ static const struct state_desc v3_state = {
     .name = "vmxnet3", .version = 1, .min_version = 1, .fields = v3_fields, .post_load = v3_post_load};
 
 const struct dev_class vmxnet3_class = {
-    .name = "vmxnet3", .size = sizeof(struct vmxnet3), .init = v3_init, .reset = v3_reset, .state = &v3_state};
+    .name = "vmxnet3", .size = sizeof(struct vmxnet3), .init = v3_init, .reset = v3_reset, .destroy = v3_destroy,
+    .state = &v3_state};

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "net/net.h"
 #include "net/nic.h"
+#include "net/rom.h"
 #include "pci/pci.h"
 
 enum { /* BAR 0, one register every 8 bytes */
@@ -154,6 +155,7 @@ struct v3_rxq {
 struct vmxnet3 {
     struct pci_dev pci;
     struct memregion bar0, bar1;
+    struct nic_rom rom;
     struct net_port *port;
     uint8_t perm_mac[6];
     uint8_t max_queues;

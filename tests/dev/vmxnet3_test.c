@@ -91,6 +91,8 @@ static void test_registers(struct v3box *b)
     is_u64(cfg_r(vm, NIC, 0x9e, 2), 24, "25 vectors");
     is_u64(cfg_r(vm, NIC, 0xa0, 4), 2, "table in BAR 2");
     is_u64(cfg_r(vm, NIC, 0x84, 1), 0x05, "MSI capability");
+    cfg_w(vm, NIC, 0x30, 4, 0xe0010001);
+    is_u64(fakevm_mmio_read(vm, 0xe0010000, 2), 0xaa55, "expansion ROM");
     is_u64(r1(b, 0) & 7, 7, "VRRS: revisions 1 to 3");
     is_u64(r1(b, 0) & 0x38, 0, "not 4 to 6, which cannot decline tunnels");
     is_u64(r1(b, 8), 1, "UVRS");

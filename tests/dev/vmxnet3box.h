@@ -74,7 +74,9 @@ __attribute__((unused)) static void v3_make(struct v3box *b, struct vm *vm)
     struct err e = {0};
     b->vm = vm;
     b->bus = (struct pci_bus *)dev_create(vm, &pci_bus_class, "pci0", NULL, &e);
-    struct nic_params p = {.bus = b->bus, .devfn = NIC, .port = &b->port, .queues = 2};
+    static const uint8_t rom[4096] = {0x55, 0xaa, 8};
+    struct nic_params p = {
+        .bus = b->bus, .devfn = NIC, .port = &b->port, .queues = 2, .rom = rom, .rom_size = sizeof rom};
     memcpy(p.mac, box_mac, 6);
     b->nic = dev_create(vm, &vmxnet3_class, "ethernet0", &p, &e);
     net_port_init(&b->peer.port, &peer_ops, &b->peer, 0);
