@@ -98,7 +98,7 @@ static int init_model(struct dev *d, const struct e1000_model *m, const struct n
     if (!x->wmask)
         return err_set(e, ERR_HOST, 0, "Not enough memory for the network adapter %s.", d->id);
     e1000_make_masks(x);
-    e1000_crc_init(x);
+    fcs_init(&x->fcs);
     x->mmio = (struct memregion){.owner = d->id, .size = 0x20000, .kind = MR_MMIO, .ops = &e1000_mmio_ops, .dev = x};
     pci_bar_mem(&x->pci, 0, &x->mmio, false, false);
     pci_bar_io(&x->pci, 2, m->e ? 32 : 64, &e1000_io_ops, x);

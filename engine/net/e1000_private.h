@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/dma.h"
 #include "net/e1000_regs.h"
+#include "net/fcs.h"
 #include "net/nic.h"
 #include "net/rom.h"
 #include "pci/pci.h"
@@ -69,7 +70,7 @@ struct e1000 {
     struct nic_rom rom;
     uint8_t mac[6];
     uint32_t *wmask; /* per register: bits that a plain write changes */
-    uint32_t crc[8][256];
+    struct fcs_table fcs;
 
     /* guest-visible */
     uint32_t reg[E1000_NREG];
@@ -161,7 +162,5 @@ void e1000_tx_timer(void *dev);
 /* ---- e1000_rx.c ---- */
 bool e1000_rx(struct e1000 *x, const struct net_offload *o, const struct iovec *f, int n, bool wait);
 void e1000_rx_room(struct e1000 *x); /* RDT or RCTL was written */
-void e1000_crc_init(struct e1000 *x);
-uint32_t e1000_crc(const struct e1000 *x, uint32_t crc, const uint8_t *p, size_t n); /* FCS, IEEE 802.3 3.2.9 */
 
 #endif

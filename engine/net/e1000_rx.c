@@ -20,35 +20,6 @@ struct info {
     uint16_t tag;
 };
 
-/* ---- FCS ---- */
-
-void e1000_crc_init(struct e1000 *x)
-{
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t c = i;
-        for (int k = 0; k < 8; k++)
-            c = c & 1 ? c >> 1 ^ 0xedb88320 : c >> 1;
-        x->crc[0][i] = c;
-    }
-    for (int t = 1; t < 8; t++)
-        for (int i = 0; i < 256; i++)
-            x->crc[t][i] = x->crc[t - 1][i] >> 8 ^ x->crc[0][x->crc[t - 1][i] & 0xff];
-}
-
-uint32_t e1000_crc(const struct e1000 *x, uint32_t crc, const uint8_t *p, size_t n)
-{
-    const uint32_t (*t)[256] = x->crc;
-    crc = ~crc;
-    for (; n >= 8; n -= 8, p += 8) {
-        uint32_t a = crc ^ ld_le32(p), b = ld_le32(p + 4);
-        crc = t[7][a & 0xff] ^ t[6][a >> 8 & 0xff] ^ t[5][a >> 16 & 0xff] ^ t[4][a >> 24] ^ t[3][b & 0xff] ^
-              t[2][b >> 8 & 0xff] ^ t[1][b >> 16 & 0xff] ^ t[0][b >> 24];
-    }
-    for (; n; n--, p++)
-        crc = crc >> 8 ^ t[0][(crc ^ *p) & 0xff];
-    return ~crc;
-}
-
 /* ---- filters ---- */
 
 static bool is_bcast(const uint8_t *a) { return ld_le32(a) == 0xffffffff && ld_le16(a + 4) == 0xffff; }
@@ -488,9 +459,9 @@ bool e1000_rx(struct e1000 *x, const struct net_offload *off, const struct iovec
     if (!(rctl & RCTL_SECRC)) {
         uint32_t crc = 0;
         for (int i = 0; i < n; i++)
-            crc = e1000_crc(x, crc, f[i].iov_base, f[i].iov_len);
+            crc = fcs_add(&x->fcs, crc, f[i].iov_base, f[i].iov_len);
         if (pad)
-            crc = e1000_crc(x, crc, zeros, pad);
+            crc = fcs_add(&x->fcs, crc, zeros, pad);
         st_le32(fcs, crc);
         v[k++] = (struct iovec){fcs, 4};
         o.len += 4;

@@ -193,7 +193,7 @@ static bool send_frame(struct e1000 *x, unsigned q, struct frame *f)
     /* Without IFCS the driver has put the FCS there itself. Drivers that just forgot the bit are forgiven. */
     if (!(f->last.lower & TXD_IFCS) && !tse && f->len >= 64) {
         uint8_t *p = linear(x, f);
-        if (ld_le32(p + f->len - 4) == e1000_crc(x, 0, p, f->len - 4))
+        if (ld_le32(p + f->len - 4) == fcs_add(&x->fcs, 0, p, f->len - 4))
             x->tx_iov[1].iov_len = f->len -= 4;
     }
     if (tse) {
