@@ -62,6 +62,7 @@
 #include "input/ps2mouse.h"
 #include "machine_engine.h"
 #include "mem/guestmem.h"
+#include "net_link.h"
 #include "thrift.h"
 #include "pci/pci.h"
 #include "plan.h"
@@ -103,6 +104,7 @@ struct machine {
     struct memory *memory;
     struct drive drive[2][2];
     uint8_t nvram[RTC_NVRAM_SIZE];
+    struct machine_net *net;
 };
 
 /* ---- images ---- */
@@ -366,7 +368,7 @@ static unsigned cmos_preset(const struct plan *p, struct rtc_preset *out)
 /* Firmware paths of the drives in the order of bios.bootOrder; disks among themselves as bios.hddOrder says. */
 static void boot_lines(const struct plan *p, char *buf, size_t n)
 {
-    const char *order = *p->boot_order ? p->boot_order : "hdd,cdrom";
+    const char *order = *p->boot_order ? p->boot_order : "hdd,cdrom,ethernet";
     size_t w = 0;
     buf[0] = 0;
     for (const char *s = order; *s;) {
@@ -387,6 +389,7 @@ static void boot_lines(const struct plan *p, char *buf, size_t n)
         for (unsigned i = 0; i < 4; i++)
             if (((hdd && p->drive[i / 2][i % 2].kind == DRIVE_DISK) || (cd && p->drive[i / 2][i % 2].kind == DRIVE_CD)) && !(done & 1u << i) && w < n)
                 w += (size_t)firmware_path_ide(buf + w, n - w, PIIX4_DEVFN_IDE, i / 2, i % 2);
+        w += net_plan_boot_lines(p->net, s - l, l, buf + w, w < n ? n - w : 0);
     }
 }
 
@@ -506,6 +509,9 @@ static int build_devices(struct machine *m, struct err *e)
     free_rom(&vgabios);
     input_on_delivery(m->input, hurry, m->display);
     if (!m->svga)
+        return -1;
+
+    if (net_link_build(vm, p, bus, &m->net, e))
         return -1;
 
     static const uint16_t com_base[4] = {0x3F8, 0x2F8, 0x3E8, 0x2E8};
@@ -658,6 +664,7 @@ int machine_connect(struct machine *m, struct err *e)
     for (int i = 0; i < 4; i++)
         if (connect_serial(m, i, e))
             return -1;
+    net_link_connect(m->net);
     return memory_start(m->memory, e);
 }
 
@@ -680,8 +687,10 @@ void machine_destroy(struct machine *m)
             unlink(m->pty_link[i]);
         free(m->pty_link[i]);
     }
+    net_link_close(m->net);
     if (m->vm)
         vm_destroy(m->vm);
+    net_link_free(m->net);
     for (int i = 0; i < 4; i++) {
         struct drive *dr = &m->drive[i / 2][i % 2];
         if (dr->blk)
@@ -708,6 +717,7 @@ bool machine_set_key(struct machine *m, const char *key, const char *value) { re
 struct vm *machine_vm(struct machine *m) { return m->vm; }
 struct display *machine_display(struct machine *m) { return m->display; }
 struct input *machine_input(struct machine *m) { return m->input; }
+struct machine_net *machine_net(struct machine *m) { return m->net; }
 const char *machine_engine(const struct machine *m) { return m->be->name; }
 unsigned machine_vnc_port(const struct machine *m) { return m->screen ? screen_port(m->screen) : 0; }
 unsigned machine_vnc_clients(struct machine *m) { return m->screen ? screen_client_count(m->screen) : 0; }
@@ -895,6 +905,7 @@ void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name,
         DISK_STAT(write_bytes);
         DISK_STAT(errors);
     }
+    net_link_statistics(m->net, fn, u);
     struct rusage ru;
     if (!getrusage(RUSAGE_SELF, &ru)) {
         fn(u, "process.cpu_user_us", (uint64_t)ru.ru_utime.tv_sec * 1000000 + (uint64_t)ru.ru_utime.tv_usec);

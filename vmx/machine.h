@@ -12,6 +12,7 @@
 struct display;
 struct input;
 struct machine;
+struct machine_net;
 struct plan;
 struct vm;
 struct vm_events;
@@ -39,6 +40,7 @@ int machine_set_balloon(struct machine *m, int64_t mb, struct err *e); /* memory
 struct vm *machine_vm(struct machine *m);
 struct display *machine_display(struct machine *m);
 struct input *machine_input(struct machine *m);
+struct machine_net *machine_net(struct machine *m); /* net_link.h; NULL: no adapters */
 const char *machine_engine(const struct machine *m); /* "bt" or "vt" */
 unsigned machine_vnc_port(const struct machine *m);  /* 0: no VNC server */
 unsigned machine_vnc_clients(struct machine *m);

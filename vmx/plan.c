@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net_plan.h"
+
 /* Where distributions put SeaBIOS and its VGA BIOS for the VMware adapter. */
 static const char *const bios_places[] = {"/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin", "/usr/share/seabios/bios.bin", NULL};
 static const char *const vgabios_places[] = {"/usr/share/seabios/vgabios-vmware.bin", "/usr/share/qemu/vgabios-vmware.bin",
@@ -307,11 +309,13 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
             plan_drive(&m, c, un);
     for (int i = 0; i < 4; i++)
         plan_serial(&m, i);
+    p->net = net_plan_make(p, d, fn, u);
     return m.errors;
 }
 
 void plan_free(struct plan *p)
 {
+    net_plan_free(p->net);
     for (int i = 0; i < 4; i++) {
         free(p->drive[i / 2][i % 2].path);
         free(p->serial[i].path);

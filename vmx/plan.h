@@ -47,6 +47,7 @@ struct plan {
     struct plan_drive drive[2][2];
     bool disk_locking;
     struct plan_serial serial[4];
+    struct plan_net *net; /* net_plan.h */
     uint64_t vram;
     unsigned max_width, max_height;
     bool vnc;

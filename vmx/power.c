@@ -34,6 +34,8 @@
 #include "identity.h"
 #include "machine_engine.h"
 #include "machine.h"
+#include "net_link.h"
+#include "net_plan.h"
 #include "nvram.h"
 #include "plan.h"
 #include "sandbox.h"
@@ -362,6 +364,8 @@ static void ev_thread(void *u, const char *kind)
 {
     struct power *p = u;
     crash_thread_started();
+    if (!strcmp(kind, "chipset") && p->machine && machine_net(p->machine))
+        kind = "chipset-net"; /* the host's networks are worked there */
     bool vt = !strcmp(kind, "vcpu") && p->machine && !strcmp(machine_engine(p->machine), "vt");
     sandbox_enter(vt ? "vcpu-vt" : kind);
 }
@@ -393,6 +397,37 @@ static void log_config(struct power *p)
     g_string_free(kept, TRUE);
 }
 
+struct net_keys {
+    struct power *p;
+    const char *pair[2 * 4 * NICS + 1];
+    unsigned n;
+};
+
+/* A key that the file lacks, or has with another value; what the command line sets is not written. */
+static void net_key(void *u, const char *key)
+{
+    struct net_keys *k = u;
+    const char *v = vmx_dict_get(k->p->dict, key);
+    for (const char *const *o = k->p->params.overrides; o && *o; o++)
+        if (!strncasecmp(*o, key, strlen(key)))
+            return;
+    if (v && *v) {
+        k->pair[k->n++] = g_strdup(key);
+        k->pair[k->n++] = g_strdup(v);
+    }
+}
+
+static void net_write_back(struct power *p)
+{
+    struct net_keys k = {.p = p};
+    struct err e;
+    net_plan_keys(net_key, &k);
+    if (write_back(p, k.pair, &e))
+        log_msg(LOG_WARN, "config", "%s", e.msg);
+    for (unsigned i = 0; i < k.n; i++)
+        g_free((char *)k.pair[i]);
+}
+
 static void started_write_back(struct power *p)
 {
     char *bios = g_strdup(vmx_dict_get(p->dict, "uuid.bios")), *loc = g_strdup(vmx_dict_get(p->dict, "uuid.location"));
@@ -405,6 +440,7 @@ static void started_write_back(struct power *p)
         log_msg(LOG_WARN, "config", "%s", e.msg);
     g_free(bios);
     g_free(loc);
+    net_write_back(p);
 }
 
 static void drop_machine(struct power *p)
@@ -460,7 +496,10 @@ int power_on(struct power *p, struct err *e)
     p->locked = true;
     vmlog_set_debug(p->plan.debug);
     enter(p, POWER_STARTING, REASON_NONE, "");
-    if (identity_settle(p->dict, p->vmx_path, p->plan.uuid, e))
+    uint8_t old_uuid[16];
+    bool had_uuid = vmx_parse_uuid(vmx_get_str(p->dict, "uuid.bios"), old_uuid);
+    if (identity_settle(p->dict, p->vmx_path, p->plan.uuid, e) ||
+        net_plan_settle(p->plan.net, p->dict, p->plan.uuid, had_uuid && memcmp(old_uuid, p->plan.uuid, 16), e))
         goto fail;
     p->nvram_path = strdup(p->plan.nvram_path);
     bool have_nvram = p->nvram_path && nvram_load(&p->nvram_path, nvram);
@@ -593,6 +632,7 @@ int power_resume(struct power *p, struct err *e)
         return err_set(e, ERR_BUSY, 0, "the machine is %s, not paused", state_names[p->state]);
     if (vm_run(machine_vm(p->machine), e))
         return -1;
+    net_link_announce(machine_net(p->machine));
     enter(p, POWER_ON, REASON_USER, "");
     return 0;
 }

@@ -5,6 +5,7 @@
  *   vcpu     runs the guest: futex, memory mapping (not executable from nothing: see below), signals to itself, eventfd and log writes
  *   vcpu-vt  the same under hardware virtualization: and the requests of KVM that a running machine makes, no others
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
+ *   chipset-net  the same, and the sockets of NAT: TCP, UDP and ping, no others; files only for reading (name servers, TFTP)
  *   blkio    file I/O on open descriptors, and completions: what devices do then (under VT: interrupt messages)
  *   screen   VNC clients: sockets that are open, accept
  *   memory   trimming and accounting of guest memory: what all threads have, and reading from files in /proc that are open
@@ -19,6 +20,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -145,6 +147,19 @@ static int add(scmp_filter_ctx f, const int *calls, size_t n)
         rc = calls[i] < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0); /* < 0: not on this architecture */
     return rc;
 }
+
+/* libslirp's sockets. Raw ones are refused; files are opened for reading only. */
+static int add_net(scmp_filter_ctx f)
+{
+    static const int calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen)};
+    static const unsigned families[] = {AF_INET, AF_INET6}, types[] = {SOCK_STREAM, SOCK_DGRAM};
+    int rc = add(f, calls, sizeof calls / sizeof calls[0]);
+    for (unsigned i = 0; i < 4 && !rc; i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, families[i / 2]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xF, types[i % 2]));
+    if (!rc)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+    return rc;
+}
 #define ADD(set) add(f, set, sizeof set / sizeof set[0])
 
 void sandbox_enter(const char *kind)
@@ -152,6 +167,7 @@ void sandbox_enter(const char *kind)
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
     bool vt = !strcmp(kind, "vcpu-vt"), vcpu = vt || !strcmp(kind, "vcpu");
     bool blkio = !strcmp(kind, "blkio"), screen = !strcmp(kind, "screen"), top = !strcmp(kind, "main"), memory = !strcmp(kind, "memory");
+    bool net = !strcmp(kind, "chipset-net");
     int rc = f ? 0 : -ENOMEM;
     if (f) {
         /* Speculation stays as it was: turning store bypass off would slow the guest, and the filter is no boundary against it. */
@@ -188,6 +204,8 @@ void sandbox_enter(const char *kind)
             rc = ADD(socket_calls);
         if (!rc && !vcpu && !blkio && !screen && !top && !memory) /* a pipe's peer that comes back, a terminal's settings */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0);
+        if (!rc && net)
+            rc = add_net(f);
         if (!rc && screen) /* bytes waiting in a socket */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, 0x541B));
         if (!rc && top)

@@ -64,6 +64,7 @@ struct net_back {
     struct net_port port; /* the host's side of the cable; `end` points to the net_back */
     const struct net_back_ops *ops;
     struct vm *vm;
+    bool down; /* set by attach: there is no carrier yet; the network itself calls net_set_link(&port, true) when there is. Else vmx/net.c does */
 };
 static inline struct net_back *net_back_of(struct net_port *p) { return (struct net_back *)p; }
 

@@ -19,6 +19,8 @@ function may(from, to, hdr, file) {
     if (hdr ~ /^(block\/blk|net\/net|audio\/audio|usb\/usb|pci\/pci|display\/surface|input\/input|input\/ps2|serial\/char)\.h$/) return 1
     if (from ~ /^engine\//) return hdr ~ /^(chipset\/isa_dma)\.h$/
     if (from ~ /^hostdriver/) return to ~ /^hostdriver/ || hdr ~ /^cpu\/(cpustate|cpu)\.h$/ || hdr ~ /^block\/hostio\.h$/
+    if (from == "vmx" && hdr ~ /^net\/(hostnet|capture|filter|vmnet|launcher)\.h$/) return 1
+    if (file ~ /^vmx\/net_/) return 1                             # adapters and networks: the composition root of that part
     if (file ~ /^vmx\/gdb/ && hdr == "cpu/cpustate.h") return 1 # the debugger shows the state
     # vmx: only the composition root names concrete devices and back ends.
     if (from == "vmx") return to == "api" || file ~ /^vmx\/machine/ || to ~ /^(vmx|config|hostdriver|display|input|guest)/ || hdr ~ /^block\//

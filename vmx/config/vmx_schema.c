@@ -370,6 +370,18 @@ static void check_unknown(const struct check *c, unsigned line, const char *name
     c->fn(c->u, VMX_WARNING, line, name, text);
 }
 
+/* A network that is described wrong is no reason not to start: what happens instead (vmx/net_plan.c). */
+static const char *without_it(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    if (strncasecmp(name, "ethernet", 8) || !dot)
+        return NULL;
+    return !strcasecmp(dot, ".connectionType") ? "the adapter is unplugged"
+           : !strcasecmp(dot, ".virtualDev")   ? "the guest sees the usual model"
+           : !strcasecmp(dot, ".address")      ? "an address is generated"
+                                               : "the usual value holds";
+}
+
 static void check_entry(const struct check *c, const struct vmx_entry *en)
 {
     char why[400];
@@ -385,9 +397,12 @@ static void check_entry(const struct check *c, const struct vmx_entry *en)
         check_unknown(c, en->line, en->name);
         return;
     }
-    if (!value_ok(k, en->value, why, sizeof why))
-        c->fn(c->u, k->acts ? VMX_ERROR : VMX_WARNING, en->line, en->name, why);
-    else if (!k->acts && *en->value && strcasecmp(en->value, k->def) && !(k->type == VMX_BOOL && !strcasecmp(en->value, "FALSE") && !*k->def))
+    if (!value_ok(k, en->value, why, sizeof why)) {
+        const char *instead = k->acts ? without_it(en->name) : NULL;
+        if (instead)
+            snprintf(why + strlen(why), sizeof why - strlen(why), "; until then %s", instead);
+        c->fn(c->u, k->acts && !instead ? VMX_ERROR : VMX_WARNING, en->line, en->name, why);
+    } else if (!k->acts && *en->value && strcasecmp(en->value, k->def) && !(k->type == VMX_BOOL && !strcasecmp(en->value, "FALSE") && !*k->def))
         c->fn(c->u, VMX_NOTE, en->line, en->name, "kept in the file, but not acted on yet");
 }
 
