@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "busface.h"
 #include "config.h"
+#include "control_net.h"
 #include "core/vm.h"
 #include "file/filelock.h"
 #include "input/input.h"
@@ -133,6 +134,8 @@ static gboolean answer(GDBusMethodInvocation *inv, int rc, const struct err *e)
     g_dbus_method_invocation_return_value(inv, NULL);
     return TRUE;
 }
+
+gboolean control_answer(GDBusMethodInvocation *inv, int rc, const struct err *e) { return answer(inv, rc, e); }
 
 static struct machine *running(struct control *c, GDBusMethodInvocation *inv)
 {
@@ -777,6 +780,7 @@ struct control *control_start(struct power *p, struct err *e)
     CONNECT("check-config")(on_check_config), c);
     CONNECT("set-balloon")(on_set_balloon), c);
     CONNECT("get-statistics")(on_get_statistics), c);
+    control_net_start(c->skel, p);
     g_signal_connect(c->server, "new-connection", G_CALLBACK(on_connection), c);
     power_listen(p, &(struct power_listener){.changed = power_changed, .started = machine_started, .stopping = machine_stopping, .tray = tray_moved, .u = c});
     g_dbus_server_start(c->server);

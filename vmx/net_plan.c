@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ethernetN keys. Values that are none at all vmx_check has reported; here they give what it promised. MAC addresses follow VMware's rules: generated ones are 00:0c:29 and the last three bytes of uuid.bios plus ten a number,
+ * The ethernetN keys. Values that are none at all vmx_check has reported; here they give what it promised.
+ * MAC addresses follow VMware's rules: generated ones are 00:0c:29 and the last three bytes of uuid.bios plus ten a number,
  * static ones lie in 00:50:56:00:00:00 to 00:50:56:3f:ff:ff unless checkMACAddress says FALSE.
  */
 #define _GNU_SOURCE
@@ -209,8 +210,7 @@ static void plan_type(const struct making *m, const struct plan_net *pn, struct 
         char end;
         snprintf(key, sizeof key, "%s.vnet", n->name);
         if (sscanf(l->vnet, "vmnet%3u%c", &k, &end) != 1 || k > 255) {
-            problem(m, VMX_WARNING, key, "a custom connection needs the name of a network, so the adapter is unplugged; write vmnet2, or another from vmnet0 to "
-                    "vmnet255");
+            problem(m, VMX_WARNING, key, "a custom connection needs the name of a network, so the adapter is unplugged; write vmnet2, or another up to vmnet255");
             *l->type = 0;
         }
     } else if (!strcmp(l->type, "pvn") && !*l->segment) {
@@ -267,8 +267,8 @@ static void plan_mac(const struct making *m, struct plan_net *pn, struct plan_ni
     }
     bool ours = n->mac[0] == 0 && n->mac[1] == 0x50 && n->mac[2] == 0x56;
     if (!vpx && vmx_get_bool_f(m->d, "%s.checkMACAddress", n->name) && !(ours && n->mac[3] <= 0x3F)) {
-        problem(m, VMX_WARNING, key, "%s is outside 00:50:56:00:00:00 to 00:50:56:3f:ff:ff, so an address is generated; set %s.checkMACAddress = \"FALSE\" to use it",
-                raw, n->name);
+        problem(m, VMX_WARNING, key, "%s is outside 00:50:56:00:00:00 to 00:50:56:3f:ff:ff, so an address is generated; set "
+                "%s.checkMACAddress = \"FALSE\" to use it", raw, n->name);
         n->generated = true;
         return;
     }
@@ -354,7 +354,8 @@ struct plan_net *net_plan_make(const struct plan *p, const struct vmx_dict *d, v
             const char *v = vmx_dict_get(d, key), *have = vmx_dict_get(d, (snprintf(key, sizeof key, "%s.present", n->name), key));
             if (v && *v && (!have || !*have)) {
                 snprintf(key, sizeof key, "%s.connectionType", n->name);
-                problem(&m, VMX_WARNING, key, "has no effect, because %s.present is not there; add %s.present = \"TRUE\" to have the adapter", n->name, n->name);
+                problem(&m, VMX_WARNING, key, "has no effect, because %s.present is not there; add %s.present = \"TRUE\" to have the adapter", n->name,
+                        n->name);
             }
             continue;
         }

@@ -471,7 +471,8 @@ static int forward_locked(struct nat *n, const struct net_forward *f, bool add, 
     struct sockaddr_storage h, g;
     socklen_t hl, gl;
     const char *proto = f->udp ? "UDP" : "TCP", *ip = *f->host_ip ? f->host_ip : "127.0.0.1";
-    if (!parse_addr(f->host_ip, false, f->host_port, &h, &hl) || !parse_addr(f->guest_ip, true, f->guest_port, &g, &gl) || !f->host_port || !f->guest_port)
+    if (!parse_addr(f->host_ip, false, f->host_port, &h, &hl) || !parse_addr(f->guest_ip, true, f->guest_port, &g, &gl) ||
+        !f->host_port || !f->guest_port)
         return err_set(e, ERR_CONFIG, 0, "the forward of %s port %u has an address that is none; write numbers, e.g. tcp:127.0.0.1:2222:22", proto, f->host_port);
     if (h.ss_family != g.ss_family && *f->guest_ip)
         return err_set(e, ERR_CONFIG, 0, "the forward of %s port %u mixes IPv4 and IPv6; give both addresses the same kind", proto, f->host_port);
@@ -497,8 +498,8 @@ static int forward_locked(struct nat *n, const struct net_forward *f, bool add, 
             return err_set(e, ERR_DENIED, rc, "%s port %u of %s needs privileges; choose one from 1024 on", proto, f->host_port, ip);
         if (rc == EADDRNOTAVAIL)
             return err_set(e, ERR_CONFIG, rc, "this computer has no address %s; use 127.0.0.1, or 0.0.0.0 for all addresses", ip);
-        return err_set(e, ERR_BUSY, rc, "%s port %u of %s cannot be forwarded: %s; choose another port, or end the program that uses it", proto, f->host_port, ip,
-                       rc ? strerror(rc) : "it is in use");
+        return err_set(e, ERR_BUSY, rc, "%s port %u of %s cannot be forwarded: %s; choose another port, or end the program that uses it", proto,
+                       f->host_port, ip, rc ? strerror(rc) : "it is in use");
     }
     n->forward[n->n_forward++] = *f;
     return 0;

@@ -1106,6 +1106,7 @@ def test_disk_kill(work, subformat):
 sys.modules.setdefault("boot_test", sys.modules[__name__])
 import time_tests  # noqa: E402, F401  its tests are in TESTS now
 import memory_tests  # noqa: E402, F401
+import network_tests  # noqa: E402, F401
 
 def main():
     p = argparse.ArgumentParser()
