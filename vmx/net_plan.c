@@ -210,7 +210,7 @@ static void plan_type(const struct making *m, const struct plan_net *pn, struct 
         char end;
         snprintf(key, sizeof key, "%s.vnet", n->name);
         if (sscanf(l->vnet, "vmnet%3u%c", &k, &end) != 1 || k > 255) {
-            problem(m, VMX_WARNING, key, "a custom connection needs the name of a network, so the adapter is unplugged; write vmnet2, or another up to vmnet255");
+            problem(m, VMX_WARNING, key, "a custom connection needs the name of a network, so the adapter is unplugged; write vmnet2 or another one");
             *l->type = 0;
         }
     } else if (!strcmp(l->type, "pvn") && !*l->segment) {

@@ -473,7 +473,7 @@ static int forward_locked(struct nat *n, const struct net_forward *f, bool add, 
     const char *proto = f->udp ? "UDP" : "TCP", *ip = *f->host_ip ? f->host_ip : "127.0.0.1";
     if (!parse_addr(f->host_ip, false, f->host_port, &h, &hl) || !parse_addr(f->guest_ip, true, f->guest_port, &g, &gl) ||
         !f->host_port || !f->guest_port)
-        return err_set(e, ERR_CONFIG, 0, "the forward of %s port %u has an address that is none; write numbers, e.g. tcp:127.0.0.1:2222:22", proto, f->host_port);
+        return err_set(e, ERR_CONFIG, 0, "the forward of %s port %u has an address that is none; write e.g. tcp:127.0.0.1:2222:22", proto, f->host_port);
     if (h.ss_family != g.ss_family && *f->guest_ip)
         return err_set(e, ERR_CONFIG, 0, "the forward of %s port %u mixes IPv4 and IPv6; give both addresses the same kind", proto, f->host_port);
     if (h.ss_family == AF_INET6 && !*f->guest_ip)
