@@ -40,7 +40,7 @@ static const struct {
 } models[NIC_MODELS] = {
     [NIC_E1000] = {&e1000_class, "pxe-e1000.rom"},
     [NIC_E1000E] = {&e1000e_class, "pxe-e1000e.rom"},
-    [NIC_VLANCE] = {NULL, "pxe-pcnet.rom"},
+    [NIC_VLANCE] = {&vlance_class, "pxe-pcnet.rom"},
     [NIC_VMXNET3] = {&vmxnet3_class, "pxe-vmxnet3.rom"},
 };
 static const char *const rom_places[] = {"/usr/lib/ipxe/qemu/", "/usr/share/ipxe/qemu/", "/usr/share/qemu/", NULL};
