@@ -323,7 +323,8 @@ static int send_gso(struct net_port *from, struct net_port *to, const struct net
     size_t got = iov_get(f, n, 0, h, sizeof h);
     if (!parse(h, got, &hd) || hd.proto != (o->gso == NET_GSO_UDP ? P_UDP : P_TCP) || (o->gso != NET_GSO_UDP && hd.v6 != (o->gso == NET_GSO_TCPV6)))
         return LOST;
-    if (o->gso_size < MSS_MIN || hd.end + o->gso_size + 8u > NET_FRAME_MAX || len - hd.l3 - (hd.v6 ? 40 : 0) > 65535)
+    unsigned fragment = o->gso == NET_GSO_UDP ? 8 : 0; /* IPv6's header of each piece */
+    if (o->gso_size < MSS_MIN || hd.end + o->gso_size + fragment > NET_FRAME_MAX || len - hd.l3 - (hd.v6 ? 40 : 0) > 65535)
         return LOST;
     if (o->gso != NET_GSO_UDP && to->can & (hd.v6 ? NET_CAN_TSO6 : NET_CAN_TSO4) && n <= PIECES_MAX)
         return pass_tcp(to, o, h, &hd, f, n, len) ? TAKEN : KEPT;
