@@ -12,8 +12,10 @@
  *  1. host_armed <= the earliest deadline in the heap, whenever the timer lock is free, the clock runs and no batch is
  * being fired. So arming needs the host only when it gives an earlier deadline than host_armed, cancelling never; the
  * price of a cancelled earliest timer is one wake-up of the chipset thread for nothing.
- *  2. While in_batch, the chipset thread will look at the heap again before it sleeps: nobody else touches the host
- * timer.
+ *  2. While in_batch, who fires will look at the heap again afterwards: nobody else touches the host timer.
+ *  3. While a sleeping vCPU has the duty, it stands for the host timer: host_armed is then duty_due, or an earlier time
+ * that the timerfd is set to. It takes the duty only when the earliest timer may fire on its thread, and gives it back
+ * before it does anything else.
  */
 #define _GNU_SOURCE
 #include "core/clock.h"
@@ -266,6 +268,65 @@ void vtimer_cancel(struct vtimer *t)
     lock_drop(&c->lock);
 }
 
+/* The time at which somebody has to look at the timers next. Timer lock held. */
+static void host_timer(struct vm *vm)
+{
+    struct clock_state *c = &vm->clk;
+    int64_t due = c->n ? c->heap[1]->due : INT64_MAX;
+    bool covered = c->duty && due >= c->duty_due;
+    c->host_armed = covered ? c->duty_due : due;
+    evloop_set_timer(vm, covered ? INT64_MAX : due);
+}
+
+int64_t clock_duty_begin(struct vm *vm)
+{
+    struct clock_state *c = &vm->clk;
+    int64_t at = INT64_MAX;
+    if (c->manual || atomic_load_explicit(&c->frozen, memory_order_acquire) >= 0)
+        return at;
+    lock_take(&c->lock);
+    if (!c->duty && !c->in_batch && c->n && c->heap[1]->on_vcpu &&
+        !__builtin_add_overflow(c->heap[1]->due, atomic_load(&c->base), &at)) {
+        c->duty = true;
+        c->duty_due = c->heap[1]->due;
+        host_timer(vm);
+    } else {
+        at = INT64_MAX;
+    }
+    lock_drop(&c->lock);
+    return at;
+}
+
+void clock_duty_end(struct vm *vm, bool timed_out)
+{
+    struct clock_state *c = &vm->clk;
+    unsigned fired = 0;
+    if (timed_out)
+        chipset_lock(vm);
+    lock_take(&c->lock);
+    c->duty = false;
+    bool running = atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0;
+    if (timed_out && running) {
+        c->in_batch = true;
+        while (c->n && c->heap[1]->on_vcpu && c->heap[1]->due <= clock_now(vm) && fired < VM_MAX_VCPUS) {
+            struct vtimer *t = c->heap[1];
+            heap_remove(c, t);
+            lock_drop(&c->lock);
+            t->fire(t->dev);
+            fired++;
+            lock_take(&c->lock);
+        }
+        c->in_batch = false;
+    }
+    if (running)
+        host_timer(vm);
+    lock_drop(&c->lock);
+    if (timed_out)
+        chipset_unlock(vm);
+    if (fired)
+        atomic_fetch_add_explicit(&vm->st_timers, fired, memory_order_relaxed);
+}
+
 int64_t clock_next_due(struct vm *vm)
 {
     lock_take(&vm->clk.lock);
@@ -299,10 +360,8 @@ bool clock_run_timers(struct vm *vm, unsigned max)
     if (!more && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
         /* Also clears the expiry of the timerfd, so that no read() is needed. */
         int64_t due = c->n ? c->heap[1]->due : INT64_MAX;
-        if (due != c->host_armed || due <= clock_now(vm)) {
-            c->host_armed = due;
-            evloop_set_timer(vm, due);
-        }
+        if (due != c->host_armed || due <= clock_now(vm))
+            host_timer(vm);
     }
     lock_drop(&c->lock);
     if (fired)

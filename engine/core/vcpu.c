@@ -24,10 +24,13 @@
 #define _GNU_SOURCE
 #include "core/vcpu.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -72,14 +75,31 @@ void vcpu_safe_point(struct vcpu *v) { atomic_store(&v->thread->seen, atomic_loa
 
 pthread_t vcpu_pthread(const struct vcpu *v) { return v->thread->tid; }
 
+/* True: the time (CLOCK_MONOTONIC, ns) has come. */
+static bool futex_until(_Atomic uint32_t *w, uint32_t val, int64_t until)
+{
+    struct timespec ts = {until / 1000000000, until % 1000000000};
+    return syscall(SYS_futex, w, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, val, &ts, NULL, FUTEX_BITSET_MATCH_ANY) && errno == ETIMEDOUT;
+}
+
 /* Sleeps until a request bit is set. */
 static void wait_for_request(struct vcpu_thread *t)
 {
     count(&t->halts);
-    atomic_store(&t->mode, VCPU_WAIT);
-    while (!atomic_load(&t->v->requests) && atomic_load(&t->mode) == VCPU_WAIT)
-        futex(&t->mode, FUTEX_WAIT, VCPU_WAIT);
-    atomic_store(&t->mode, VCPU_OUT);
+    do {
+        int64_t until = clock_duty_begin(t->v->vm);
+        bool due = false;
+        atomic_store(&t->mode, VCPU_WAIT);
+        while (!due && !atomic_load(&t->v->requests) && atomic_load(&t->mode) == VCPU_WAIT) {
+            if (until == INT64_MAX)
+                futex(&t->mode, FUTEX_WAIT, VCPU_WAIT);
+            else
+                due = futex_until(&t->mode, VCPU_WAIT, until > 0 ? until : 0);
+        }
+        atomic_store(&t->mode, VCPU_OUT);
+        if (until != INT64_MAX)
+            clock_duty_end(t->v->vm, due);
+    } while (!atomic_load(&t->v->requests));
 }
 
 /* Returns false when the vm ends. */
@@ -169,6 +189,7 @@ static void *vcpu_thread(void *arg)
     struct vm *vm = v->vm;
     vcpu_set_current(v);
     t->tid = pthread_self();
+    (void)prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0); /* ns; it sleeps until its timers are due */
     if (vm->be->vcpu_thread_start)
         vm->be->vcpu_thread_start(v);
     if (vm->params.thread_started)

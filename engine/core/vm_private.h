@@ -25,6 +25,10 @@ struct clock_state {
     struct vtimer **heap; /* binary heap by due; heap_pos is 1-based, 0 = not in it */
     unsigned n, cap, inited;
     int64_t host_armed; /* guest ns the host timer is set to; INT64_MAX: none */
+    /* A sleeping vCPU looks after the timers: it wakes at duty_due and runs those that may fire on its thread. The host timer is off, or
+     * set to something earlier. */
+    bool duty;
+    int64_t duty_due;
     bool in_batch;      /* the chipset thread fires timers now and sets the host timer afterwards */
 };
 
@@ -135,6 +139,12 @@ int64_t host_ns(void);
 /* Fires up to max due timers; chipset lock held. Sets the host timer for the next one. True: more are due. */
 bool clock_run_timers(struct vm *vm, unsigned max);
 int64_t clock_next_due(struct vm *vm); /* INT64_MAX: none */
+/*
+ * For a vCPU about to sleep, so that its own timer's interrupt costs one wake-up instead of two: the host time (CLOCK_MONOTONIC) at which it has
+ * to wake and call clock_duty_end; INT64_MAX: somebody else looks after the timers.
+ */
+int64_t clock_duty_begin(struct vm *vm);
+void clock_duty_end(struct vm *vm, bool timed_out); /* no lock held */
 void clock_set_manual_now(struct vm *vm, int64_t now);
 
 /* evloop.c */

@@ -264,6 +264,56 @@ static void test_run(void)
     vm_destroy(vm);
 }
 
+static _Atomic unsigned on_vcpu, elsewhere;
+static void duty_fire(void *dev)
+{
+    atomic_fetch_add(vcpu_current() ? &on_vcpu : &elsewhere, 1);
+    periodic_fire(dev);
+    vcpu_request(vm_vcpu(((struct periodic *)dev)->t.vm, 0), VR_INTR);
+}
+
+/* A sleeping vCPU fires its own timers; those of others keep to the chipset thread. */
+static void test_duty(void)
+{
+    static struct periodic own[2], other;
+    struct periodic *all[] = {&own[0], &own[1], &other};
+    struct err e = {0};
+    struct vm *vm = make(2);
+    vm_run(vm, &e);
+    chipset_lock(vm);
+    for (int i = 0; i < 3; i++) {
+        struct periodic *p = all[i];
+        p->period = i < 2 ? 1000000 : 3333333;
+        p->next = clock_now(vm) + p->period + i * 300000;
+        vtimer_init(&p->t, vm, i < 2 ? duty_fire : periodic_fire, p);
+        p->t.on_vcpu = i < 2;
+        vtimer_arm(&p->t, p->next);
+    }
+    int64_t begin = clock_now(vm);
+    chipset_unlock(vm);
+    for (int i = 0; i < 20; i++) { /* pauses and requests end the sleep early */
+        sleep_ms(10);
+        if (i % 5 == 4)
+            ok(!vm_pause(vm, &e) && !vm_run(vm, &e), "pause %d", i / 5);
+        else
+            vcpu_request(vm_vcpu(vm, (unsigned)i & 1), VR_INTR);
+    }
+    chipset_lock(vm);
+    int64_t end = clock_now(vm);
+    bool all_there = true;
+    for (int i = 0; i < 3; i++) {
+        int64_t want = (end - begin) / all[i]->period, got = atomic_load(&all[i]->n);
+        printf("# timer %d: %lld of %lld, at worst %lld us late\n", i, (long long)got, (long long)want, (long long)all[i]->late_max / 1000);
+        all_there &= got + 8 + all[i]->late_max / all[i]->period >= want && got <= want + 2;
+        vtimer_cancel(&all[i]->t);
+    }
+    chipset_unlock(vm);
+    ok(all_there, "no tick is lost");
+    printf("# %u on a vCPU, %u elsewhere\n", on_vcpu, elsewhere);
+    ok(on_vcpu > elsewhere, "most of them on the vCPUs' threads");
+    vm_destroy(vm);
+}
+
 static uint64_t slow_read(void *dev, uint64_t off, unsigned size)
 {
     for (int i = 0; i < 20; i++)
@@ -303,6 +353,7 @@ int main(void)
     test_heap();
     test_tsc();
     test_run();
+    test_duty();
     test_fair();
     return TAP_DONE();
 }
