@@ -30,20 +30,20 @@ void pcnet_update_irq(struct pcnet *x)
 
 /* ---- resets ---- */
 
+/* Addresses (CSR1, 2, 8 to 14) and rings outlive it: Linux initializes again without giving them anew. */
 static void soft_reset(struct pcnet *x)
 {
     uint16_t *c = x->csr;
-    memset(c, 0, sizeof x->csr);
     c[0] = CSR0_STOP;
+    c[3] = 0;
     c[4] = 0x0115;
-    for (int i = 0; i < 3; i++)
-        c[12 + i] = ld_le16(x->aprom + 2 * i);
+    c[5] = 0;
+    c[15] = 0;
+    c[46] = c[47] = 0;
     c[80] = 0x1410;
-    c[88] = 0x1003; /* part 2621h, manufacturer AMD */
-    c[89] = 0x0262;
+    c[82] = 0;
     c[100] = 0x0200;
-    x->rx_len = x->tx_len = 1;
-    x->rx_pos = x->tx_pos = 0;
+    c[112] = c[114] = c[122] = c[124] = 0;
     x->tdmd_seen = false;
     vtimer_cancel(&x->poll);
 }
@@ -68,6 +68,13 @@ static void hard_reset(struct pcnet *x)
         x->bcr[bcrs[i].i] = bcrs[i].v;
     x->rap = 0;
     x->dwio = false;
+    memset(x->csr, 0, sizeof x->csr);
+    for (int i = 0; i < 3; i++)
+        x->csr[12 + i] = ld_le16(x->aprom + 2 * i);
+    x->csr[88] = 0x1003; /* part 2621h, manufacturer AMD */
+    x->csr[89] = 0x0262;
+    x->rx_len = x->tx_len = 1;
+    x->rx_pos = x->tx_pos = 0;
     soft_reset(x);
     memcpy(x->port->mac, x->mac, 6);
 }

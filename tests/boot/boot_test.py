@@ -1107,6 +1107,7 @@ sys.modules.setdefault("boot_test", sys.modules[__name__])
 import time_tests  # noqa: E402, F401  its tests are in TESTS now
 import memory_tests  # noqa: E402, F401
 import network_tests  # noqa: E402, F401
+import nic_tests  # noqa: E402, F401
 
 def main():
     p = argparse.ArgumentParser()

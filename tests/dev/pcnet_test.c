@@ -76,6 +76,11 @@ static void test_regs(struct nicbox *x)
     wcsr(x, 4, 0x0955);
     ok(!nic_irq(x), "acknowledged");
     wcsr(x, 0, 4);
+    wcsr(x, 1, 0x1230);
+    wcsr(x, 3, 0x5f00);
+    in16(x, 0x14);
+    is_u64(csr(x, 1), 0x1230, "RESET leaves the initialization block's address");
+    is_u64(csr(x, 3), 0, "and clears CSR3");
 }
 
 /* 16-bit structures for style 0, 32-bit for 2 and 3. */

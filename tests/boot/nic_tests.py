@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The network adapters under Linux's drivers: self-tests, tags, jumbo frames, a soak. Part of boot_test.py."""
+import glob
+import os
+import re
+
+from boot_test import RUNNER, Skip, check, fetch, off, test
+from network_tests import MODULES, net_guest, sh, vm_log
+
+
+def ethtool_files():
+    """The program and its libraries, for the initramfs."""
+    ethtool, mnl, libc = fetch("ethtool", "libmnl0", "libc6")
+    out = []
+    for d, pattern, to in ((ethtool, "/sbin/ethtool", "bin/ethtool"), (ethtool, "/usr/sbin/ethtool", "bin/ethtool"),
+                           (mnl, "/usr/lib/*/libmnl.so.0", "lib/libmnl.so.0"), (libc, "/lib/*/libc.so.6", "lib/libc.so.6"), (libc, "/lib/*/libm.so.6", "lib/libm.so.6"),
+                           (libc, "/lib/*/ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2")):
+        for f in glob.glob(d + pattern):
+            out.append("%s=%s" % (os.path.realpath(f), to))
+    return out
+
+
+@test(quick=False, dev=["e1000", "e1000e", "vlance"])
+def test_nic_selftest(work, dev):
+    """The driver binds and its own self-test passes: registers, EEPROM, interrupts, loopback, link."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own adapters")
+    with net_guest(work, dev=dev, files=ethtool_files()) as g:
+        g.expect(r"USERLAND \S+ cards 1", 240)
+        sh(g, "echo DRIVER $(basename $(readlink /sys/class/net/eth0/device/driver))", r"DRIVER %s\b" % MODULES[dev])
+        sh(g, "ip link set eth0 up; sleep 3; echo CARRIER $(cat /sys/class/net/eth0/carrier)", r"CARRIER 1")
+        m = sh(g, "ethtool -t eth0 offline; echo RESULT $?", r"The test result is (PASS|FAIL)|RESULT [1-9]", 90)
+        check(m[1] == b"PASS", "the self-test failed:%s\n%s" % (g.tail(40), vm_log(g)[-2000:]))
+        sh(g, "sleep 3; ip link set eth0 down; ip link set eth0 up; ifup eth0", r"UP eth0 10\.0\.2\.15/24")
+        sh(g, "ping -c 3 -W 2 10.0.2.2 >/dev/null && echo PING OK", r"PING OK")
+        if dev != "vlance":
+            # the chip's own counters are the driver's
+            m = sh(g, "ethtool -S eth0 | grep -E '^ *(rx_crc_errors|rx_missed_errors|tx_errors|rx_csum_offload_errors):'; echo END", r"([^$]*)END")
+            check(not re.search(rb": [1-9]", m[1]), "errors are counted: %s" % m[1])
+        g.send("off\n")
+        off(g)
