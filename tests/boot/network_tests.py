@@ -6,13 +6,14 @@ Only services of this computer's loopback are used; no test needs the outside.
 import hashlib
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
 import threading
 import time
 
-from boot_test import HERE, RUNNER, Guest, Skip, check, find_lodge, linux_iso, off, run, test, write
+from boot_test import KERNELS, RUNNER, Guest, Skip, check, fetch, find_lodge, kernel_of, linux_iso, off, test, write
 
 NET_INIT = r"""
 ifup() { ip link set "$1" up; udhcpc -n -q -i "$1" -s /lib/dhcp -t 8 -T 1 >/dev/null 2>&1 && echo "UP $1 $(ip -4 addr show "$1" | sed -n 's/.*inet \([^ ]*\).*/\1/p')" || echo "NODHCP $1"; }
@@ -252,4 +253,23 @@ def test_net_bad(work):
             text = f.read()
         check(re.search(r'ethernet1.generatedAddress = "00:0c:29', text) and re.search(r'ethernet2.generatedAddress = "00:0c:29', text), "no generated address in the file")
         g.send("off\n")
+        off(g)
+
+
+@test(quick=lambda dev: dev == "e1000", dev=["e1000", "e1000e", "vlance", "vmxnet3"])
+def test_pxe(work, dev):
+    """A machine without disks boots from the network: the adapter's ROM, DHCP and TFTP of NAT, Linux by iPXE."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own NAT")
+    linux_iso(work, "cloud", 'echo "PXE USERLAND $(uname -m)"; poweroff -f\n', args="")
+    tftp = os.path.join(work, "tftp")
+    os.mkdir(tftp)
+    os.rename(os.path.join(work, "initrd"), os.path.join(tftp, "initrd"))
+    shutil.copy(kernel_of(fetch(KERNELS["cloud"][0])[0]), os.path.join(tftp, "vmlinuz"))
+    write(os.path.join(tftp, "boot.ipxe"), "#!ipxe\nkernel tftp://${next-server}/vmlinuz initrd=initrd console=ttyS0 quiet\n"
+          "initrd tftp://${next-server}/initrd\nboot\n")
+    keys = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
+            "ethernet0.natBootFile": "boot.ipxe", "bios.bootOrder": "ethernet0"}
+    with Guest("pxe-" + dev, mem=256, keys=keys) as g:
+        g.expect(r"PXE USERLAND x86_64", 240)
         off(g)
