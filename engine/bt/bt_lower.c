@@ -183,30 +183,35 @@ static void lower_clzero(struct bt_tr *t)
 static void lower_string(struct bt_tr *t)
 {
     const struct insn *n = t->cur;
-    struct bt_rec *r = callout(t, CO_STRING);
-    unsigned oc = n->in.opcode;
-    r->aux = (uint8_t)(oc & 0xfe); /* 6C INS, 6E OUTS, A4 MOVS, A6 CMPS, AA STOS, AC LODS, AE SCAS */
-    r->opsize = (oc & 1) == 0 ? 1 : n->in.operand_width / 8;
-    if ((oc & 0xfe) == 0x6c || (oc & 0xfe) == 0x6e)
-        r->opsize = (oc & 1) == 0 ? 1 : n->in.operand_width == 16 ? 2 : 4;
-    r->rep = n->in.attributes & ZYDIS_ATTRIB_HAS_REP || n->in.attributes & ZYDIS_ATTRIB_HAS_REPE ? 1 : n->in.attributes & ZYDIS_ATTRIB_HAS_REPNE ? 2 : 0;
-    if (!r->rep)
+    unsigned oc = n->in.opcode, kind = oc & 0xfe, seg = S_DS; /* 6C INS, 6E OUTS, A4 MOVS, A6 CMPS, AA STOS, AC LODS, AE SCAS */
+    unsigned size = (oc & 1) == 0 ? 1 : n->in.operand_width / 8;
+    if (kind == 0x6c || kind == 0x6e)
+        size = (oc & 1) == 0 ? 1 : n->in.operand_width == 16 ? 2 : 4;
+    unsigned rep = n->in.attributes & ZYDIS_ATTRIB_HAS_REP || n->in.attributes & ZYDIS_ATTRIB_HAS_REPE ? 1 : n->in.attributes & ZYDIS_ATTRIB_HAS_REPNE ? 2 : 0;
+    if (!rep)
         for (unsigned i = 0; i < n->in.raw.prefix_count; i++)
             if (n->in.raw.prefixes[i].value == 0xf3 || n->in.raw.prefixes[i].value == 0xf2)
-                r->rep = n->in.raw.prefixes[i].value == 0xf3 ? 1 : 2;
-    r->seg = S_DS;
+                rep = n->in.raw.prefixes[i].value == 0xf3 ? 1 : 2;
     if (n->in.attributes & ZYDIS_ATTRIB_HAS_SEGMENT)
         for (unsigned i = 0; i < n->in.raw.prefix_count; i++) {
             switch (n->in.raw.prefixes[i].value) {
-            case 0x26: r->seg = t->m64 ? S_DS : S_ES; break;
-            case 0x2e: r->seg = t->m64 ? S_DS : S_CS; break;
-            case 0x36: r->seg = t->m64 ? S_DS : S_SS; break;
-            case 0x3e: r->seg = S_DS; break;
-            case 0x64: r->seg = S_FS; break;
-            case 0x65: r->seg = S_GS; break;
+            case 0x26: seg = t->m64 ? S_DS : S_ES; break;
+            case 0x2e: seg = t->m64 ? S_DS : S_CS; break;
+            case 0x36: seg = t->m64 ? S_DS : S_SS; break;
+            case 0x3e: seg = S_DS; break;
+            case 0x64: seg = S_FS; break;
+            case 0x65: seg = S_GS; break;
             default: break;
             }
         }
+    uint8_t *done = tr_string_inline(t, kind, size, rep != 0, seg);
+    struct bt_rec *r = callout(t, CO_STRING);
+    r->aux = (uint8_t)kind;
+    r->opsize = (uint8_t)size;
+    r->rep = (uint8_t)rep;
+    r->seg = (uint8_t)seg;
+    if (done)
+        e_fix(done, t->e.p);
 }
 
 static void rm_operand(struct bt_rec *r, const ZydisDecodedOperand *o)

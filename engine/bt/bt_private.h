@@ -89,7 +89,8 @@ struct bt_block {
     uint32_t tramp_target; /* a trampoline, not a block: the block it leads to */
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
-    uint8_t group_fails;
+    uint8_t group_fails, cross_fails;
+    uint32_t cross_when; /* ... counted since then, in 2^26 cycles */
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
     uint64_t gpa2; /* cross: the second page */

@@ -121,6 +121,9 @@ void tr_lower_jmp(struct bt_tr *t);
 void tr_lower_ret(struct bt_tr *t);
 void tr_lower_loop(struct bt_tr *t);
 
+/* bt_repeat.c */
+uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool rep, unsigned seg);
+
 /* bt_lower.c */
 bool tr_lower(struct bt_tr *t);
 
