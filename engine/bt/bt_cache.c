@@ -43,6 +43,7 @@ int bt_cache_init(struct bt_cpu *bc, struct err *e)
     if (!bc->blocks || !bc->exits || !bc->sites || !bc->recs || !bc->maps || !bc->cpages || !bc->tr)
         return err_set(e, ERR_NOMEM, 0, "Not enough address space for the translator's tables: close other programs and try again");
     bc->code_used = 0;
+    bc->cold_used = CODE_HALF;
     bc->tr_mem = far_jump(bc, bt_stub_mem);
     bc->tr_post = far_jump(bc, bt_stub_post);
     bc->tr_callout = far_jump(bc, bt_stub_callout);
@@ -117,6 +118,7 @@ void bt_cache_flush(struct bt_cpu *bc)
     bc->n_blocks = bc->n_exits = bc->n_cpages = 1;
     bc->n_sites = bc->n_recs = bc->n_maps = 0;
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
+    bc->cold_used = CODE_HALF;
     bc->cur_blk = 0;
     bc->cache_full = false;
     bc->st.flushes++;
@@ -128,16 +130,28 @@ void bt_cache_full(struct bt_cpu *bc)
     __atomic_store_n(&bc->exit_req, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Blocks and trampolines lie in the cache in the order of their index. */
+/*
+ * A piece of code beside the blocks that has just been written at code_used (e: its end): in the table of blocks, so that a host fault or a kick
+ * inside it finds the block that it belongs to (tramp_target). Returns its index.
+ */
+uint32_t bt_piece_add(struct bt_cpu *bc, const struct em *e, struct bt_block b)
+{
+    bc->code_used = b.end = (uint32_t)(e->p - bc->code_rw);
+    b.cold_end = bc->cold_used;
+    bc->blocks[bc->n_blocks] = b;
+    return bc->n_blocks++;
+}
+
+/* Blocks and pieces lie in both halves of the cache in the order of their index. */
 struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx)
 {
     uint64_t base = (uint64_t)(uintptr_t)bc->code_rx;
-    if (host_ip < base || host_ip >= base + bc->code_used)
+    if (host_ip < base || host_ip >= base + CODE_SIZE)
         return NULL;
     uint32_t o = (uint32_t)(host_ip - base), lo = 1, hi = bc->n_blocks;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (bc->blocks[mid].end <= o)
+        if ((o < CODE_HALF ? bc->blocks[mid].end : bc->blocks[mid].cold_end) <= o)
             lo = mid + 1;
         else
             hi = mid;
@@ -151,8 +165,7 @@ struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t 
 /* Page offset of the guest instruction that the host address belongs to. */
 uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip)
 {
-    uint32_t start = b->ind ? b->ind : b->code;
-    uint32_t rel = (uint32_t)(host_ip - (uint64_t)(uintptr_t)bc->code_rx) - start;
+    uint32_t at = (uint32_t)(host_ip - (uint64_t)(uintptr_t)bc->code_rx), rel = at < b->code || at >= b->end ? 0 : at - b->code;
     uint16_t off = b->off;
     for (unsigned i = 0; i < b->n_map && bc->maps[b->map + i].host <= rel; i++)
         off = bc->maps[b->map + i].off;
@@ -204,7 +217,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
 {
     struct bt_exit *x = &bc->exits[xi];
     struct bt_block *src = &bc->blocks[x->blk], *dst = &bc->blocks[target];
-    if (src->dead || dst->dead || !dst->ind || (bc->stress.on & BT_STRESS_NOCHAIN))
+    if (src->dead || dst->dead || !dst->links || (bc->stress.on & BT_STRESS_NOCHAIN))
         return;
     exit_unlink(bc, xi);
     uint32_t to = dst->code;
@@ -212,8 +225,6 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
         if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > bc->code_limit)
             return;
         const struct bt_cpage *sp = &bc->cpages[src->cpage], *dp = &bc->cpages[dst->cpage];
-        uint32_t ti = bc->n_blocks;
-        struct bt_block *tb = &bc->blocks[ti];
         bc->code_used = (bc->code_used + 15) & ~15u;
         struct em e = {bc->code_rw + bc->code_used};
         to = bc->code_used;
@@ -270,9 +281,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
             e4(&e, xi);
             e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
         }
-        bc->code_used = (uint32_t)(e.p - bc->code_rw);
-        *tb = (struct bt_block){.code = to, .end = bc->code_used, .tramp_target = target, .cpage = dst->cpage};
-        bc->n_blocks++;
+        bt_piece_add(bc, &e, (struct bt_block){.code = to, .tramp_target = target, .cpage = dst->cpage});
     }
     x->target = target;
     x->prev = 0;
@@ -291,10 +300,55 @@ static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
         bc->jc[i] = jc_none(bc);
 }
 
+/*
+ * Entry for indirect jumps: r10 = rip. Is the block of code page cp at page offset off at that address, and valid now? Both at once: the table is
+ * indexed by rip's low 16 bits, so the block's page and the page meant are equal modulo 64 KiB, and (rip - offset) + ctx = va + cell.ctx, with both
+ * ctx below 64 Ki, holds only when both parts are equal. Free of flags, because the block that is meant may be another one. Returns the place of the
+ * jump to bt_prologue_cold.
+ */
+uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
+{
+    e_ld32(e, 11, bc->cpages[cp].global ? HOT_GCTX : HOT_CTX);
+    e_lea(e, 1, 10, 10, 11, 1, -(int32_t)off);
+    e_ld(e, 11, (uint32_t)(offsetof(struct bt_cpu, cells) + cp * sizeof(struct bt_cell) + offsetof(struct bt_cell, negkey)));
+    e_lea(e, 1, 10, 10, 11, 1, 0);
+    e_mov(e, 11, 1);
+    e_mov(e, 1, 10);
+    uint8_t *ok = e_jrcxz(e), *bad = e_jmp32(e);
+    e_fix8(ok, e->p);
+    e_mov(e, 1, 11);
+    return bad;
+}
+
+/* Another one, or not valid: r10 = rip again, and to C. (a - b as a + ~b + 1) */
+void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
+{
+    e_mov(e, 1, 11);
+    e_ld(e, 11, (uint32_t)(offsetof(struct bt_cpu, cells) + cp * sizeof(struct bt_cell) + offsetof(struct bt_cell, key)));
+    e_lea(e, 1, 10, 10, 11, 1, (int32_t)off + 1);
+    e_ld32(e, 11, bc->cpages[cp].global ? HOT_GCTX : HOT_CTX);
+    e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
+    e_lea(e, 1, 10, 10, 11, 1, 0);
+    e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
+}
+
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
 {
-    const struct bt_block *b = &bc->blocks[blk];
+    struct bt_block *b = &bc->blocks[blk];
     uint32_t i = (uint32_t)(rip & 0xffff);
+    if (!b->ind) { /* the first indirect jump to a block that was made for a direct one */
+        if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > bc->code_limit)
+            return;
+        bc->code_used = (bc->code_used + 15) & ~15u;
+        struct em e = {bc->code_rw + bc->code_used};
+        uint32_t at = bc->code_used;
+        uint8_t *bad = bt_prologue(bc, &e, b->cpage, b->off);
+        e_fix(e_jmp32(&e), bc->code_rw + b->code);
+        e_fix(bad, e.p);
+        bt_prologue_cold(bc, &e, b->cpage, b->off);
+        bt_piece_add(bc, &e, (struct bt_block){.code = at, .tramp_target = blk, .cpage = b->cpage, .off = b->off});
+        b->ind = at;
+    }
     bc->jc[i] = (uint64_t)(uintptr_t)bc->code_rx + b->ind;
 }
 

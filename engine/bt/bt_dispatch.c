@@ -242,7 +242,7 @@ static uint32_t find_fast(struct bt_cpu *bc, uint64_t rip)
     if (!cp)
         return 0;
     uint32_t b = bt_cpage_find_block(bc, cp, (uint16_t)(lin & 0xfff));
-    return b && bc->blocks[b].ind ? b : 0;
+    return b && bc->blocks[b].links ? b : 0;
 }
 
 static void watch_code(struct bt_cpu *bc, uint64_t gpa, uint32_t lo, uint32_t hi)
@@ -384,6 +384,7 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
         }
     }
     bc->c.s.rip = rip;
+    bc->by_indirect = true;
     bt_flags_in(bc);
     if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip) && bt_branch_back(bc)) {
         cpu_raise_code(&bc->c, X_GP, 0);
@@ -607,6 +608,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         }
         bc->c.next_rip = s->rip;
         uint32_t b = find(bc);
+        bc->by_indirect = false;
         if (!b) {
             if (forced) {
                 bc->mode = ~0u;

@@ -445,8 +445,8 @@ void bt_get_stats(struct vm *vm, struct bt_stats *o)
         if (!t)
             continue;
         o->blocks += t->n_blocks;
-        o->code_bytes += t->code_used;
-        o->code_limit += t->code_limit;
+        o->code_bytes += t->code_used + t->cold_used - CODE_HALF;
+        o->code_limit += 2ull * t->code_limit;
         o->flushes += t->st.flushes;
         o->translations += t->st.translations;
         o->tlb_fills += t->st.tlb_fills;

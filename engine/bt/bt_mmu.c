@@ -391,10 +391,7 @@ static uint32_t thunk(struct bt_cpu *bc, uint32_t idx)
     e2(&e, 0x41, 0xbb);
     e4(&e, idx);
     e_fix(e_jmp32(&e), bc->code_rw + bc->tr_post);
-    bc->code_used = (uint32_t)(e.p - bc->code_rw);
-    /* In the order of addresses a pseudo block, so that a host fault or a kick inside finds the real one. */
-    bc->blocks[bc->n_blocks++] = (struct bt_block){.code = s->thunk, .end = bc->code_used, .tramp_target = s->blk, .cpage = bc->blocks[s->blk].cpage,
-                                                   .off = s->off, .dead = 2};
+    bt_piece_add(bc, &e, (struct bt_block){.code = s->thunk, .tramp_target = s->blk, .cpage = bc->blocks[s->blk].cpage, .off = s->off, .dead = 2});
     return s->thunk;
 }
 
@@ -665,7 +662,6 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
 static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
 {
     struct bt_block *b = &bc->blocks[blk];
-    uint32_t start = b->ind ? b->ind : b->code;
     for (unsigned i = 0; i < b->n_map; i++) {
         if (bc->maps[b->map + i].off <= off)
             continue;
@@ -679,9 +675,8 @@ static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
         uint32_t at = bc->code_used;
         e_movi(&e, 10, rip);
         e_fix(e_jmp32(&e), bc->code_rw + bc->tr_indirect);
-        bc->code_used = (uint32_t)(e.p - bc->code_rw);
-        bc->blocks[bc->n_blocks++] = (struct bt_block){.code = at, .end = bc->code_used, .tramp_target = blk, .cpage = b->cpage, .off = off, .dead = 2};
-        struct em j = {bc->code_rw + start + bc->maps[b->map + i].host};
+        bt_piece_add(bc, &e, (struct bt_block){.code = at, .tramp_target = blk, .cpage = b->cpage, .off = off, .dead = 2});
+        struct em j = {bc->code_rw + b->code + bc->maps[b->map + i].host};
         e_fix(e_jmp32(&j), bc->code_rw + at);
         return;
     }

@@ -32,6 +32,7 @@
 #define JC_N 65536u
 #define CELL_N 65536u
 #define CODE_SIZE (96u << 20)
+#define CODE_HALF (CODE_SIZE / 2) /* blocks in the first half; what they seldom run in the second */
 #define CODE_RESERVE 16384u /* for leave_dead_block when the cache is full */
 #define MAX_BLOCKS (1u << 20)
 #define MAX_EXITS (2u << 20)
@@ -79,8 +80,9 @@ struct bt_cell { /* reached from translated code as gs:[cells + 32 * i] */
 
 struct bt_block {
     uint32_t code;      /* offset of the main entry in the cache */
-    uint32_t ind;       /* offset of the entry for indirect jumps; 0 = none (may only be entered by the dispatcher) */
+    uint32_t ind;       /* offset of the entry for indirect jumps, a piece of its own or just before code; 0 = none yet */
     uint32_t end;       /* code end */
+    uint32_t cold_end;  /* of its part in the second half of the cache, which begins where that of the block before ends */
     uint32_t cpage;
     uint32_t next;      /* in its code page's bucket */
     uint32_t exits;     /* first exit */
@@ -93,6 +95,7 @@ struct bt_block {
     uint32_t cross_when; /* ... counted since then, in 2^26 cycles */
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
+    bool links; /* may be entered by others than the dispatcher */
     uint64_t gpa2; /* cross: the second page */
     uint64_t cross_bytes[2];
 };
@@ -263,8 +266,9 @@ struct bt_cpu {
     } vcache[1024];
     /* code cache */
     uint8_t *code_rw, *code_rx;
-    uint32_t code_used, code_limit; /* limit: CODE_SIZE, less under stress */
+    uint32_t code_used, cold_used, code_limit; /* limit: of each half, less under stress */
     bool cache_full; /* flush before anything else runs */
+    bool by_indirect; /* the block that is looked up was jumped to indirectly */
     uint32_t tr_mem, tr_post, tr_callout, tr_link, tr_indirect; /* trampolines to the stubs, at the cache's start */
     struct bt_block *blocks;
     struct bt_exit *exits;
@@ -339,6 +343,7 @@ extern char bt_stub_mem[], bt_stub_post[], bt_stub_callout[], bt_stub_link[], bt
     bt_resume_end[];
 
 /* bt_cache.c */
+struct em;
 int bt_cache_init(struct bt_cpu *bc, struct err *e);
 void bt_cache_fini(struct bt_cpu *bc);
 void bt_cache_flush(struct bt_cpu *bc);
@@ -347,6 +352,9 @@ struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t 
 void bt_unlink_out(struct bt_cpu *bc, uint32_t blk);
 void bt_unlink_current(struct bt_cpu *bc);
 void bt_link(struct bt_cpu *bc, uint32_t exit, uint32_t target);
+uint32_t bt_piece_add(struct bt_cpu *bc, const struct em *e, struct bt_block b);
+uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off);
+void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off);
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
 void bt_code_left(struct bt_cpu *bc, uint64_t page);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);

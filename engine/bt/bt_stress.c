@@ -81,7 +81,7 @@ static void fire(void *arg)
 void bt_stress_init(struct bt_cpu *bc, uint32_t bits, uint32_t seed)
 {
     bc->stress.on = bits;
-    bc->code_limit = bits & BT_STRESS_CACHE ? 320u << 10 : CODE_SIZE - CODE_RESERVE;
+    bc->code_limit = bits & BT_STRESS_CACHE ? 256u << 10 : CODE_HALF - CODE_RESERVE;
     bc->stress.rng = bc->stress.timer_rng = (seed + 1ull) * 0x9e3779b97f4a7c15ull + bc->c.index;
     vtimer_init(&bc->stress.timer, bc->v->vm, fire, bc);
 }

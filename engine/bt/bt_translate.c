@@ -15,31 +15,6 @@ struct bt_tr *bt_tr_new(void)
 
 /* ---- the block ---- */
 
-/*
- * Entry for indirect jumps: r10 = rip. Is this block at that address, and valid now? Both at once: the table is indexed by rip's low 16 bits, so the
- * block's page and the page meant are equal modulo 64 KiB, and (rip - offset) + ctx = va + cell.ctx, with both ctx below 64 Ki, holds only when
- * both parts are equal.
- */
-static void emit_prologue(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    struct bt_cpu *bc = t->bc;
-    /* Free of flags even if this block has no use for them: the block that is meant may be another one. */
-    e_st(e, 10, HOT_T2);
-    e_ld32(e, 11, t->cpg->global ? HOT_GCTX : HOT_CTX);
-    e_lea(e, 1, 10, 10, 11, 1, -(int32_t)t->b->off);
-    e_ld(e, 11, CELL_CTX(t->cp) + (uint32_t)offsetof(struct bt_cell, negkey));
-    e_lea(e, 1, 10, 10, 11, 1, 0);
-    e_mov(e, 11, 1);
-    e_mov(e, 1, 10);
-    uint8_t *ok = e_jrcxz(e);
-    e_mov(e, 1, 11);
-    e_ld(e, 10, HOT_T2);
-    e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
-    e_fix8(ok, e->p);
-    e_mov(e, 1, 11);
-}
-
 static uint32_t tlb_tag(const struct bt_tr *t, unsigned acc)
 {
     return (uint32_t)((acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
@@ -122,6 +97,9 @@ static void emit_cold(struct bt_tr *t)
             e4(e, c->idx | (c->kind == COLD_ALIGN ? 0x40000000u : 0x80000000u));
             e_fix(e_jmp32(e), bc->code_rw + bc->tr_mem);
             break;
+        case COLD_PROLOGUE:
+            bt_prologue_cold(bc, e, t->cp, t->b->off);
+            break;
         case COLD_EXIT:
             bc->exits[c->idx].stub = tr_code_off(t);
             e2(e, 0x41, 0xbb);
@@ -134,7 +112,7 @@ static void emit_cold(struct bt_tr *t)
 
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
 {
-    if (bc->code_used + 65536 > bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS || bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES ||
+    if (bc->code_used + 65536 > bc->code_limit || bc->cold_used + 65536 > CODE_HALF + bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS || bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES ||
         bc->n_recs + 256 > MAX_RECS || bc->n_maps + 256 > MAX_BLOCKS * 8)
         return UINT32_MAX; /* the caller flushes the cache and starts again */
     struct bt_tr *t = bc->tr;
@@ -181,15 +159,14 @@ retry:
     t->e.p = bc->code_rw + bc->code_used;
     uint8_t *start = t->e.p;
     b->flags_dead = t->insn[0].live_in == 0;
-    bool link = tr_may_link(t);
-    if (link) {
+    b->links = tr_may_link(t);
+    b->ind = 0;
+    if (b->links && bc->by_indirect) {
         b->ind = tr_code_off(t);
-        t->cur = &t->insn[0];
-        emit_prologue(t);
-    } else {
-        b->ind = 0;
+        tr_add_cold(t, bt_prologue(bc, &t->e, cp, b->off), COLD_PROLOGUE, 0);
     }
     b->code = tr_code_off(t);
+    start = t->e.p;
     bool closed = false;
     uint32_t maps = bc->n_maps;
     for (unsigned i = 0; i < n; i++) {
@@ -204,8 +181,10 @@ retry:
     }
     if (!closed)
         tr_exit_direct(t, NULL, (int64_t)t->insn[n - 1].off + t->insn[n - 1].in.length);
+    uint8_t *end = t->e.p;
+    t->e.p = bc->code_rw + bc->cold_used;
     emit_cold(t);
-    if (t->failed || t->e.p - start > 60000) {
+    if (t->failed || end - start > 60000) {
         if (n <= 1) {
             cpu_raise(&bc->c, X_UD);
             return 0;
@@ -215,9 +194,9 @@ retry:
     }
     b->n_map = (uint16_t)(maps - bc->n_maps);
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
-    b->end = tr_code_off(t);
+    bc->cold_used = b->cold_end = tr_code_off(t);
+    bc->code_used = b->end = (uint32_t)(end - bc->code_rw);
     bc->n_maps = maps;
-    bc->code_used = b->end;
     bc->n_blocks++;
     bc->st.translations++;
     return bi;
