@@ -308,6 +308,7 @@ static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
  */
 uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
 {
+    e_st(e, 10, HOT_T2);
     e_ld32(e, 11, bc->cpages[cp].global ? HOT_GCTX : HOT_CTX);
     e_lea(e, 1, 10, 10, 11, 1, -(int32_t)off);
     e_ld(e, 11, (uint32_t)(offsetof(struct bt_cpu, cells) + cp * sizeof(struct bt_cell) + offsetof(struct bt_cell, negkey)));
@@ -320,15 +321,11 @@ uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
     return bad;
 }
 
-/* Another one, or not valid: r10 = rip again, and to C. (a - b as a + ~b + 1) */
-void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
+/* Another one, or not valid: r10 = rip again, and to C. (It cannot be computed back: a kick may have spoiled ctx meanwhile.) */
+void bt_prologue_cold(struct bt_cpu *bc, struct em *e)
 {
     e_mov(e, 1, 11);
-    e_ld(e, 11, (uint32_t)(offsetof(struct bt_cpu, cells) + cp * sizeof(struct bt_cell) + offsetof(struct bt_cell, key)));
-    e_lea(e, 1, 10, 10, 11, 1, (int32_t)off + 1);
-    e_ld32(e, 11, bc->cpages[cp].global ? HOT_GCTX : HOT_CTX);
-    e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
-    e_lea(e, 1, 10, 10, 11, 1, 0);
+    e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
 }
 
@@ -345,7 +342,7 @@ void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
         uint8_t *bad = bt_prologue(bc, &e, b->cpage, b->off);
         e_fix(e_jmp32(&e), bc->code_rw + b->code);
         e_fix(bad, e.p);
-        bt_prologue_cold(bc, &e, b->cpage, b->off);
+        bt_prologue_cold(bc, &e);
         bt_piece_add(bc, &e, (struct bt_block){.code = at, .tramp_target = blk, .cpage = b->cpage, .off = b->off});
         b->ind = at;
     }
