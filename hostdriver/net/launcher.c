@@ -130,7 +130,7 @@ static void do_vmnet(int ch)
         }
         char *argv[] = {path, "--daemon", NULL};
         pid_t pid = spawn(argv, -1, true);
-        /* Its parent half ends at once; then the socket listens. Another's start may win: that one serves as well. */
+        /* Another's start may win: that one serves as well. */
         for (int ms = 0; ms < START_MS && (s = connect_vmnet()) < 0; ms += STEP_MS)
             usleep(STEP_MS * 1000);
         int st;

@@ -4,7 +4,7 @@
 srcdir=${srcdir:-.}
 flags="-std=gnu11 -fsyntax-only -Wall -Wextra -Wno-unused-parameter -I$srcdir/engine -I$srcdir/hostdriver -I$srcdir/vmx -I$srcdir -I$srcdir/tests -I. -D_GNU_SOURCE"
 flags="$flags $(pkg-config --cflags glib-2.0 gio-2.0 gio-unix-2.0 libvncserver 2>/dev/null)"
-list=$(cd "$srcdir" && find engine hostdriver vmx tests app ui -name '*.h' 2>/dev/null | sort)
+list=$(cd "$srcdir" && find engine hostdriver vmx vmnet tests app ui -name '*.h' 2>/dev/null | sort)
 echo "1..1"
 bad=
 for h in $list; do

@@ -3,7 +3,7 @@
 # Who may include whom: ARCHITECTURE.md, "layers". Looks at the #include "..." and at some <...> lines of every source file.
 cd "${srcdir:-.}" || exit 99
 echo 1..1
-bad=$(find engine hostdriver vmx app ui -name '*.[chS]' 2>/dev/null | sort | xargs awk '
+bad=$(find engine hostdriver vmx vmnet app ui -name '*.[chS]' 2>/dev/null | sort | xargs awk '
 function may(from, to, hdr, file) {
     if (to == "base") return 1
     if (from == to) return 1                                     # own folder; foreign _private.h is checked by the caller
@@ -24,6 +24,7 @@ function may(from, to, hdr, file) {
     if (file ~ /^vmx\/gdb/ && hdr == "cpu/cpustate.h") return 1 # the debugger shows the state
     # vmx: only the composition root names concrete devices and back ends.
     if (from == "vmx") return to == "api" || file ~ /^vmx\/machine/ || to ~ /^(vmx|config|hostdriver|display|input|guest)/ || hdr ~ /^block\//
+    if (from == "vmnet") return to ~ /^(vmnet|hostdriver)/ || hdr ~ /^(config\/(vmx_dict|netconf)|net\/switch)\.h$/
     if (from == "vmx/tools") return to ~ /^(vmx|config|block|hostdriver)/
     return 1
 }

@@ -3,7 +3,7 @@
 # What a formatter does not see: licence line, a comment that says what the file is, tabs, line length, unfinished work, file-scope state.
 cd "${srcdir:-.}" || exit 99
 echo 1..5
-files=$(find engine hostdriver vmx app ui tests \( -name '*.[ch]' -o -name '*.def' -o -name '*.S' \) 2>/dev/null | sort)
+files=$(find engine hostdriver vmx vmnet app ui tests \( -name '*.[ch]' -o -name '*.def' -o -name '*.S' \) 2>/dev/null | sort)
 say() {
     if [ -z "$3" ]; then
         echo "ok $1 - $2"
