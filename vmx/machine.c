@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/address.h"
 #include "base/log.h"
 #include "block/blk.h"
 #include "bt/bt.h"
@@ -592,13 +593,14 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
     if (vp.engine_stress)
         log_msg(LOG_WARN, "vmx", "Fault finding is on (monitor.bt.stress = \"%s\"): everything is slow", p->bt_stress);
     engine_params(&m->engine, &vp);
-    if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = true, .mergeable = p->share_pages}, e))
+    if (guestmem_alloc(&m->ram, &(struct guestmem_params){.size = p->ram, .huge = p->mem_huge, .mergeable = p->share_pages, .need = p->ram / 100 * p->mem_fit,
+                                                            .file = p->mem_file, .pin = p->mem_pin}, e))
         goto fail;
     m->have_ram = true;
     if (load_rom(&m->rom, p->bios_path, e) || !(m->vm = vm_create(&vp, m->be, h->events, h->u, e)))
         goto fail;
     struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .disk_reads = disk_reads, .disk_u = m,
-                               .thread_started = h->thread_started, .u = h->u};
+                               .thread_started = h->thread_started, .low = h->memory_low, .u = h->u};
     if (!(m->memory = memory_new(&mp, e)))
         goto fail;
     if (!(m->display = display_new(m->vm, e)) || !(m->input = input_new(m->vm, e)) || open_drives(m, e) || build_devices(m, e))
@@ -665,7 +667,10 @@ int machine_connect(struct machine *m, struct err *e)
         if (connect_serial(m, i, e))
             return -1;
     net_link_connect(m->net);
-    return memory_start(m->memory, e);
+    char *dir = lodge_vm_socket_dir();
+    int rc = memory_join(m->memory, dir, e);
+    free(dir);
+    return rc ? rc : memory_start(m->memory, e);
 }
 
 void machine_destroy(struct machine *m)
@@ -706,6 +711,8 @@ void machine_destroy(struct machine *m)
     free_rom(&m->rom);
     if (m->have_ram)
         guestmem_free(&m->ram);
+    if (m->plan->mem_file)
+        unlink(m->plan->mem_file);
     free(m);
 }
 

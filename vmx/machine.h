@@ -22,6 +22,7 @@ struct machine_hooks {
     void (*thread_started)(void *u, const char *kind);
     void (*nvram_changed)(void *u); /* [dev] the CMOS bytes should be saved soon */
     void (*tray)(void *u, unsigned channel, unsigned unit, bool open); /* [dev] */
+    void (*memory_low)(void *u, const char *text); /* [any] the host has almost no memory left: pause */
     void *u;
     const uint8_t *nvram; /* 256 bytes of CMOS memory from the last run, copied; NULL: none */
 };

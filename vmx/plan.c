@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "plan.h"
 
+#include "hostmem.h"
+
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -254,7 +256,13 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->mem_shares = mem_shares(d, (unsigned)(p->ram >> 20));
     p->mem_pin = vmx_get_bool(d, "sched.mem.pin");
     p->mem_huge = vmx_get_bool(d, "sched.mem.lpage.enable");
-    p->mem_file = !strcasecmp(vmx_get_str(d, "mainMem.backing"), "named") || (!*vmx_get_str(d, "mainMem.backing") && vmx_get_bool(d, "mainMem.useNamedFile"));
+    const char *backing = vmx_get_str(d, "mainMem.backing");
+    if (!strcasecmp(backing, "named") || (!*backing && vmx_get_bool(d, "mainMem.useNamedFile")))
+        p->mem_file = fmt_str("%s%s.vmem", p->dir, p->base);
+    struct hostmem_policy pol;
+    hostmem_policy(d, (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20, &pol);
+    p->mem_limit = pol.limit_mb;
+    p->mem_fit = pol.pct;
     p->share_pages = vmx_get_bool(d, "sched.mem.pshare.enable");
     p->n_vcpus = (unsigned)vmx_get_int(d, "numvcpus");
     p->cores_per_socket = (unsigned)vmx_get_int(d, "cpuid.coresPerSocket");
@@ -322,7 +330,7 @@ void plan_free(struct plan *p)
     }
     char *all[] = {p->vmx_path,   p->dir,       p->base,      p->name,   p->guest_os,     p->bios_path,  p->vgabios_path,
                    p->nvram_path, p->boot_order, p->hdd_order, p->vnc_ip, p->vnc_password, p->vnc_keymap, p->log_path,
-                   p->bt_stress};
+                   p->bt_stress,  p->mem_file};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
     *p = (struct plan){0};

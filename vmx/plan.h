@@ -33,7 +33,10 @@ struct plan {
     bool share_pages;
     int64_t mem_min, mem_max, mem_maxctl; /* sched.mem.*, MB; -1: none */
     unsigned mem_shares;
-    bool mem_pin, mem_huge, mem_file;
+    bool mem_pin, mem_huge;
+    char *mem_file;          /* NULL: anonymous memory */
+    uint64_t mem_limit;      /* MB that all machines may have together */
+    unsigned mem_fit;        /* percent of each machine's memory that must fit in it */
     unsigned n_vcpus, cores_per_socket;
     enum plan_engine engine;
     char *bt_stress; /* fault finding: see bt_stress_parse */

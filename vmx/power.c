@@ -66,7 +66,7 @@ struct power {
 struct event {
     struct power *p;
     unsigned serial;
-    enum { EV_WISH, EV_FAILED, EV_NVRAM, EV_TRAY, EV_ROTATE, EV_DEBUG } kind;
+    enum { EV_WISH, EV_FAILED, EV_NVRAM, EV_TRAY, EV_ROTATE, EV_DEBUG, EV_LOW } kind;
     enum vm_wish wish;
     struct err err;
     unsigned channel, unit;
@@ -74,7 +74,7 @@ struct event {
 };
 
 static const char *const state_names[] = {"off", "starting", "on", "paused", "stopping", "fault"};
-static const char *const reason_names[] = {"", "user", "guest", "signal", "timeout", "fault"};
+static const char *const reason_names[] = {"", "user", "guest", "signal", "timeout", "fault", "memory"};
 
 const char *power_state_name(enum power_state s) { return state_names[s]; }
 const char *power_reason_name(enum power_reason r) { return reason_names[r]; }
@@ -327,6 +327,12 @@ static gboolean on_event(gpointer data)
             if (!p->nvram_timer) /* the guest writes bytes one by one: save them together */
                 p->nvram_timer = g_timeout_add(NVRAM_DELAY_MS, save_nvram, p);
             break;
+        case EV_LOW:
+            if (p->state != POWER_ON || vm_pause(machine_vm(p->machine), NULL))
+                break;
+            log_msg(LOG_WARN, "power", "%s", ev->err.msg);
+            enter(p, POWER_PAUSED, REASON_MEMORY, ev->err.msg);
+            break;
         case EV_DEBUG:
             gdbstub_hit(p->gdb, ev->unit);
             break;
@@ -359,6 +365,12 @@ static void ev_failed(void *u, const struct err *e) { post(u, (struct event){.ki
 static void ev_nvram(void *u) { post(u, (struct event){.kind = EV_NVRAM}); }
 static void ev_tray(void *u, unsigned c, unsigned un, bool open) { post(u, (struct event){.kind = EV_TRAY, .channel = c, .unit = un, .open = open}); }
 static void ev_debug(void *u, struct vcpu *v) { post(u, (struct event){.kind = EV_DEBUG, .unit = v->index}); }
+static void ev_low(void *u, const char *text)
+{
+    struct event ev = {.kind = EV_LOW};
+    err_set(&ev.err, ERR_NOMEM, 0, "%s", text);
+    post(u, ev);
+}
 static void ev_rotate(void *u) { post(u, (struct event){.kind = EV_ROTATE}); }
 static void ev_thread(void *u, const char *kind)
 {
@@ -503,7 +515,7 @@ int power_on(struct power *p, struct err *e)
         goto fail;
     p->nvram_path = strdup(p->plan.nvram_path);
     bool have_nvram = p->nvram_path && nvram_load(&p->nvram_path, nvram);
-    struct machine_hooks hooks = {.events = &events, .thread_started = ev_thread, .nvram_changed = ev_nvram, .tray = ev_tray, .u = p,
+    struct machine_hooks hooks = {.events = &events, .thread_started = ev_thread, .nvram_changed = ev_nvram, .tray = ev_tray, .memory_low = ev_low, .u = p,
                                   .nvram = have_nvram ? nvram : NULL};
     if (!(p->machine = machine_build(&p->plan, &hooks, e)) || machine_connect(p->machine, e))
         goto fail;

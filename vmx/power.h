@@ -14,7 +14,7 @@ struct power;
 
 enum power_state { POWER_OFF, POWER_STARTING, POWER_ON, POWER_PAUSED, POWER_STOPPING, POWER_FAULT };
 /* Why the machine went off (or into fault). */
-enum power_reason { REASON_NONE, REASON_USER, REASON_GUEST, REASON_SIGNAL, REASON_TIMEOUT, REASON_FAULT };
+enum power_reason { REASON_NONE, REASON_USER, REASON_GUEST, REASON_SIGNAL, REASON_TIMEOUT, REASON_FAULT, REASON_MEMORY };
 
 struct power_listener {
     void (*changed)(void *u, enum power_state s, enum power_reason r, const char *text);

@@ -9,6 +9,10 @@
  * sched.mem.min. A guest that is short itself gets memory back, and is left alone for a minute: one that cannot follow the target, or that reads its
  * disks all the time, which is what a guest does that has no memory left to cache them.
  *
+ * When the host, or the control group that the process is in, has almost nothing left, its kernel would kill the process in the next page fault of
+ * the guest. So the machine is paused before, with a message; the less is left, the more often it looks. A paused machine's memory is named to the
+ * kernel as the first to be swapped.
+ *
  * Whoever reads the statistics pays for them: without a reader, and with MemTrimRate = "0", nobody looks at the guest's pages.
  */
 #define _GNU_SOURCE
@@ -18,6 +22,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,8 +35,10 @@
 #include "config/vmx_schema.h"
 #include "core/vm.h"
 #include "guest/balloon.h"
+#include "hostmem.h"
 #include "mem/guestmem.h"
 #include "mem/memacct.h"
+#include "mem/room.h"
 #include "mem/trim.h"
 #include "plan.h"
 
@@ -45,6 +52,9 @@ enum {
     BALLOON_CAP = 65,          /* percent of the guest's memory, without sched.mem.maxmemctl */
     STALL_S = 10,              /* a guest that is this long behind the target has no more */
     LEFT_ALONE_S = 60,
+    LOW_PART = 128,            /* of the memory there is, and at least LOW_MB: with less left the machine is paused */
+    LOW_MB = 32,
+    LOW_MOST_MB = 256,
     READS_AT = 16 << 20,       /* bytes a second from its disks that make a guest short of memory, while it has a balloon */
 };
 
@@ -53,6 +63,10 @@ struct memory {
     struct memacct *acct;
     struct trim *trim;
     int psi;
+    struct room *room;
+    struct hostmem *host;
+    bool paused_low;
+    _Atomic uint64_t left;
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -143,6 +157,20 @@ void memory_all_given(void *u)
     memacct_balloon_reset(m->acct);
 }
 
+int memory_join(struct memory *m, const char *dir, struct err *e)
+{
+    const struct plan *p = m->p.plan;
+    char warn[500];
+    struct hostmem_vm v = {.name = p->name, .mb = p->ram >> 20, .reserved_mb = p->mem_pin ? p->ram >> 20 : p->mem_min > 0 ? (uint64_t)p->mem_min : 0,
+                           .shares = p->mem_shares};
+    struct hostmem_policy pol = {.limit_mb = p->mem_limit, .pct = p->mem_fit};
+    if (hostmem_join(&m->host, dir, &v, &pol, warn, sizeof warn, e))
+        return -1;
+    if (*warn)
+        log_msg(LOG_WARN, "memory", "%s", warn);
+    return 0;
+}
+
 void memory_balloon(struct memory *m, struct dev *balloon) { m->balloon = balloon; }
 
 int memory_set_balloon(struct memory *m, int64_t mb, struct err *e)
@@ -176,7 +204,7 @@ static void balloon_policy(struct memory *m, int64_t now, uint64_t short_mb)
     uint64_t all = m->p.ram->size >> 12, have = memacct_ballooned(m->acct), target = atomic_load(&m->target);
     uint64_t least = min_u64(p->mem_min > 0 ? (uint64_t)p->mem_min * MB_PAGES : 0, all);
     uint64_t cap = p->mem_maxctl >= 0 ? (uint64_t)p->mem_maxctl * MB_PAGES : all * BALLOON_CAP / 100;
-    cap = min_u64(cap, all - least);
+    cap = p->mem_pin ? 0 : min_u64(cap, all - least);
     uint64_t always = p->mem_max >= 0 && (uint64_t)p->mem_max * MB_PAGES < all ? all - (uint64_t)p->mem_max * MB_PAGES : 0;
     int64_t wanted = atomic_load(&m->wanted);
     if (!s.driver) {
@@ -210,10 +238,50 @@ static void balloon_policy(struct memory *m, int64_t now, uint64_t short_mb)
     balloon_set_target(m->balloon, target);
 }
 
+/* ---- what the host has left ---- */
+
+/* How soon it has to be looked at again. */
+static int64_t watch_room(struct memory *m)
+{
+    struct room_left l;
+    room_left(m->room, &l);
+    atomic_store(&m->left, l.left);
+    if (l.left == UINT64_MAX)
+        return 1000000000;
+    uint64_t low = l.total / LOW_PART;
+    low = low < (uint64_t)LOW_MB << 20 ? (uint64_t)LOW_MB << 20 : low > (uint64_t)LOW_MOST_MB << 20 ? (uint64_t)LOW_MOST_MB << 20 : low;
+    if (l.left < low && vm_get_state(m->p.vm) == VM_RUNNING) {
+        if (!m->paused_low && m->p.low) {
+            char text[300];
+            snprintf(text, sizeof text,
+                     "The guest is paused, because this %s has only %llu MiB of memory left, of %llu MiB: its kernel would end the machine soon. Close other "
+                     "programs or machines, then resume it", l.what, (unsigned long long)(l.left >> 20), (unsigned long long)(l.total >> 20));
+            m->p.low(m->p.u, text);
+        }
+        m->paused_low = true;
+        return 200000000;
+    }
+    m->paused_low = false;
+    /* A guest writes some GiB a second at most. */
+    uint64_t ns = (l.left - (l.left < low ? l.left : low)) / 4;
+    return ns < 10000000 ? 10000000 : ns > 1000000000 ? 1000000000 : (int64_t)ns;
+}
+
+static uint64_t host_is_short(struct memory *m)
+{
+    struct memacct_sums s;
+    memacct_get(m->acct, &s);
+    double part = hostmem_beat(m->host, s.resident >> 20);
+    if (atomic_load(&m->pressure) < PRESSURE_AT)
+        return 0;
+    uint64_t mb = (uint64_t)(part * 4 * BALLOON_UP);
+    return mb ? mb : 1;
+}
+
 static void *memory_thread(void *arg)
 {
     struct memory *m = arg;
-    int64_t psi_due = 0;
+    int64_t psi_due = 0, room_due = 0;
     if (m->p.thread_started)
         m->p.thread_started(m->p.u, "memory");
     pthread_mutex_lock(&m->lock);
@@ -224,9 +292,15 @@ static void *memory_thread(void *arg)
             atomic_store(&m->pressure, read_pressure(m->psi));
             psi_due = now + 1000000000;
             if (m->balloon)
-                balloon_policy(m, now, atomic_load(&m->pressure) >= PRESSURE_AT ? BALLOON_UP : 0);
+                balloon_policy(m, now, host_is_short(m));
         }
-        int64_t again = trim_step(m->trim, now, atomic_load(&m->pressure) >= PRESSURE_AT) + now_ns();
+        if (now >= room_due)
+            room_due = now + watch_room(m);
+        bool pressure = atomic_load(&m->pressure) >= PRESSURE_AT;
+        if (pressure && vm_get_state(m->p.vm) == VM_PAUSED && atomic_load(&m->rate))
+            trim_page_out(m->trim, atomic_load(&m->rate));
+        int64_t again = trim_step(m->trim, now, pressure) + now_ns();
+        again = again < room_due ? again : room_due;
         struct timespec ts = {.tv_sec = again / 1000000000, .tv_nsec = again % 1000000000};
         pthread_mutex_lock(&m->lock);
         if (!m->stop)
@@ -244,6 +318,12 @@ struct memory *memory_new(const struct memory_params *p, struct err *e)
         return NULL;
     }
     m->p = *p;
+    m->room = room_open();
+    if (!m->room) {
+        err_set(e, ERR_NOMEM, ENOMEM, "not enough memory for the machine");
+        free(m);
+        return NULL;
+    }
     m->psi = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_t ca;
@@ -256,7 +336,8 @@ struct memory *memory_new(const struct memory_params *p, struct err *e)
     atomic_store(&m->rate, rate_of(p->plan->trim_rate));
     if (!(m->acct = memacct_new(p->ram, e)))
         goto fail;
-    struct trim_params tp = {.vm = p->vm, .ram = p->ram, .acct = m->acct, .huge = true};
+    struct trim_params tp = {.vm = p->vm, .ram = p->ram, .acct = m->acct, .first = p->plan->mem_pin ? p->ram->size : 0,
+                             .huge = p->plan->mem_huge && p->ram->fd < 0};
     if (!(m->trim = trim_new(&tp, e)))
         goto fail;
     trim_set_rate(m->trim, atomic_load(&m->rate));
@@ -287,6 +368,8 @@ void memory_free(struct memory *m)
     pthread_mutex_unlock(&m->lock);
     if (m->started)
         pthread_join(m->thread, NULL);
+    room_close(m->room);
+    hostmem_leave(m->host);
     trim_free(m->trim);
     memacct_free(m->acct);
     if (m->psi >= 0)
@@ -358,6 +441,9 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     fn(u, "balloon.pages_given", b.unlocked);
     fn(u, "balloon.refused", b.refused);
     fn(u, "balloon.starts", b.starts);
+    uint64_t left = atomic_load(&m->left);
+    fn(u, "memory.host_left", left == UINT64_MAX ? 0 : left);
+    fn(u, "memory.limit", m->p.plan->mem_limit << 20);
     fn(u, "memory.pressure", atomic_load(&m->pressure));
     fn(u, "memory.sharing", atomic_load(&m->sharing));
     fn(u, "trim.rate", atomic_load(&m->rate));

@@ -23,6 +23,8 @@ struct memory_params {
     uint64_t (*disk_reads)(void *u);
     void *disk_u;
     void (*thread_started)(void *u, const char *kind);
+    /* The host has so little left that its kernel may kill this process soon: main pauses the machine. text is a sentence. [any] */
+    void (*low)(void *u, const char *text);
     void *u;
 };
 
@@ -30,6 +32,9 @@ struct memory_params {
 struct memory *memory_new(const struct memory_params *p, struct err *e);
 int memory_start(struct memory *m, struct err *e); /* its thread */
 void memory_free(struct memory *m);                /* ends the thread; NULL is allowed. Before vm_destroy */
+
+/* Onto the list of the user's machines that are on (hostmem.h), in folder dir; refused when there is not enough memory for all. [main] */
+int memory_join(struct memory *m, const char *dir, struct err *e);
 
 /* The balloon device: memory_new comes before it, memory_start after. */
 struct dev;

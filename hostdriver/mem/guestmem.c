@@ -109,6 +109,22 @@ static int no_memory(struct err *e, uint64_t size, int en)
         (unsigned long long)(size >> 20), strerror(en));
 }
 
+/* A file of that size with all its blocks: a guest must not find the disk full in the middle of an access. */
+static int make_file(const char *path, uint64_t size, struct err *e)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_set(e, ERR_IO, errno, "The file %s for the guest's memory (mainMem.useNamedFile) cannot be made: %s", path, strerror(errno));
+    int en = posix_fallocate(fd, 0, (off_t)size);
+    if (en) {
+        close(fd);
+        unlink(path);
+        return err_set(e, ERR_IO, en, "The file %s for the guest's memory (mainMem.useNamedFile) needs %llu MiB: %s", path,
+                       (unsigned long long)(size >> 20), strerror(en));
+    }
+    return fd;
+}
+
 int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct err *e)
 {
     memset(out, 0, sizeof *out);
@@ -121,21 +137,30 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
     if (have) {
         /* Swap counts as well, but a guest that lives in swap is of no use: half of what is free there is let in. */
         uint64_t swap = meminfo("\nSwapFree:") / 2;
-        if (p->size > have + swap)
+        if ((p->need ? p->need : p->size) > have + swap)
             return err_set(e, ERR_NOMEM, 0,
                            "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize "
                            "or close other programs",
-                           (unsigned long long)(p->size >> 20), (unsigned long long)(have >> 20));
+                           (unsigned long long)((p->need ? p->need : p->size) >> 20), (unsigned long long)(have >> 20));
     }
+    int fd = p->file ? make_file(p->file, p->size, e) : -1;
+    if (p->file && fd < 0)
+        return -1;
     uint64_t span = p->size + 3 * GUARD;
     uint8_t *area = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED)
-        return no_memory(e, p->size, errno);
+    if (area == MAP_FAILED) {
+        int en = errno;
+        if (fd >= 0)
+            close(fd);
+        return no_memory(e, p->size, en);
+    }
     uint8_t *ram = (uint8_t *)(((uintptr_t)area + GUARD + GUARD - 1) & ~(uintptr_t)(GUARD - 1));
     if (mmap(ram, p->size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p->populate ? MAP_POPULATE : 0), -1, 0) == MAP_FAILED) {
+             (fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | MAP_FIXED | (p->populate ? MAP_POPULATE : 0), fd, 0) == MAP_FAILED) {
         int en = errno;
         munmap(area, span);
+        if (fd >= 0)
+            close(fd);
         return no_memory(e, p->size, en);
     }
     /* Exactly one guard on each side stays, so that guestmem_free can find the area again. */
@@ -147,11 +172,22 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
         munmap(hi, (size_t)(area + span - hi));
     /* Advice only: a kernel without the feature refuses it, and the guest runs all the same. */
     madvise(ram, p->size, p->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    if (p->mergeable)
+    if (p->mergeable && fd < 0 && !p->pin)
         madvise(ram, p->size, MADV_MERGEABLE);
     madvise(ram, p->size, MADV_DONTDUMP);
     out->host = ram;
     out->size = p->size;
+    out->fd = fd;
+    if (p->pin && mlock(ram, p->size)) {
+        int en = errno;
+        struct rlimit rl = {0};
+        getrlimit(RLIMIT_MEMLOCK, &rl);
+        guestmem_free(out);
+        return err_set(e, ERR_NOMEM, en,
+                       "The guest's %llu MiB cannot be locked in memory (sched.mem.pin): %s. This user may lock %llu MiB (ulimit -l, "
+                       "/etc/security/limits.conf: memlock); raise that, or set sched.mem.pin = \"FALSE\"",
+                       (unsigned long long)(p->size >> 20), strerror(en), (unsigned long long)(rl.rlim_cur >> 20));
+    }
     if (!(out->pins = calloc((p->size + MEMBLK_CHUNK - 1) / MEMBLK_CHUNK, sizeof *out->pins))) {
         guestmem_free(out);
         return no_memory(e, p->size, ENOMEM);

@@ -15,6 +15,9 @@ struct guestmem_params {
     bool mergeable; /* let the kernel merge equal pages (KSM) */
     bool populate;  /* touch every page now */
     bool no_check;  /* do not compare with the memory that the host has */
+    uint64_t need;  /* so much of it must be there now; 0: all */
+    const char *file; /* back it by this file, which is made (again) and locked against being full; NULL: anonymous */
+    bool pin;       /* lock it in memory */
 };
 
 /* Private anonymous memory between guard areas, 2 MiB aligned. Fails with a clear sentence when the host has too

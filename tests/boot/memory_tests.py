@@ -156,3 +156,159 @@ def test_memory_balloon(work, vcpus, arch):
         g.expect(r"END", 30)
         check("Call Trace" not in g.text() and "Out of memory" not in g.text(), "the guest complains:" + g.tail())
         g.stop()
+
+
+def ksm(name, value=None):
+    path = "/sys/kernel/mm/ksm/" + name
+    if value is not None:
+        try:
+            with open(path, "w") as f:
+                f.write(str(value))
+        except OSError as e:
+            raise Skip("KSM cannot be controlled: %s" % e)
+    with open(path) as f:
+        return int(f.read())
+
+
+class Ksm:
+    """KSM at full speed while a test needs it, then as it was."""
+    def __enter__(self):
+        if not os.access("/sys/kernel/mm/ksm/run", os.W_OK):
+            raise Skip("only root can switch KSM on")
+        self.was = {n: ksm(n) for n in ("run", "pages_to_scan", "sleep_millisecs")}
+        for n, v in (("sleep_millisecs", 20), ("pages_to_scan", 4000), ("run", 1)):
+            ksm(n, v)
+        return self
+
+    def __exit__(self, *a):
+        for n, v in self.was.items():
+            ksm(n, v)
+
+
+@test(quick=False)
+def test_memory_share(work):
+    """Equal pages of two guests become one; off, off while it runs, and KSM switched off meanwhile; the guests keep their memory."""
+    with Ksm(), memory_guest(work, mem=256, name="one") as a, memory_guest(work, mem=256, name="two") as b:
+        for g in (a, b):
+            g.expect(r"USERLAND", 240)
+            g.send("stty -echo; guestmem hold 100 same\n")
+            g.expect(r"HELD 100", 60)
+        s, took = until(a, "sharing of 100 MB", lambda s: s["memory.shared"] >= 100 * MIB, 180)
+        show(s, "after %.0f s" % took)
+        check(s["memory.saved"] >= 45 * MIB, "nothing is saved")
+        with memory_guest(work, mem=256, name="off", keys={"sched.mem.pshare.enable": "FALSE"}) as c:
+            c.expect(r"USERLAND", 240)
+            c.send("stty -echo; guestmem hold 100 same\n")
+            c.expect(r"HELD 100", 60)
+            c.settle(20)
+            with open("/proc/%d/ksm_merging_pages" % c.proc.pid) as f:
+                check(int(f.read()) == 0, "a machine with sharing off is merged")
+            c.send("x\n")
+            c.expect(r"GOOD 100", 60)
+            c.stop()
+        ksm("run", 0)
+        a.settle(2)
+        call(a, "SetConfig", "sched.mem.pshare.enable", "FALSE")
+        s = stats(a)
+        with open("/proc/%d/ksm_merging_pages" % a.proc.pid) as f:
+            check(int(f.read()) == 0 and s["memory.shared"] == 0, "switched off, pages stay merged")
+        ksm("run", 1)
+        for g in (a, b):
+            g.send("x\n")
+            g.expect(r"GOOD 100", 60)
+            g.stop()
+
+
+@test(quick=False)
+def test_memory_limit(work):
+    """The control group's limit is nearly reached: the machine is paused with a message, not killed, and goes on when there is memory again."""
+    with open("/proc/self/cgroup") as f:
+        own = dict(line.strip().split(":", 2)[1:] for line in f)
+    if "memory" in own:  # version 1
+        group, limit, used = "/sys/fs/cgroup/memory" + own["memory"], "/memory.limit_in_bytes", "/memory.usage_in_bytes"
+    else:
+        group, limit, used = "/sys/fs/cgroup" + own.get("", ""), "/memory.max", "/memory.current"
+    if not os.path.exists(group + "/cgroup.procs"):
+        raise Skip("no control groups")
+    group += "/lodge-test-%d" % os.getpid()
+    try:
+        os.mkdir(group)
+        with open(group + limit, "r+") as f:
+            f.write(str(400 * MIB))
+    except OSError as e:
+        if os.path.isdir(group):
+            os.rmdir(group)
+        raise Skip("no control group for memory: %s" % e)
+    try:
+        import guest as guestmod  # the machine is in the group from its beginning
+        old = guestmod._die_with_parent
+
+        def join_group():
+            old()
+            with open(group + "/cgroup.procs", "w") as f:
+                f.write(str(os.getpid()))
+        guestmod._die_with_parent = join_group
+        try:
+            g = memory_guest(work, mem=512, keys={"prefvmx.minVmMemPct": "25"})
+            g.start()
+        finally:
+            guestmod._die_with_parent = old
+        with g:
+            g.expect(r"USERLAND", 240)
+            g.send("stty -echo; guestmem hold 330\n")
+            end = time.monotonic() + 40
+            while "'paused'" not in prop(g, "State"):
+                check(time.monotonic() < end and g.proc.poll() is None, "not paused: %s %s %s" % (
+                    {k: v // MIB for k, v in stats(g).items() if "memory" in k}, open(group + used).read(), g.tail()))
+                g.settle(0.2)
+            print("# paused with %d MiB of 400 used" % (int(open(group + used).read()) // MIB))
+            with open(os.path.join(g.dir, "vm.log"), errors="replace") as f:
+                check(re.search(r"The guest is paused, because this control group has only \d+ MiB", f.read()), "no message")
+            with open(group + limit, "w") as f:
+                f.write(str(900 * MIB))
+            call(g, "Resume")
+            g.expect(r"HELD 330", 60)
+            g.send("x\n")
+            g.expect(r"GOOD 330", 60)
+            g.stop()
+    finally:
+        for _ in range(20):
+            try:
+                os.rmdir(group)
+                break
+            except OSError:
+                time.sleep(0.2)
+
+
+def prop(g, name):
+    call(g, "GetStatistics") if not hasattr(g, "address") else None
+    return subprocess.run(["gdbus", "call", "--address", g.address, "--dest", "org.lodge.Vm1", "--object-path", "/org/lodge/Vm1", "--method",
+                           "org.freedesktop.DBus.Properties.Get", "org.lodge.Vm1", name], check=True, capture_output=True, text=True).stdout
+
+
+@test(quick=True)
+def test_memory_policy(work):
+    """Too much for all machines together is refused with numbers; a named file holds the memory, gives it back, and goes away; pinned memory."""
+    g = memory_guest(work, mem=512, keys={"prefvmx.allVMMemoryLimit": "200"})
+    g.start()
+    g.proc.wait(30)
+    check(g.proc.returncode != 0 and "200 MB that all machines may use together" in g.stderr(), "not refused: " + g.stderr())
+    g.kill()
+    with memory_guest(work, mem=256, args="init_on_free=1", keys={"mainMem.useNamedFile": "TRUE"}, name="named") as g:
+        g.expect(r"USERLAND", 240)
+        path = os.path.join(g.dir, "named.vmem")
+        check(os.path.getsize(path) == 256 * MIB, "no .vmem")
+        g.send("stty -echo; guestmem hold 120\n")
+        g.expect(r"HELD 120", 60)
+        check(stats(g)["memory.resident"] >= 120 * MIB, "not counted")
+        g.send("x\n")
+        g.expect(r"GOOD 120", 60)
+        s, took = until(g, "trimming of a file", lambda s: s["memory.trimmed"] >= 110 * MIB, 60)
+        show(s, "file, after %.0f s" % took)
+        check(os.stat(path).st_blocks * 512 >= 250 * MIB, "the file's blocks are not kept for the guest")
+        g.send("guestmem hold 120\n")
+        g.expect(r"HELD 120", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 120", 60)
+        g.stop()
+        check(not os.path.exists(path), "the .vmem stays")
