@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <slirp/libslirp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,9 @@ enum {
     SOCKETS = 512,
     EVENTS = 64,
 };
+
+/* Of all adapters: they share the process's descriptors. */
+static _Atomic unsigned all_sockets;
 
 struct frame {
     struct frame *next;
@@ -202,11 +206,15 @@ static void cb_register(int fd, void *u)
 {
     (void)fd;
     ((struct nat *)u)->sockets++;
+    atomic_fetch_add(&all_sockets, 1);
 }
 static void cb_unregister(int fd, void *u)
 {
     struct nat *n = u;
-    n->sockets -= n->sockets > 0;
+    if (n->sockets) {
+        n->sockets--;
+        atomic_fetch_sub(&all_sockets, 1);
+    }
     if (fd >= 0 && fd < n->n_armed && n->armed[fd]) {
         epoll_ctl(n->epfd, EPOLL_CTL_DEL, fd, NULL);
         n->armed[fd] = 0;
@@ -337,11 +345,12 @@ static bool refuse(struct nat *n, const uint8_t *f, size_t len)
     } else {
         return false;
     }
-    if (n->sockets < n->soft_sockets)
+    unsigned open = atomic_load(&all_sockets);
+    if (open < n->soft_sockets)
         return false;
     if (proto == 6) /* SYN without ACK */
         return len >= l4 + 14 && (f[l4 + 13] & 0x12) == 0x02;
-    if (n->sockets < n->hard_sockets || proto == 58) /* neighbour discovery needs no socket */
+    if (open < n->hard_sockets || proto == 58) /* neighbour discovery needs no socket */
         return false;
     return !(proto == 17 && len >= l4 + 4 && (ld_be16(f + l4 + 2) == 67 || ld_be16(f + l4 + 2) == 69));
 }
@@ -352,7 +361,8 @@ static void feed(struct nat *n)
         struct frame *f = n->in.first;
         if (refuse(n, f->data, f->len)) {
             if (!n->refused_flows++)
-                log_msg(LOG_WARN, "net", "%s: the guest has %u connections open through NAT; new ones are refused until some end", n->name, n->sockets);
+                log_msg(LOG_WARN, "net", "%s: the guest has %u connections open through NAT; new ones are refused until some end", n->name,
+                        atomic_load(&all_sockets));
         } else {
             slirp_input(n->slirp, f->data, (int)f->len);
         }
@@ -551,6 +561,7 @@ static void nat_close(struct net_back *b)
     chipset_unwatch_fd(b->vm, n->epfd);
     vtimer_cancel(&n->timer);
     slirp_cleanup(n->slirp);
+    atomic_fetch_sub(&all_sockets, n->sockets); /* what libslirp closed without a word */
     chipset_unlock(b->vm);
     chipset_drain(b->vm, post_done, n);
     nat_free(n);

@@ -92,6 +92,20 @@ class Echo:
                 f.flush()
 
 
+def resolver_works():
+    """Whether this computer's own name server answers for localhost: then the guest must get that answer too."""
+    try:
+        with open("/etc/resolv.conf") as f:
+            server = re.search(r"^nameserver\s+(\d+\.\d+\.\d+\.\d+)", f.read(), re.M)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(2)
+            s.sendto(b"\x12\x34\1\0\0\1\0\0\0\0\0\0\x09localhost\0\0\1\0\1", (server[1], 53))
+            r = s.recv(512)
+            return r[:2] == b"\x12\x34" and r[3] & 15 == 0 and r[7] > 0
+    except (OSError, TypeError):
+        return False
+
+
 def free_tcp_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -131,6 +145,10 @@ def test_nat(work, dev):
         sh(g, "for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 addr show dev eth0 | grep -q 'inet6 fd00:10:0:2' && break; sleep 1; done; ip -6 addr show dev eth0",
            r"inet6 fd00:10:0:2:", 60)
         sh(g, "ping -6 -c 2 -W 2 fd00:10:0:2::2 >/dev/null && echo PING6 OK", r"PING6 OK")
+        echo6 = Echo(socket.AF_INET6)
+        sh(g, "echo over six | nc -w 5 fd00:10:0:2::2 %d" % echo6.port, r"xis revo")
+        if resolver_works():
+            sh(g, "nslookup localhost 10.0.2.3 | tail -4", r"Name:\s+localhost", 60)
         info = call(g, "GetNetworks")
         check("10.0.2.15" in info and "fd00:10:0:2:" in info, "addresses are missing in %s" % info)
         s = stats(g)
