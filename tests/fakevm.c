@@ -13,7 +13,7 @@
 struct fakevm {
     struct memblk blk;
     struct memregion ram;
-    unsigned wishes[3], msis, code_writes;
+    unsigned wishes[WISH_CLOCK + 1], msis, code_writes;
     bool failed;
     uint64_t msi_addr, code_len;
     uint32_t msi_data;

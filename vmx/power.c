@@ -283,6 +283,10 @@ static void on_wish(struct power *p, enum vm_wish w)
         p->soft_off_by_guest = true;
         go_off(p, REASON_GUEST, &e);
         break;
+    case WISH_CLOCK:
+        if (vm_pause(vm, &e) || vm_run(vm, &e))
+            vm_fail(vm, &e);
+        break;
     case WISH_SUSPEND:
         log_msg(LOG_INFO, "power", "The guest asks for sleep, which is left out: it goes on");
         if (vm_run(vm, &e))

@@ -2,10 +2,14 @@
 /*
  * Guest time and the vtimers.
  *
- * Guest time is CLOCK_MONOTONIC minus a base that moves over pauses. CLOCK_MONOTONIC and not the TSC is the master,
- * because the host's NTP keeps it right over hours; the guest's TSC is the host's plus an offset, and deadlines given
- * as TSC values are turned into guest time relative to the present, so an error of the measured frequency never
- * accumulates.
+ * Guest time is CLOCK_BOOTTIME minus a base that moves over pauses. That clock and not the TSC is the master, because
+ * the host's NTP keeps it right over hours; the guest's TSC is the host's plus an offset, and deadlines given as TSC
+ * values are turned into guest time relative to the present, so an error of the measured frequency never accumulates.
+ *
+ * When the host sleeps, guest time goes on: the guest finds the clock on the wall right, and its timers late. (Were it
+ * to stand still, the TSC of most hosts, which counts on, would have to go back under the feet of a running guest.)
+ * Hosts whose TSC begins anew after a sleep, or jumps because somebody moved them to another machine, are noticed by
+ * comparing the two clocks (jumped()); then main is asked for a short pause, in which the offset is set right.
  *
  * Timers: a binary heap by deadline under a lock of its own. Only the earliest deadline is known to the host (a
  * timerfd, which has the resolution of the host's high-resolution timers and costs nothing while idle).
@@ -31,12 +35,25 @@
 #include "core/vm_private.h"
 
 #define NS_PER_S 1000000000ll
+#define DUTY_MAX (NS_PER_S / 10) /* a longer sleep is left to the timerfd, which knows when the host has slept */
 
-int64_t host_ns(void)
+static int64_t boottime(void)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(CLOCK_BOOTTIME, &ts);
     return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t host_ns(struct vm *vm)
+{
+    const struct host_clock *h = vm->clk.host;
+    return h ? h->ns() : boottime();
+}
+
+static uint64_t host_tsc(struct vm *vm)
+{
+    const struct host_clock *h = vm->clk.host;
+    return h ? h->tsc() : __rdtsc();
 }
 
 /* ---- the TSC's frequency ---- */
@@ -54,7 +71,7 @@ static struct tsc_sample tsc_sample(void)
     for (int i = 0; i < 400; i++) {
         uint64_t a = __rdtsc();
         _mm_lfence();
-        int64_t ns = host_ns();
+        int64_t ns = boottime();
         _mm_lfence();
         uint64_t b = __rdtsc();
         if (b - a < best.window)
@@ -97,7 +114,7 @@ int64_t clock_now(struct vm *vm)
     int64_t f = atomic_load_explicit(&vm->clk.frozen, memory_order_acquire);
     if (f >= 0)
         return f;
-    return host_ns() - atomic_load_explicit(&vm->clk.base, memory_order_relaxed);
+    return host_ns(vm) - atomic_load_explicit(&vm->clk.base, memory_order_relaxed);
 }
 
 int64_t clock_wall(struct vm *vm)
@@ -117,7 +134,7 @@ uint64_t clock_tsc(struct vm *vm)
     int64_t f = atomic_load_explicit(&vm->clk.frozen, memory_order_acquire);
     if (f >= 0)
         return atomic_load_explicit(&vm->clk.tsc_frozen, memory_order_relaxed);
-    return __rdtsc() + (uint64_t)atomic_load_explicit(&vm->clk.tsc_offset, memory_order_relaxed);
+    return host_tsc(vm) + (uint64_t)atomic_load_explicit(&vm->clk.tsc_offset, memory_order_relaxed);
 }
 
 int64_t clock_tsc_offset(struct vm *vm) { return atomic_load_explicit(&vm->clk.tsc_offset, memory_order_relaxed); }
@@ -132,13 +149,49 @@ int64_t clock_tsc_to_ns(struct vm *vm, uint64_t tsc)
     return ns < 0 ? 0 : (int64_t)ns;
 }
 
+/* Does the host's TSC show something else than the time that has passed since the last look? right: what it should show. While the clock
+ * runs; timer lock held, or vCPUs parked. */
+static bool jumped(struct vm *vm, uint64_t *right)
+{
+    struct clock_state *c = &vm->clk;
+    uint64_t tsc = host_tsc(vm);
+    int64_t passed = host_ns(vm) - c->ref_ns;
+    *right = c->ref_tsc + (uint64_t)((__int128_t)passed * (int64_t)c->tsc_khz / 1000000);
+    /* A quarter of a second, and 1000 ppm for a frequency that is not quite right. */
+    int64_t off = (int64_t)(tsc - *right), most = (int64_t)c->tsc_khz * (250 + (passed > 0 ? passed / NS_PER_S : 0));
+    if (off > most || off < -most)
+        return true;
+    if (passed > NS_PER_S) {
+        c->ref_tsc = tsc;
+        c->ref_ns += passed;
+    }
+    return false;
+}
+
+/* Before timers fire. True: nothing fires until main has set the clock right. Timer lock held. */
+static bool wait_for_clock(struct vm *vm)
+{
+    struct clock_state *c = &vm->clk;
+    uint64_t right;
+    if (c->manual || atomic_load_explicit(&c->frozen, memory_order_relaxed) >= 0 || !vm->ev.wish)
+        return false;
+    if (!c->jump_told && jumped(vm, &right)) {
+        c->jump_told = true;
+        vm_wish(vm, WISH_CLOCK);
+    }
+    return c->jump_told;
+}
+
 void clock_start(struct vm *vm)
 {
     struct clock_state *c = &vm->clk;
     if (c->manual || atomic_load(&c->frozen) < 0)
         return;
-    atomic_store(&c->tsc_offset, (int64_t)(atomic_load(&c->tsc_frozen) - __rdtsc()));
-    atomic_store(&c->base, host_ns() - atomic_load(&c->frozen));
+    c->ref_tsc = host_tsc(vm);
+    c->ref_ns = host_ns(vm);
+    c->jump_told = false;
+    atomic_store(&c->tsc_offset, (int64_t)(atomic_load(&c->tsc_frozen) - c->ref_tsc));
+    atomic_store(&c->base, c->ref_ns - atomic_load(&c->frozen));
     atomic_store_explicit(&c->frozen, -1, memory_order_release);
     lock_take(&c->lock);
     c->host_armed = INT64_MAX;
@@ -154,7 +207,14 @@ void clock_stop(struct vm *vm)
     struct clock_state *c = &vm->clk;
     if (c->manual || atomic_load(&c->frozen) >= 0)
         return;
-    atomic_store(&c->tsc_frozen, clock_tsc(vm));
+    uint64_t right;
+    if (jumped(vm, &right)) {
+        int64_t by = (int64_t)(host_tsc(vm) - right) / (int64_t)c->tsc_khz;
+        log_msg(LOG_WARN, "clock", "The host's time stamp counter has jumped by %lld ms; the guest's goes on where it should be", (long long)by);
+        atomic_store(&c->tsc_frozen, right + (uint64_t)atomic_load(&c->tsc_offset));
+    } else {
+        atomic_store(&c->tsc_frozen, clock_tsc(vm));
+    }
     atomic_store_explicit(&c->frozen, clock_now(vm), memory_order_release);
     lock_take(&c->lock);
     c->host_armed = INT64_MAX;
@@ -285,7 +345,7 @@ int64_t clock_duty_begin(struct vm *vm)
     if (c->manual || atomic_load_explicit(&c->frozen, memory_order_acquire) >= 0)
         return at;
     lock_take(&c->lock);
-    if (!c->duty && !c->in_batch && c->n && c->heap[1]->on_vcpu &&
+    if (!c->duty && !c->in_batch && c->n && c->heap[1]->on_vcpu && c->heap[1]->due < clock_now(vm) + DUTY_MAX &&
         !__builtin_add_overflow(c->heap[1]->due, atomic_load(&c->base), &at)) {
         c->duty = true;
         c->duty_due = c->heap[1]->due;
@@ -306,7 +366,7 @@ void clock_duty_end(struct vm *vm, bool timed_out)
     lock_take(&c->lock);
     c->duty = false;
     bool running = atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0;
-    if (timed_out && running) {
+    if (timed_out && running && !wait_for_clock(vm)) {
         c->in_batch = true;
         while (c->n && c->heap[1]->on_vcpu && c->heap[1]->due <= clock_now(vm) && fired < VM_MAX_VCPUS) {
             struct vtimer *t = c->heap[1];
@@ -341,6 +401,12 @@ bool clock_run_timers(struct vm *vm, unsigned max)
     bool more = false;
     unsigned fired = 0;
     lock_take(&c->lock);
+    if (wait_for_clock(vm)) {
+        evloop_set_timer(vm, INT64_MAX); /* clock_start sets it again */
+        c->host_armed = INT64_MIN;
+        lock_drop(&c->lock);
+        return false;
+    }
     c->in_batch = true;
     while (c->n && (c->manual || atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0)) {
         struct vtimer *t = c->heap[1];

@@ -34,7 +34,7 @@ static inline bool vtimer_armed(const struct vtimer *t) { return __atomic_load_n
 
 /*
  * Guest TSC = host TSC + clock_tsc_offset, the same on all vCPUs, running at clock_tsc_khz (measured against
- * CLOCK_MONOTONIC when the vm is made). The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the
+ * CLOCK_BOOTTIME when the vm is made). The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the
  * clock_now() at which the TSC has that value; it counts from the present, so that the two clocks' drift never adds up:
  * use it for deadlines.
  */

@@ -328,7 +328,7 @@ int evloop_init(struct vm *vm, struct err *e)
     l->evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->ep = epoll_create1(EPOLL_CLOEXEC);
     l->ep_fds = epoll_create1(EPOLL_CLOEXEC);
-    l->tfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    l->tfd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     struct epoll_event a = {.events = EPOLLIN, .data.fd = l->evfd}, b = {.events = EPOLLIN, .data.fd = l->tfd};
     if (l->evfd < 0 || l->ep < 0 || l->ep_fds < 0 || l->tfd < 0 || epoll_ctl(l->ep, EPOLL_CTL_ADD, l->evfd, &a) ||
         epoll_ctl(l->ep, EPOLL_CTL_ADD, l->tfd, &b))

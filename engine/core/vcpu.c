@@ -75,11 +75,11 @@ void vcpu_safe_point(struct vcpu *v) { atomic_store(&v->thread->seen, atomic_loa
 
 pthread_t vcpu_pthread(const struct vcpu *v) { return v->thread->tid; }
 
-/* True: the time (CLOCK_MONOTONIC, ns) has come. */
-static bool futex_until(_Atomic uint32_t *w, uint32_t val, int64_t until)
+/* True: the time has come. The futex waits by CLOCK_MONOTONIC, so a sleep of the host makes this late, by less than it would have waited. */
+static bool futex_for(_Atomic uint32_t *w, uint32_t val, int64_t ns)
 {
-    struct timespec ts = {until / 1000000000, until % 1000000000};
-    return syscall(SYS_futex, w, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, val, &ts, NULL, FUTEX_BITSET_MATCH_ANY) && errno == ETIMEDOUT;
+    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+    return ns <= 0 || (syscall(SYS_futex, w, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, val, &ts, NULL, 0) && errno == ETIMEDOUT);
 }
 
 /* Sleeps until a request bit is set. */
@@ -94,7 +94,7 @@ static void wait_for_request(struct vcpu_thread *t)
             if (until == INT64_MAX)
                 futex(&t->mode, FUTEX_WAIT, VCPU_WAIT);
             else
-                due = futex_until(&t->mode, VCPU_WAIT, until > 0 ? until : 0);
+                due = futex_for(&t->mode, VCPU_WAIT, until - host_ns(t->v->vm));
         }
         atomic_store(&t->mode, VCPU_OUT);
         if (until != INT64_MAX)

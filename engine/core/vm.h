@@ -21,7 +21,8 @@
  * which only vm_destroy ends.
  */
 enum vm_state { VM_BUILDING, VM_PAUSED, VM_RUNNING, VM_HALTED, VM_FAILED };
-enum vm_wish { WISH_RESET, WISH_OFF, WISH_SUSPEND };
+/* WISH_CLOCK: the host's TSC has jumped; vm_pause and vm_run set the guest's right. */
+enum vm_wish { WISH_RESET, WISH_OFF, WISH_SUSPEND, WISH_CLOCK };
 
 /* Called on any thread; the receiver only queues to main (no call back into vm_*). Each may be NULL. */
 struct vm_events {

@@ -12,7 +12,13 @@
 
 enum { VM_MAX_VCPUS = 32, VM_MAX_MEMBLKS = 64 };
 
-/* clock.c. frozen < 0: running, guest ns = CLOCK_MONOTONIC - base; otherwise guest time stands at frozen. Both change
+/* The host's clocks, which a test may replace. */
+struct host_clock {
+    int64_t (*ns)(void); /* CLOCK_BOOTTIME */
+    uint64_t (*tsc)(void);
+};
+
+/* clock.c. frozen < 0: running, guest ns = CLOCK_BOOTTIME - base; otherwise guest time stands at frozen. Both change
  * under the chipset lock with the vCPUs parked; readers need no lock (base is written before frozen). */
 struct clock_state {
     _Atomic int64_t base, frozen;
@@ -20,6 +26,10 @@ struct clock_state {
     _Atomic int64_t tsc_offset;  /* guest TSC - host TSC while running */
     _Atomic uint64_t tsc_frozen; /* guest TSC while not running */
     uint64_t tsc_khz;
+    const struct host_clock *host; /* NULL: the real ones */
+    uint64_t ref_tsc;              /* the host's clocks when they were last compared */
+    int64_t ref_ns;
+    bool jump_told; /* main has been asked to set the TSC right */
     bool manual;
     struct lock lock;     /* RANK_TIMER: the heap, and host_armed */
     struct vtimer **heap; /* binary heap by due; heap_pos is 1-based, 0 = not in it */
@@ -135,12 +145,12 @@ void clock_fini(struct vm *vm);
 void clock_start(struct vm *vm); /* vCPUs parked, chipset lock held */
 void clock_stop(struct vm *vm);
 void clock_load(struct vm *vm, int64_t now, uint64_t tsc); /* while stopped */
-int64_t host_ns(void);
+int64_t host_ns(struct vm *vm);
 /* Fires up to max due timers; chipset lock held. Sets the host timer for the next one. True: more are due. */
 bool clock_run_timers(struct vm *vm, unsigned max);
 int64_t clock_next_due(struct vm *vm); /* INT64_MAX: none */
 /*
- * For a vCPU about to sleep, so that its own timer's interrupt costs one wake-up instead of two: the host time (CLOCK_MONOTONIC) at which it has
+ * For a vCPU about to sleep, so that its own timer's interrupt costs one wake-up instead of two: the host time (host_ns) at which it has
  * to wake and call clock_duty_end; INT64_MAX: somebody else looks after the timers.
  */
 int64_t clock_duty_begin(struct vm *vm);

@@ -314,6 +314,78 @@ static void test_duty(void)
     vm_destroy(vm);
 }
 
+/* The host's clocks, shifted. */
+static _Atomic int64_t ns_shift, tsc_shift;
+static int64_t shifted_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec + ns_shift;
+}
+static uint64_t shifted_tsc(void) { return __builtin_ia32_rdtsc() + (uint64_t)tsc_shift; }
+static const struct host_clock shifted = {shifted_ns, shifted_tsc};
+
+static _Atomic unsigned clock_wishes;
+static void on_wish(void *u, enum vm_wish w) { clock_wishes += w == WISH_CLOCK; }
+
+/* Waits until the vm asks for its clock to be set right, as main does. */
+static bool set_right(struct vm *vm)
+{
+    struct err e = {0};
+    unsigned before = clock_wishes;
+    for (int i = 0; i < 2000 && clock_wishes == before; i++)
+        sleep_ms(1);
+    return clock_wishes == before + 1 && !vm_pause(vm, &e) && !vm_run(vm, &e);
+}
+
+static void test_jumps(void)
+{
+    static const struct vm_events ev = {.wish = on_wish};
+    static struct periodic p;
+    struct vm_params vp = {.n_vcpus = 1, .cpu = {.cores_per_socket = 1}};
+    struct err e = {0};
+    struct vm *vm = vm_create(&vp, &backend, &ev, NULL, &e);
+    vm->clk.host = &shifted;
+    vtimer_init(&p.t, vm, periodic_fire, &p);
+    p.period = 2000000;
+    vm_run(vm, &e);
+    p.next = clock_now(vm) + p.period;
+    vtimer_arm(&p.t, p.next);
+    sleep_ms(50);
+    int64_t khz = (int64_t)clock_tsc_khz(vm);
+    ok(!clock_wishes && p.n > 5, "nothing to set right while the two clocks agree");
+    int64_t now = clock_now(vm), ms;
+    uint64_t tsc = clock_tsc(vm);
+    /* It jumped, and no time passed. */
+    tsc_shift += 5000 * khz;
+    ok(set_right(vm), "a jump of the TSC is noticed");
+    ms = (int64_t)(clock_tsc(vm) - tsc) / khz - (clock_now(vm) - now) / 1000000;
+    ok(ms > -4 && ms < 4, "and taken back (%lld ms off)", (long long)ms);
+    unsigned n = p.n;
+    for (int i = 0; i < 1000 && p.n < n + 5; i++)
+        sleep_ms(1);
+    ok(p.n >= n + 5, "timers go on");
+    /* The host slept an hour; its TSC began anew. */
+    now = clock_now(vm);
+    tsc = clock_tsc(vm);
+    ns_shift = 3600 * 1000000000ll;
+    tsc_shift = -(int64_t)__builtin_ia32_rdtsc();
+    ok(set_right(vm), "a sleep in which the TSC began anew is noticed");
+    int64_t passed = clock_now(vm) - now;
+    ok(passed >= 3600000000000 && passed < 3610000000000, "guest time includes the sleep");
+    int64_t ticks = (int64_t)(clock_tsc(vm) - tsc);
+    ms = ticks / khz - (clock_now(vm) - now) / 1000000;
+    ok(ms > -2 && ms < 2, "and so does the guest's TSC (%lld ms off)", (long long)ms);
+    /* The TSC counted on. */
+    ns_shift += 600 * 1000000000ll;
+    tsc_shift += 600 * 1000 * khz;
+    unsigned wishes = clock_wishes;
+    sleep_ms(50);
+    ms = (int64_t)(clock_tsc(vm) - tsc) / khz - (clock_now(vm) - now) / 1000000;
+    ok(clock_wishes == wishes && ms > -4 && ms < 4, "a sleep in which the TSC counted on needs nothing (%lld ms off)", (long long)ms);
+    vm_destroy(vm);
+}
+
 static uint64_t slow_read(void *dev, uint64_t off, unsigned size)
 {
     for (int i = 0; i < 20; i++)
@@ -354,6 +426,7 @@ int main(void)
     test_tsc();
     test_run();
     test_duty();
+    test_jumps();
     test_fair();
     return TAP_DONE();
 }
