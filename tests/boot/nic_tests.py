@@ -3,8 +3,9 @@
 import glob
 import os
 import re
+import shutil
 
-from boot_test import RUNNER, Skip, check, fetch, off, test
+from boot_test import RUNNER, Guest, Skip, check, fetch, off, test, write
 from network_tests import MODULES, net_guest, sh, vm_log
 
 
@@ -39,3 +40,24 @@ def test_nic_selftest(work, dev):
             check(not re.search(rb": [1-9]", m[1]), "errors are counted: %s" % m[1])
         g.send("off\n")
         off(g)
+
+
+@test(quick=False, dev=["e1000", "e1000e", "vlance", "vmxnet3"])
+def test_pxe(work, dev):
+    """The adapter's boot ROM gets an address, pxelinux and Debian's installer from the NAT network's TFTP, and the installer asks its first question."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own NAT")
+    root = fetch("debian-installer-12-netboot-amd64")[0] + "/usr/lib/debian-installer/images/12/amd64/text/"
+    tftp = os.path.join(work, "tftp")
+    os.makedirs(os.path.join(tftp, "pxelinux.cfg"))
+    for f in ("pxelinux.0", "ldlinux.c32", "debian-installer/amd64/linux", "debian-installer/amd64/initrd.gz"):
+        shutil.copy(root + f, tftp)
+    write(os.path.join(tftp, "pxelinux.cfg", "default"),
+          "serial 0 115200\ndefault d-i\nlabel d-i\nkernel linux\nappend initrd=initrd.gz console=ttyS0 priority=high\n")
+    with Guest("pxe", mem=1024, keys={
+            "ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
+            "ethernet0.natBootFile": "pxelinux.0", "bios.bootOrder": "ethernet0"}) as g:
+        g.expect(r"Loading linux", 60)
+        g.expect(r"Linux version \d", 180)
+        if dev == "e1000":
+            g.expect(r"Select a language|Choose the language", 120)
