@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lodge-vm1.h"
 #include "config/vmx_schema.h"
 #include "machine.h"
 #include "net_link.h"

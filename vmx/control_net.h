@@ -6,9 +6,9 @@
 #include <gio/gio.h>
 
 #include "base/err.h"
-#include "lodge-vm1.h"
 
 struct power;
+typedef struct _LodgeVm1 LodgeVm1; /* generated: lodge-vm1.h */
 
 /* Answers a call: nothing, or the error; control.c. TRUE. */
 gboolean control_answer(GDBusMethodInvocation *inv, int rc, const struct err *e);
