@@ -6,6 +6,7 @@
  *      listening --connect--> stopped --c, s, vCont--> running --breakpoint, step done, ^C--> stopped --detach, hang-up--> listening
  *
  * Breakpoints are the engine's: guest memory and the guest's debug registers are not touched, so software and hardware ones are the same thing.
+ * Under hardware virtualization there are four.
  * What a client sends is hostile: lengths are bounded, numbers parsed once, and an unknown packet gets the empty answer.
  */
 #define _GNU_SOURCE
@@ -31,7 +32,6 @@
 
 struct gdbstub {
     struct vm *vm;
-    const struct cpu_backend *be;
     bool is64, no_ack, running, swbreak;
     int listen_fd, fd;
     guint listen_id, fd_id;
@@ -97,6 +97,9 @@ static size_t hex_in(const char *s, uint8_t *b, size_t max)
 static unsigned n_threads(const struct gdbstub *g) { return vm_vcpu_count(g->vm); }
 static struct vcpu *thread(const struct gdbstub *g, unsigned t) { return vm_vcpu(g->vm, t - 1); }
 
+/* Asked each time: a machine can change its engine. */
+static const struct cpu_backend *backend(const struct gdbstub *g) { return vm_backend(g->vm); }
+
 static void stop(struct gdbstub *g)
 {
     struct err e;
@@ -104,7 +107,7 @@ static void stop(struct gdbstub *g)
     if (vm_pause(g->vm, &e))
         log_msg(LOG_WARN, "gdb", "%s", e.msg);
     for (unsigned i = 1; i <= n_threads(g); i++)
-        g->be->debug_resume(thread(g, i), DEBUG_RUN);
+        backend(g)->debug_resume(thread(g, i), DEBUG_RUN);
 }
 
 static void tell(struct gdbstub *g, unsigned vcpu);
@@ -119,6 +122,8 @@ static void go(struct gdbstub *g)
         return;
     }
     g->running = true;
+    if (g->n_points)
+        backend(g)->debug_points(g->vm, g->point, g->n_points); /* the engine may be another one than before */
     if (vm_run(g->vm, &e))
         log_msg(LOG_WARN, "gdb", "%s", e.msg);
 }
@@ -160,7 +165,7 @@ static void tell(struct gdbstub *g, unsigned vcpu)
     stop_reply(g, 5, vcpu + 1, why);
 }
 
-static void get_state(struct gdbstub *g, unsigned t) { g->be->get(thread(g, t), g->state, CPU_ALL); }
+static void get_state(struct gdbstub *g, unsigned t) { backend(g)->get(thread(g, t), g->state, CPU_ALL); }
 
 /* ---- packets ---- */
 
@@ -180,7 +185,7 @@ static void read_regs(struct gdbstub *g)
 static void set_state(struct gdbstub *g)
 {
     struct err e = {0};
-    reply(g, g->be->set(thread(g, g->g_thread), g->state, CPU_ALL, &e) ? "E16" : "OK");
+    reply(g, backend(g)->set(thread(g, g->g_thread), g->state, CPU_ALL, &e) ? "E16" : "OK");
 }
 
 static void write_regs(struct gdbstub *g, const char *p)
@@ -229,11 +234,11 @@ static void memory(struct gdbstub *g, const char *p, bool write)
         n = MEM_MAX;
     if (write) {
         vm_still_wait(g->vm);
-        bool good = *end == ':' && hex_in(end + 1, b, n) == n && g->be->debug_mem(thread(g, g->g_thread), at, b, n, true) == n;
+        bool good = *end == ':' && hex_in(end + 1, b, n) == n && backend(g)->debug_mem(thread(g, g->g_thread), at, b, n, true) == n;
         reply(g, good ? "OK" : "E0e");
         return;
     }
-    size_t k = g->be->debug_mem(thread(g, g->g_thread), at, b, n, false);
+    size_t k = backend(g)->debug_mem(thread(g, g->g_thread), at, b, n, false);
     if (!k && n) {
         reply(g, "E0e");
         return;
@@ -268,7 +273,12 @@ static void breakpoint(struct gdbstub *g, const char *p, bool insert)
     } else if (!insert && i < g->n_points) {
         g->point[i] = g->point[--g->n_points];
     }
-    g->be->debug_points(g->vm, g->point, g->n_points);
+    if (backend(g)->debug_points(g->vm, g->point, g->n_points) && insert) { /* VT has four */
+        g->n_points--;
+        backend(g)->debug_points(g->vm, g->point, g->n_points);
+        reply(g, "E1c");
+        return;
+    }
     reply(g, "OK");
 }
 
@@ -287,7 +297,7 @@ static bool parse_thread(const struct gdbstub *g, const char *p, unsigned *t)
 static void resume(struct gdbstub *g, unsigned step)
 {
     for (unsigned i = 1; i <= n_threads(g); i++)
-        g->be->debug_resume(thread(g, i), !step ? DEBUG_RUN : i == step ? DEBUG_ONE : DEBUG_HOLD);
+        backend(g)->debug_resume(thread(g, i), !step ? DEBUG_RUN : i == step ? DEBUG_ONE : DEBUG_HOLD);
     go(g);
 }
 
@@ -318,7 +328,7 @@ static void vcont(struct gdbstub *g, const char *p)
             p++;
     }
     for (unsigned i = 0; i < n && i < 64; i++)
-        g->be->debug_resume(thread(g, i + 1), how[i]);
+        backend(g)->debug_resume(thread(g, i + 1), how[i]);
     go(g);
 }
 
@@ -441,7 +451,7 @@ static void hang_up(struct gdbstub *g)
     if (g->running)
         stop(g);
     g->n_points = g->late = 0;
-    g->be->debug_points(g->vm, NULL, 0);
+    backend(g)->debug_points(g->vm, NULL, 0);
     go(g);
 }
 
@@ -534,7 +544,6 @@ struct gdbstub *gdbstub_start(const struct gdbstub_params *p, struct err *e)
     }
     struct gdbstub *g = g_new0(struct gdbstub, 1);
     g->vm = p->vm;
-    g->be = be;
     g->is64 = p->is64;
     g->fd = -1;
     g->running = true;

@@ -219,7 +219,9 @@ int vt_lapic_init(struct vcpu *v, struct err *e)
         r.reg[0x35] = 0x700;
         r.reg[0x36] = 0x400;
     }
-    return lapic_set(v, &r, e);
+    int rc = lapic_set(v, &r, e);
+    ((struct vt_cpu *)v->be)->timer_kept = false; /* the clock runs, and INIT has stopped the timer */
+    return rc;
 }
 
 const struct lapic_host vt_lapic_host = {lapic_get, lapic_set, lapic_msi, lapic_nmi_pin, routes_changed};

@@ -32,6 +32,13 @@ struct vt_late_zone {
     uint64_t gpa, size;
 };
 
+/* One of the processor's debug registers, for the debugger's point at `point`. */
+struct vt_debug_reg {
+    uint64_t lin, point;
+    uint8_t len;
+    enum debug_kind kind;
+};
+
 struct vt_vm {
     struct vm *vm;
     int sys, fd; /* /dev/kvm, the machine */
@@ -63,6 +70,11 @@ struct vt_vm {
     bool msrs_known, msr_filter;
     bool msr_kept[VT_MAX_MSRS];
 
+    /* kvm_debug.c */
+    struct vt_debug_reg dbg_reg[4];
+    unsigned n_dbg_regs;
+    uint32_t dbg_flags; /* KVM_GUESTDBG_* that this KVM has; 0: not asked, or old */
+
     _Atomic uint64_t st_gates, st_late;
 };
 
@@ -83,6 +95,7 @@ struct vt_cpu {
     uint64_t kept_deadline; /* in terms of clock_tsc() */
     int posted;             /* vector given by KVM_INTERRUPT that may not be delivered yet; -1: none */
     uint64_t posted_rip;
+    enum debug_resume dbg_how;
     _Atomic bool nmi_pin;
     bool nmi_two; /* a second NMI was given to KVM, which only tells of one; it has not run since */
 
@@ -132,6 +145,12 @@ void vt_msrs_get(struct vt_cpu *c, struct cpu_state *s);
 void vt_msrs_set(struct vt_cpu *c, const struct cpu_state *s);
 int vt_msr_get(struct vt_cpu *c, uint32_t msr, uint64_t *val);
 int vt_msr_set(struct vt_cpu *c, uint32_t msr, uint64_t val);
+
+/* kvm_debug.c */
+int vt_debug_points(struct vm *vm, const struct debug_point *p, unsigned n);
+void vt_debug_resume(struct vcpu *v, enum debug_resume how);
+size_t vt_debug_mem(struct vcpu *v, uint64_t lin, void *buf, size_t n, bool write);
+enum vcpu_exit vt_debug_exit(struct vt_cpu *c);
 
 /* vcpu_kvm.c */
 void vt_kick(struct vcpu *v);

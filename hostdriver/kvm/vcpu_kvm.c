@@ -365,7 +365,7 @@ static enum vcpu_exit handle_exit(struct vt_cpu *c)
     case KVM_EXIT_SET_TPR: return VX_AGAIN;
     case KVM_EXIT_HLT: return VX_HALT;
     case KVM_EXIT_SHUTDOWN: c->shut = true; return VX_SHUTDOWN;
-    case KVM_EXIT_DEBUG: return VX_DEBUG;
+    case KVM_EXIT_DEBUG: return vt_debug_exit(c);
     case KVM_EXIT_SYSTEM_EVENT: return r->system_event.type == KVM_SYSTEM_EVENT_CRASH ? fail(c, "the guest says that it crashed", 0, 0) : VX_RESET;
     case KVM_EXIT_FAIL_ENTRY:
         return fail(c, "the processor refuses to enter the guest", r->fail_entry.hardware_entry_failure_reason, 0);
@@ -472,6 +472,10 @@ static enum vcpu_exit run(struct vcpu *v)
             if (rq & (VR_PARK | VR_STILL | VR_INIT | VR_SIPI))
                 return finish_io(c);
         }
+        if (__builtin_expect(c->dbg_how == DEBUG_HOLD, 0)) {
+            x = finish_io(c);
+            return x == VX_AGAIN ? VX_HALT : x;
+        }
         if (c->shut)
             return VX_SHUTDOWN;
         if (__builtin_expect(c->resync, 0) && !c->io_open && vt_resync(c, &v->fail)) {
@@ -545,6 +549,9 @@ const struct cpu_backend vt_backend = {
     .get = vt_get,
     .set = vt_set,
     .sync_writes = vt_sync_writes,
+    .debug_points = vt_debug_points,
+    .debug_resume = vt_debug_resume,
+    .debug_mem = vt_debug_mem,
     .lapic = &vt_lapic_host,
     .crash_report = crash_report,
     .cpu_state = &cpu_state_desc,
