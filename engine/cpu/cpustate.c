@@ -109,7 +109,11 @@ static int check_xsave(const struct cpu_state *s, struct err *e)
     uint32_t mask = *(const uint32_t *)(fx + 28), eax, edx;
     if (!mask)
         mask = 0xffbf;
-    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    uint32_t ecx;
+    __asm__ volatile("cpuid" : "=a"(eax), "=c"(ecx) : "0"(1), "1"(0) : "ebx", "edx");
+    eax = 3, edx = 0;
+    if (ecx & 1u << 27) /* OSXSAVE: the host's system may not use it */
+        __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
     uint64_t host = (uint64_t)edx << 32 | eax;
     if (*(const uint32_t *)(s->xsave + 24) & ~mask)
         return bad(e, "MXCSR");

@@ -72,6 +72,23 @@ KERNELS = {  # name: package, userland architecture, modules for the CD, guestOS
 }
 
 
+MEDIA = os.environ.get("LODGE_MEDIA")  # a folder of images made before: nested.py makes them where that is quick
+
+
+class Prepared(Exception):
+    """In place of a guest that starts, with --prepare."""
+
+
+def mkiso(iso, *args, key=(), **kw):
+    """An image by mkiso.sh, or the one of the same key from LODGE_MEDIA."""
+    kept = MEDIA and os.path.join(MEDIA, hashlib.sha256(repr((args[0], key)).encode()).hexdigest()[:24] + ".iso")
+    if not kept or not os.path.exists(kept):
+        run(HERE + "/mkiso.sh", iso, *[a() if callable(a) else a for a in args], **kw)
+        if kept:
+            shutil.copy(iso, kept)
+    return kept or iso
+
+
 def linux_iso(work, kernel, init, args="console=ttyS0", modules=(), files=(), on_cd=()):
     """A CD with a kernel of Debian and a busybox userland whose /init is the given script."""
     package, arch, mods, _ = KERNELS[kernel]
@@ -81,10 +98,13 @@ def linux_iso(work, kernel, init, args="console=ttyS0", modules=(), files=(), on
     mod_args = []
     for m in list(modules):
         mod_args += ["-m", m]
-    run(HERE + "/mkinitrd.sh", "-a", arch, "-k", pkg, *mod_args, "-i", script, initrd, *files)
+
+    def make_initrd():
+        run(HERE + "/mkinitrd.sh", "-a", arch, "-k", pkg, *mod_args, "-i", script, initrd, *files)
+        return initrd + "=initrd"
     cfg = "menuentry linux {\nlinux /vmlinuz %s\ninitrd /initrd\n}" % args
-    run(HERE + "/mkiso.sh", iso, cfg, kernel_of(pkg) + "=vmlinuz", initrd + "=initrd", *on_cd)
-    return iso
+    key = (kernel, init, mod_args, [f.split("=")[-1] for f in files], [f.split("=")[-1] for f in on_cd])
+    return mkiso(iso, cfg, kernel_of(pkg) + "=vmlinuz", make_initrd, *on_cd, key=key)
 
 
 def evdump(work):
@@ -285,7 +305,8 @@ def test_realmode(work):
             g.expect(re.escape(way) + ": kept", 20)
         g.expect("A20: open wraps open wraps wraps", 20)
         g.expect("A20 closed, port 92h: kept", 20)
-        g.expect("FPU: 0000000130000002", 20)
+        if g.engine != "hardware":  # the processor's own virtualization does not show FERR# to the host (docs/engines.md)
+            g.expect("FPU: 0000000130000002", 20)
         g.expect("HARD RESET", 20)
         g.expect("BOOTED AGAIN", 20)
         check(g.stop() == 0, "exit status%s" % g.tail())
@@ -627,8 +648,7 @@ def test_grub_gfx(work, mode):
     card = make_card(w, h, depth)
     card.save(os.path.join(work, "card.png"))
     iso = os.path.join(work, "cd.iso")
-    run(HERE + "/mkiso.sh", iso, GFX_CFG % (w, h, depth), os.path.join(work, "card.png") + "=card.png",
-        env=dict(os.environ, NO_SERIAL="1"))
+    iso = mkiso(iso, GFX_CFG % (w, h, depth), os.path.join(work, "card.png") + "=card.png", env=dict(os.environ, NO_SERIAL="1"))
     slack = {32: 0, 24: 0, 16: 8, 15: 8}[depth]
     skip = 64  # lines at the top that hold the text
 
@@ -651,7 +671,7 @@ def test_grub_gfx(work, mode):
 def test_grub_serial(work):
     """GRUB's command line over the serial port, commands that call the firmware, and halt."""
     iso = os.path.join(work, "cd.iso")
-    run(HERE + "/mkiso.sh", iso, "set pager=0\nset timeout=-1\nmenuentry nothing { true }")
+    iso = mkiso(iso, "set pager=0\nset timeout=-1\nmenuentry nothing { true }")
     with Guest("grub", iso=iso, mem=128, vcpus=2) as g:
         g.expect(r"nothing", 120)
         g.send("c")
@@ -674,7 +694,7 @@ def test_memtest(work, bits, vcpus):
     """memtest86+ makes a whole pass over 256 MiB without an error."""
     pkg = fetch("memtest86+")[0]
     iso = os.path.join(work, "cd.iso")
-    run(HERE + "/mkiso.sh", iso, "menuentry m { linux /mt.bin console=ttyS0,115200 }", pkg + "/boot/memtest86+%s.bin=mt.bin" % bits)
+    iso = mkiso(iso, "menuentry m { linux /mt.bin console=ttyS0,115200 }", pkg + "/boot/memtest86+%s.bin=mt.bin" % bits, key=bits)
     with Guest("memtest-" + bits, iso=iso, mem=256, vcpus=vcpus, vnc=True) as g:
         g.expect(r"Memtest86", 120)
         end = time.monotonic() + 2400
@@ -900,8 +920,9 @@ def pairs_of(text):
 def cpu_difference(g, prog, group):
     """Where a group differs: the pieces of code, and the first run of the first one."""
     def both(*args):
-        native = subprocess.run([prog, *args], stdout=subprocess.PIPE, text=True).stdout.splitlines()
-        g.send("cputest %s\n" % " ".join(args))
+        fx = ["-f"] if os.environ.get("CPUTEST_FX") else []
+        native = subprocess.run([prog, *fx, *args], stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        g.send("cputest %s\n" % " ".join([*fx, *args]))
         start = g.pos
         end = g.expect(r"^CMD-END", 300, fail=None)
         return native, g.serial[start:end.start()].decode(errors="replace").replace("\r", "").splitlines()
@@ -947,6 +968,7 @@ def test_cpu_stress(work, kind, mode):
 def test_cpu(work, kind, length, mode=""):
     """The CPU test program gives in the guest what it gives natively. CPUTEST_GROUPS chooses groups by the start of their names."""
     groups = os.environ.get("CPUTEST_GROUPS", "").split() or (CPU_SHORT if length == "short" else [])
+    fx = ["-f"] if os.environ.get("CPUTEST_FX") else []  # as without XSAVE: for hosts that do not give it to their guests
     prog = next((p for p in ("tests/cpu/cputest" + kind[:2], os.path.join(SRC, "tests/cpu/cputest" + kind[:2]),
                              os.path.join(SRC, "build/tests/cpu/cputest" + kind[:2])) if os.access(p, os.X_OK)), None)
     if not prog:
@@ -954,9 +976,9 @@ def test_cpu(work, kind, length, mode=""):
     if groups == CPU_SHORT:
         known = subprocess.run([prog, "-l"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         groups = [g for g in groups if g in known]
-    want = subprocess.run([prog, *groups], stdout=subprocess.PIPE, text=True, check=True).stdout
+    want = subprocess.run([prog, *fx, *groups], stdout=subprocess.PIPE, text=True, check=True).stdout
     kernel = "686-pae" if kind == "32" else "amd64"  # the cloud kernel has no 16-bit segments
-    iso = linux_iso(work, kernel, CPU_INIT % " ".join(groups), files=[prog + "=bin/cputest"])
+    iso = linux_iso(work, kernel, CPU_INIT % " ".join(fx + groups), files=[prog + "=bin/cputest"])
     with Guest("cpu-" + kind, iso=iso, mem=384, guest_os=KERNELS[kernel][3],
                keys={"monitor.bt.stress": mode} if mode else {}) as g:
         start = g.expect(r"CPU-START\r?\n", 240).end()
@@ -1109,10 +1131,27 @@ import memory_tests  # noqa: E402, F401
 import network_tests  # noqa: E402, F401
 import nic_tests  # noqa: E402, F401
 
+def prepare(chosen):
+    """Makes the media of tests: each runs until its first guest would start."""
+    def no_guest(*args, **kw):
+        raise Prepared()
+    global Guest
+    Guest = time_tests.Guest = no_guest
+    for name, fn, _ in chosen:
+        work = tempfile.mkdtemp(prefix="lodge-media.")
+        try:
+            fn(work)
+        except (Prepared, Skip):
+            pass
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--set", default="all", choices=["quick", "long", "all"])
     p.add_argument("--list", action="store_true")
+    p.add_argument("--prepare", action="store_true", help="only make the media, in the folder LODGE_MEDIA")
     p.add_argument("names", nargs="*")
     opt = p.parse_args()
     chosen = [t for t in TESTS if (opt.set == "all" or t[2] == (opt.set == "quick")) and
@@ -1123,6 +1162,9 @@ def main():
         return 0
     if RUNNER == "lodge" and not find_lodge():
         print("1..0 # SKIP lodge-vmx is not built")
+        return 0
+    if opt.prepare:
+        prepare(chosen)
         return 0
     print("1..%d" % len(chosen), flush=True)
     failed = 0

@@ -3,11 +3,11 @@
 """Hardware virtualization tested for real, on any machine: QEMU's TCG emulates an AMD processor with SVM and nested paging, a
 Debian kernel in it loads kvm_amd and so has a true /dev/kvm, and inside of that lodge-vmx runs guests with the "hardware" engine.
 
-usage: nested.py [--bench] [--kvm-options "enable_vmware_backdoor=1"] [--cpus N] [--shell COMMAND] [NAME-PATTERN ...]
+usage: nested.py [--bench] [--all] [--list] [--kvm-options "enable_vmware_backdoor=1"] [--cpus N] [--shell COMMAND] [NAME-PATTERN ...]
 
 Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this machine's files, read-only below a tmpfs
 (9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
-names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 600).
+names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 1500; 7200 with --all).
 """
 import argparse
 import os
@@ -21,9 +21,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boot_test  # noqa: E402
+import nested_inner  # noqa: E402
 from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: E402
 
-PASS = ["LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_TRIPS"]  # what the inner script may be told
+PASS = ["LODGE_SLOW", "LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_TRIPS", "LODGE_DMESG"]  # what the inner script may be told
 MODULES = ["kvm_amd", "9p", "9pnet_virtio", "virtio_pci", "overlay"]
 
 OUTER_INIT = r"""#!/bin/sh
@@ -175,16 +176,22 @@ def outer(work, pkg, script, cpus, limit, line):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--bench", action="store_true", help="the table beside QEMU's KVM")
+    ap.add_argument("--all", action="store_true", help="the long tests too")
+    ap.add_argument("--list", action="store_true")
     ap.add_argument("--kvm-options", default="", help="parameters of the module kvm in the outer guest")
     ap.add_argument("--cpus", type=int, default=2)
     ap.add_argument("--shell", help="run this in the outer guest in place of the tests")
     ap.add_argument("names", nargs="*")
     opt = ap.parse_args()
+    tests = [] if opt.bench or opt.shell else [t[0] for t in nested_inner.chosen(opt.names, opt.all)]
+    if opt.list:
+        print("\n".join(tests))
+        return 0
     reason = why_not()
     if reason:
         print("ok 1 - VT in a nested guest # SKIP " + reason)
         return 0
-    limit = float(os.environ.get("LODGE_NESTED_LIMIT", "600"))
+    limit = float(os.environ.get("LODGE_NESTED_LIMIT", "7200" if opt.all else "1500"))
     options = opt.kvm_options or os.environ.get("LODGE_NESTED_KVM", "enable_vmware_backdoor=1")
     os.environ["LODGE_NESTED_ARGS"] = " ".join("kvm." + o for o in options.split())
     with tempfile.TemporaryDirectory(prefix="lodge-nested.", dir=os.environ.get("TMPDIR") or "/tmp") as work:
@@ -194,10 +201,15 @@ def main():
             if opt.shell:
                 script = opt.shell
             else:
-                media = make_media(work, ["cloud"] if opt.bench else ["cloud", "686"])
-                script = "cd %s && export LODGE_VMX=%s LODGE_TEST_ECHO=%s LODGE_DEBUG=%s %s PATH=$PATH:/usr/sbin:/sbin HOME=/root\nexec python3 %s/nested_inner.py %s %s %s\n" % (
-                    shlex.quote(work), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""),
-                    " ".join("%s=%s" % (k, shlex.quote(os.environ[k])) for k in PASS if k in os.environ), shlex.quote(HERE), "--bench" if opt.bench else "",
+                own = [n for n, _ in nested_inner.OWN if n in tests and n not in ("engines", "state")]
+                media = make_media(work, ["cloud"] if opt.bench else (["cloud"] if set(own) - {"686"} else []) + ["686"] * ("686" in own))
+                boots = [t for t in tests if t in dict(nested_inner.BOOT)]
+                os.mkdir(os.path.join(work, "media"))
+                if boots:
+                    boot_test.run(sys.executable, HERE + "/boot_test.py", "--prepare", *boots, env=dict(os.environ, LODGE_MEDIA=os.path.join(work, "media")))
+                script = "cd %s && export LODGE_MEDIA=%s LODGE_VMX=%s LODGE_TEST_ECHO=%s LODGE_DEBUG=%s %s PATH=$PATH:/usr/sbin:/sbin HOME=/root\nexec python3 %s/nested_inner.py %s %s %s\n" % (
+                    shlex.quote(work), shlex.quote(os.path.join(work, "media")), shlex.quote(find_lodge()), os.environ.get("LODGE_TEST_ECHO", ""), os.environ.get("LODGE_DEBUG", ""),
+                    " ".join("%s=%s" % (k, shlex.quote(os.environ[k])) for k in PASS if k in os.environ), shlex.quote(HERE), "--bench" if opt.bench else "--all" if opt.all else "",
                     " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in media.items() if v), " ".join(map(shlex.quote, opt.names)))
         except (subprocess.CalledProcessError, OSError, IndexError) as e:
             print("ok 1 - VT in a nested guest # SKIP its media cannot be made (%s)" % str(e).splitlines()[0])

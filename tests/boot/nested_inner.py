@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What nested.py runs in its outer guest, where /dev/kvm is real and slow: guests under the "hardware" engine. Prints TAP.
 
-usage: nested_inner.py [--bench] NAME=FILE ... [NAME-PATTERN ...]
+usage: nested_inner.py [--bench] [--all] NAME=FILE ... [NAME-PATTERN ...]
 """
 import fnmatch
 import hashlib
@@ -18,7 +18,16 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 os.environ.setdefault("LODGE_SLOW", "3")
 os.environ["LODGE_ENGINE"] = "hardware"
-from guest import Guest, GuestError, find_lodge  # noqa: E402
+from guest import HERE, Guest, GuestError, find_lodge  # noqa: E402
+
+# Tests of boot_test.py that run here too; True: in "make check-boot". The program of cpu-* runs with -f: no XSAVE here, see complaints().
+# No 32-bit kernels with ACPI: see nested.py.
+BOOT = [("linux-amd64-1", True), ("many-cpus-cloud-4", False), ("gdb-1", True), ("grub-gfx-1024x768x32", True), ("grub-serial", True), ("realmode", True),
+        ("reboot-triple", True), ("cpu-64-short", True),
+        ("linux-cloud-1", False), ("linux-cloud-2", False), ("linux-amd64-2", False), ("grub-gfx-800x600x16", False), ("reboot-acpi", False),
+        ("reboot-kbd", False), ("reboot-pci", False), ("power-button", False), ("platform-acpi", False), ("platform-noapic", False),
+        ("sigterm", False), ("console", False), ("memtest-x64-1", False), ("memtest-x64-2", False), ("memtest-ia32-1", False),
+        ("cpu-64-all", False), ("cpu-32on64-short", False), ("smp-64-2", False), ("smp-64-4", False)]
 
 MEDIA = {}
 T0 = time.monotonic()
@@ -209,21 +218,41 @@ def test_state():
     unit("cpu/state_trip_test", os.environ.get("LODGE_TRIPS", "60"))
 
 
-TESTS = [("engines", test_engines), ("state", test_state), ("cloud-2", test_cloud_2), ("cloud-1", test_cloud_1), ("686", test_686), ("switch", test_switch)]
+def boot(name):
+    """A test of boot_test.py, under this engine; nested.py has made its media."""
+    def fn():
+        p = subprocess.run([sys.executable, os.path.join(HERE, "boot_test.py"), name], stdout=subprocess.PIPE, text=True,
+                           stderr=None if os.environ.get("LODGE_TEST_ECHO") else subprocess.STDOUT,
+                           env=dict(os.environ, CPUTEST_FX="1", LODGE_TEST_IGNORE="fpu__init_system_xstate|Call Trace"))
+        line = re.search(r"^(not )?ok 1 - .*", p.stdout, re.M)
+        check(p.returncode == 0 and line and not line[1], p.stdout)
+        if "# SKIP" in line[0]:
+            raise Skip(line[0].split("# SKIP ")[1])
+    return fn
+
+
+OWN = [("engines", test_engines), ("state", test_state), ("cloud-2", test_cloud_2), ("cloud-1", test_cloud_1), ("686", test_686), ("switch", test_switch)]
+TESTS = OWN + [(name, boot(name)) for name, _ in BOOT]
+
+
+def chosen(patterns, everything):
+    quick = [n for n, _ in OWN] + [n for n, q in BOOT if q]
+    return [t for t in TESTS if (any(fnmatch.fnmatch(t[0], p) for p in patterns) if patterns else everything or t[0] in quick)]
 
 
 def main():
     patterns = []
+    everything = "--all" in sys.argv
     for a in sys.argv[1:]:
         if "=" in a:
             name, path = a.split("=", 1)
             MEDIA[name] = path
-        elif a != "--bench":
+        elif a not in ("--bench", "--all"):
             patterns.append(a)
     if "--bench" in sys.argv:
         import nested_bench
         return nested_bench.main(MEDIA)
-    tests = [t for t in TESTS if not patterns or any(fnmatch.fnmatch(t[0], p) for p in patterns)]
+    tests = chosen(patterns, everything)
     print("1..%d" % len(tests), flush=True)
     failed = 0
     for i, (name, fn) in enumerate(tests):

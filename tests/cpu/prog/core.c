@@ -13,7 +13,7 @@
 
 struct regs in, out;
 uint8_t in_x[4096] __attribute__((aligned(64))), out_x[4096] __attribute__((aligned(64)));
-uint8_t vec_mode;
+uint8_t vec_mode, fx_only; /* fx_only: as on a processor without XSAVE */
 uint32_t xmask, default_mxcsr = 0x1f80;
 word code_ptr, saved_sp;
 struct fault fault;
@@ -32,7 +32,8 @@ __asm__(".text\n"
         "push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
         "mov %rsp, saved_sp\n"
         "cmpb $0, vec_mode\n je 1f\n"
-        "mov xmask, %eax\n xor %edx, %edx\n lea in_x, %rcx\n xrstor (%rcx)\n"
+        "cmpb $0, fx_only\n je 2f\n fxrstor in_x\n jmp 1f\n"
+        "2: mov xmask, %eax\n xor %edx, %edx\n lea in_x, %rcx\n xrstor (%rcx)\n"
         "1: push in+128\n popf\n"
         "mov in, %rax\n mov in+8, %rcx\n mov in+16, %rdx\n mov in+24, %rbx\n mov in+40, %rbp\n mov in+48, %rsi\n mov in+56, %rdi\n"
         "mov in+64, %r8\n mov in+72, %r9\n mov in+80, %r10\n mov in+88, %r11\n mov in+96, %r12\n mov in+104, %r13\n mov in+112, %r14\n"
@@ -46,7 +47,9 @@ __asm__(".text\n"
         "fault_exit:\n"
         "push $2\n popf\n"
         "cmpb $0, vec_mode\n je 1f\n"
-        "mov xmask, %eax\n xor %edx, %edx\n lea out_x, %rcx\n xsave (%rcx)\n fninit\n ldmxcsr default_mxcsr\n"
+        "cmpb $0, fx_only\n je 2f\n fxsave out_x\n jmp 3f\n"
+        "2: mov xmask, %eax\n xor %edx, %edx\n lea out_x, %rcx\n xsave (%rcx)\n"
+        "3: fninit\n ldmxcsr default_mxcsr\n"
         "1: pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
         "ret\n");
 #else
@@ -56,7 +59,8 @@ __asm__(".text\n"
         "push %ebx\n push %ebp\n push %esi\n push %edi\n"
         "mov %esp, saved_sp\n"
         "cmpb $0, vec_mode\n je 1f\n"
-        "mov xmask, %eax\n xor %edx, %edx\n lea in_x, %ecx\n xrstor (%ecx)\n"
+        "cmpb $0, fx_only\n je 2f\n fxrstor in_x\n jmp 1f\n"
+        "2: mov xmask, %eax\n xor %edx, %edx\n lea in_x, %ecx\n xrstor (%ecx)\n"
         "1: push in+64\n popf\n"
         "mov in, %eax\n mov in+4, %ecx\n mov in+8, %edx\n mov in+12, %ebx\n mov in+20, %ebp\n mov in+24, %esi\n mov in+28, %edi\n"
         "mov in+16, %esp\n"
@@ -68,7 +72,9 @@ __asm__(".text\n"
         "fault_exit:\n"
         "push $2\n popf\n"
         "cmpb $0, vec_mode\n je 1f\n"
-        "mov xmask, %eax\n xor %edx, %edx\n lea out_x, %ecx\n xsave (%ecx)\n fninit\n ldmxcsr default_mxcsr\n"
+        "cmpb $0, fx_only\n je 2f\n fxsave out_x\n jmp 3f\n"
+        "2: mov xmask, %eax\n xor %edx, %edx\n lea out_x, %ecx\n xsave (%ecx)\n"
+        "3: fninit\n ldmxcsr default_mxcsr\n"
         "1: pop %edi\n pop %esi\n pop %ebp\n pop %ebx\n"
         "ret\n");
 #endif
@@ -461,6 +467,8 @@ static struct {
 
 bool cpu_has(const char *feature)
 {
+    if (fx_only && (!strncmp(feature, "avx", 3) || !strncmp(feature, "xsave", 5)))
+        return false;
     for (unsigned i = 0; i < sizeof features / sizeof features[0]; i++) {
         if (!strcmp(features[i].name, feature)) {
             unsigned r[4];
@@ -491,6 +499,8 @@ static void set_up_xsave(void)
 {
     uint32_t a, d;
     xmask = 3;
+    if (fx_only)
+        return;
     if (!cpu_has("xsave")) {
         fprintf(stderr, "cputest: needs a CPU with XSAVE\n");
         exit(2);
@@ -502,6 +512,10 @@ static void set_up_xsave(void)
 
 static bool chosen(const char *name, int argc, char **argv)
 {
+    static const char *const xsave[] = {"vex", "evex", "gather", "xsave", "masked_edges"};
+    for (unsigned i = 0; fx_only && i < sizeof xsave / sizeof xsave[0]; i++)
+        if (!strncmp(xsave[i], name, strlen(xsave[i])))
+            return false;
     for (int i = 0; i < argc; i++) {
         if (!strncmp(argv[i], name, strlen(argv[i])))
             return true;
@@ -514,9 +528,11 @@ int main(int argc, char **argv)
     int c;
     bool list = false;
     unsigned number = 0;
-    while ((c = getopt(argc, argv, "ld:D:")) != -1) {
+    while ((c = getopt(argc, argv, "fld:D:")) != -1) {
         if (c == 'l')
             list = true;
+        else if (c == 'f')
+            fx_only = 1;
         else if (c == 'd' || c == 'D') {
             listing = c == 'd' ? 1 : 2;
             want_detail = optarg;
