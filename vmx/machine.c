@@ -584,7 +584,8 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
         .n_vcpus = p->n_vcpus,
         .ram = p->ram,
         .wall_offset = p->rtc_start >= 0 ? p->rtc_start * 1000000000 : now.tv_sec * 1000000000ll + now.tv_nsec,
-        .cpu = {.hide_longmode = p->hide_longmode, .cores_per_socket = p->cores_per_socket, .hypervisor_leaves = p->hypervisor_leaves},
+        .cpu = {.hide_longmode = p->hide_longmode, .cores_per_socket = p->cores_per_socket, .hypervisor_leaves = p->hypervisor_leaves,
+                .pseudo_perfctr = p->pseudo_perfctr},
         .thread_started = h->thread_started,
         .thread_started_u = h->u,
     };

@@ -271,6 +271,7 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     p->bt_stress = dup_str(vmx_get_str(d, "monitor.bt.stress"));
     p->hide_longmode = vmx_get_bool(d, "monitor_control.disable_longmode");
     p->hypervisor_leaves = vmx_get_bool(d, "hypervisor.cpuid.v0");
+    p->pseudo_perfctr = vmx_get_bool(d, "monitor_control.pseudo_perfctr");
     p->restrict_backdoor = vmx_get_bool(d, "monitor_control.restrict_backdoor");
     p->hpet = vmx_get_bool(d, "hpet0.present");
     p->vmmouse = vmx_get_bool(d, "vmmouse.present");

@@ -40,7 +40,7 @@ struct plan {
     unsigned n_vcpus, cores_per_socket;
     enum plan_engine engine;
     char *bt_stress; /* fault finding: see bt_stress_parse */
-    bool hide_longmode, hypervisor_leaves, restrict_backdoor, hpet, vmmouse, debug;
+    bool hide_longmode, hypervisor_leaves, restrict_backdoor, pseudo_perfctr, hpet, vmmouse, debug;
     char *bios_path, *vgabios_path;
     char *nvram_path;
     char *boot_order, *hdd_order; /* as in the file */

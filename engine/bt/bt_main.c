@@ -107,6 +107,13 @@ static void cr8_set(struct cpu *c, uint8_t v)
 }
 static uint64_t tsc(struct cpu *c) { return __builtin_ia32_rdtsc() + (uint64_t)CPU2BT(c)->tsc_off; }
 
+static uint64_t pseudo_perfctr(struct cpu *c, unsigned n)
+{
+    struct bt_cpu *bc = CPU2BT(c);
+    bt_fpu_out(bc);
+    return n == 0 ? __builtin_ia32_rdtsc() : n == 1 ? (uint64_t)clock_real(bc->v->vm) : (uint64_t)clock_now(bc->v->vm);
+}
+
 static void watch(struct cpu *c, uint64_t lin, unsigned n, unsigned acc)
 {
     if (CPU2BT(c)->dr_watch)
@@ -138,6 +145,7 @@ const struct cpu_ops bt_cpu_ops = {
     .cr8_get = cr8_get,
     .cr8_set = cr8_set,
     .tsc = tsc,
+    .pseudo_perfctr = pseudo_perfctr,
     .watch = watch,
     .guest_error = guest_says,
 };

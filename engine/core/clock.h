@@ -17,6 +17,7 @@ struct vtimer {
 };
 
 int64_t clock_now(struct vm *vm);  /* [any] ns since power on, not counting pauses */
+int64_t clock_real(struct vm *vm); /* [any] ns that go on in pauses, since no particular time */
 int64_t clock_wall(struct vm *vm); /* [any] guest wall clock, ns since 1970 UTC = offset + clock_now; RTC base */
 void clock_set_wall_offset(struct vm *vm, int64_t offset); /* [any] clock_wall() = offset + clock_now() */
 

@@ -37,6 +37,7 @@ struct cpuid_leaf; /* cpu/cpu.h */
 struct vm_cpu_params {
     bool hide_longmode;        /* monitor_control.disable_longmode */
     unsigned cores_per_socket; /* cpuid.coresPerSocket, >= 1 */
+    bool pseudo_perfctr;       /* VMware's RDPMC 10000h-10002h */
     bool hypervisor_leaves;    /* VMware CPUID leaves 40000000h.. */
     unsigned bus_khz;          /* clock of the local APIC timers; 0: VMware's 66 MHz */
     /* When not NULL: what both engines of this host can give. No feature bit that is clear here is shown to the guest,

@@ -75,6 +75,8 @@ struct cpu_ops {
     uint8_t (*cr8_get)(struct cpu *c);
     void (*cr8_set)(struct cpu *c, uint8_t v);
     uint64_t (*tsc)(struct cpu *c); /* guest TSC without TSC_ADJUST */
+    /* VMware's pseudo performance counters: 0 the host's TSC, 1 real ns, 2 ns as the guest sees them. NULL: none */
+    uint64_t (*pseudo_perfctr)(struct cpu *c, unsigned n);
     /* An access through mem_read, mem_write to a page without host pointer: a data breakpoint may be there. NULL: there are none. */
     void (*watch)(struct cpu *c, uint64_t lin, unsigned n, unsigned acc);
     void (*guest_error)(struct cpu *c, const char *what, uint64_t a, uint64_t b);
@@ -95,7 +97,7 @@ struct cpu_features {
     uint64_t cr4_valid, efer_valid, xcr0_valid, xss_valid;
     unsigned phys_bits, virt_bits, xsave_size_max;
     unsigned max_basic, max_ext;
-    bool hypervisor;
+    bool hypervisor, pseudo_perfctr;
 };
 
 struct cpu {

@@ -322,6 +322,7 @@ int cpu_features_init(struct cpu_features *f, const struct vm_cpu_params *p, uns
              (h0.b == 0x6f677948 && h0.d == 0x6e65476e && h0.c == 0x656e6975);   /* HygonGenuine */
     f->longmode = !p->hide_longmode;
     f->hypervisor = p->hypervisor_leaves;
+    f->pseudo_perfctr = p->pseudo_perfctr;
     f->nx = f->smep = f->smap = f->umip = f->invpcid = f->rdtscp = f->sysenter = f->x2apic = f->tsc_deadline = true;
     f->spec_ctrl = f->arch_cap = true;
     f->pcid = f->pge1gb = f->longmode;

@@ -560,6 +560,10 @@ int cpu_rdtsc(struct cpu *c, uint64_t *val)
 
 int cpu_rdpmc(struct cpu *c, uint32_t idx, uint64_t *val)
 {
+    if (c->feat->pseudo_perfctr && c->ops->pseudo_perfctr && idx - 0x10000 <= 2) { /* as VMware's: also without CR4.PCE */
+        *val = c->ops->pseudo_perfctr(c, idx - 0x10000);
+        return 0;
+    }
     if (!(c->s.cr4 & CR4_PCE) && c->cpl && (c->s.cr0 & CR0_PE))
         return gp(c);
     if (!c->feat->amd || idx > 3)

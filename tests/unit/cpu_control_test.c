@@ -238,6 +238,11 @@ static void msr(void)
     C.s.cr4 |= CR4_TSD;
     faults(cpu_rdtsc(&C, &v), X_GP, 0, "RDTSC at CPL 3 with TSD");
     faults(cpu_rdpmc(&C, 0, &v), X_GP, 0, "RDPMC at CPL 3");
+    faults(cpu_rdpmc(&C, 0x10000, &v), X_GP, 0, "RDPMC 10000h without pseudo counters");
+    static const struct vm_cpu_params pseudo = {.cores_per_socket = 1, .pseudo_perfctr = true};
+    cpu_features_init(&f, &pseudo, 1, 2500000);
+    ok(!cpu_rdpmc(&C, 0x10000, &v) && v == 1000 && !cpu_rdpmc(&C, 0x10002, &v) && v == 1002, "pseudo counters at CPL 3");
+    faults(cpu_rdpmc(&C, 0x10003, &v), X_GP, 0, "RDPMC 10003h");
     static const struct vm_cpu_params hide = {.hide_longmode = true, .cores_per_socket = 1};
     cpu_features_init(&f, &hide, 1, 2500000);
     C.cpl = 0;

@@ -58,6 +58,7 @@ static int f_apic(struct cpu *c, uint32_t msr, bool write, uint64_t *v)
 static uint8_t f_cr8_get(struct cpu *c) { return fake_cr8; }
 static void f_cr8_set(struct cpu *c, uint8_t v) { fake_cr8 = v; }
 static uint64_t f_tsc(struct cpu *c) { return fake_tsc; }
+static uint64_t f_pseudo(struct cpu *c, unsigned n) { return 1000 + n; }
 static void f_error(struct cpu *c, const char *what, uint64_t a, uint64_t b) { n_guest_error++; }
 
 static const struct cpu_ops fake_ops = {
@@ -76,6 +77,7 @@ static const struct cpu_ops fake_ops = {
     .cr8_get = f_cr8_get,
     .cr8_set = f_cr8_set,
     .tsc = f_tsc,
+    .pseudo_perfctr = f_pseudo,
     .guest_error = f_error,
 };
 
