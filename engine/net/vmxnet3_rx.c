@@ -39,6 +39,7 @@ enum {
 
     MAX_SEGS = 128, /* 64 KiB in the smallest buffers that are of use */
     MIN_BUF = 128,
+    ETH_MTU = 1500,
 };
 
 struct rx_seg {
@@ -316,8 +317,10 @@ bool v3_receive(void *end, const struct net_offload *o, const struct iovec *f, i
     struct v3_rxq *q = &v->rx[nr];
     if (q->error)
         return true;
+    /* A guest with a small MTU still gets what any Ethernet carries: not every sender heeds the MSS, libslirp for one. */
+    uint32_t mtu = v->mtu > ETH_MTU ? v->mtu : ETH_MTU;
     if (gso ? !(v->features & FEAT_LRO) || !x.p.tcp || !o->gso_size || x.p.payload >= total
-            : x.len > v->mtu + (x.p.tagged && !x.cut ? 18 : 14)) {
+            : x.len > mtu + (x.p.tagged && !x.cut ? 18 : 14)) {
         q->stats[RXS_ERROR]++;
         return true;
     }

@@ -1130,6 +1130,7 @@ import time_tests  # noqa: E402, F401  its tests are in TESTS now
 import memory_tests  # noqa: E402, F401
 import network_tests  # noqa: E402, F401
 import nic_tests  # noqa: E402, F401
+import adapter_tests  # noqa: E402, F401
 
 def prepare(chosen):
     """Makes the media of tests: each runs until its first guest would start."""

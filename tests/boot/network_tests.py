@@ -31,11 +31,12 @@ echo "boot_file=$boot_file siaddr=$siaddr" >/tmp/dhcp
 MODULES = {"e1000": "e1000", "e1000e": "e1000e", "vlance": "pcnet32", "vmxnet3": "vmxnet3"}
 
 
-def net_guest(work, name="net", mem=256, vcpus=1, keys=None, dev="e1000", runner=None, qemu_args=(), files=(), kernel="amd64", init=NET_INIT):
+def net_guest(work, name="net", mem=256, vcpus=1, keys=None, dev="e1000", runner=None, qemu_args=(), files=(), kernel="amd64", init=NET_INIT,
+              args="", modules=()):
     """A guest that runs the lines it is sent; ethernet0 is NAT unless keys say otherwise."""
     script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
     os.chmod(script, 0o755)
-    iso = linux_iso(work, kernel, init, args="console=ttyS0 quiet net.ifnames=0", modules=[MODULES[dev], "af_packet"], files=[script + "=lib/dhcp", *files])
+    iso = linux_iso(work, kernel, init, args="console=ttyS0 quiet net.ifnames=0 " + args, modules=[MODULES[dev], "af_packet", *modules], files=[script + "=lib/dhcp", *files])
     k = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat"}
     k.update(keys or {})
     return Guest(name, iso=iso, mem=mem, vcpus=vcpus, keys=k, runner=runner, qemu_args=list(qemu_args))

@@ -501,6 +501,18 @@ static void test_rx_big(struct v3box *b)
     is_u64(ld_le32(d) >> 16 & 0x3ff, 0, "129 do not");
     ok(!memcmp(ram(b, BUFS + 0x800), f, n), "the data");
 
+    /* an MTU below 1500 is the guest's own affair */
+    v3_setup(b, 1, 1, 1, 600, 0);
+    v3_activate(b);
+    v3_give(b, 0, 0, 0, BUFS, 622);
+    v3_give(b, 0, 0, 0, BUFS + 0x800, 622);
+    v3_give(b, 0, 1, 1, BUFS + 0x1000, 4096);
+    n = packet(f, false, true, 1460, true);
+    ok(peer_send(b, NULL, f, n), "1514 bytes for a guest with MTU 600");
+    d = v3_rcd(b, 0);
+    ok(d && rx_len(d) == 622 && (d = v3_rcd(b, 0)) && rx_len(d) == n - 622, "in two buffers");
+    ok(!memcmp(ram(b, BUFS + 0x1000), f + 622, n - 622), "the rest of it");
+
     /* frames that can never fit do not block the ones behind */
     v3_setup(b, 1, 1, 1, 9000, 0);
     st_le32(ram(b, QDESC + 256 + 16 + 44), 0);
