@@ -5,8 +5,10 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "app-application.h"
 #include "app-error.h"
 #include "app-log-viewer.h"
+#include "app-performance.h"
 #include "app-settings.h"
 #include "app-vm-page.h"
 
@@ -38,6 +40,7 @@ static gboolean can_start(AppVm *vm)
 static gboolean is_on(AppVm *vm) { return app_vm_get_state(vm) == APP_VM_ON && !app_vm_is_remote(vm); }
 static gboolean is_paused(AppVm *vm) { return app_vm_get_state(vm) == APP_VM_PAUSED; }
 static gboolean is_up(AppVm *vm) { return is_on(vm) || is_paused(vm) || app_vm_get_state(vm) == APP_VM_STOPPING; }
+static gboolean has_memory(AppVm *vm) { return is_on(vm) || (is_paused(vm) && !app_vm_is_remote(vm)); }
 static gboolean has_console(AppVm *vm) { return app_vm_get_state(vm) == APP_VM_ON; }
 static gboolean has_picture(AppVm *vm) { return has_console(vm) || is_paused(vm); }
 static gboolean is_missing(AppVm *vm) { return app_vm_get_state(vm) == APP_VM_MISSING; }
@@ -97,6 +100,10 @@ static void do_reset(AppWindow *w, AppVm *vm, GVariant *p)
 static void do_settings(AppWindow *w, AppVm *vm, GVariant *p)
 {
     app_settings_show(GTK_WINDOW(w), vm, p ? g_variant_get_string(p, NULL) : NULL);
+}
+static void do_memory(AppWindow *w, AppVm *vm, GVariant *p)
+{
+    app_performance_show(GTK_WINDOW(w), app_application_get_library(app_application_default()), vm);
 }
 static void do_log(AppWindow *w, AppVm *vm, GVariant *p) { app_log_viewer_show(GTK_WINDOW(w), vm); }
 
@@ -361,6 +368,7 @@ static const struct action table[] = {
     {"vm-settings", NULL, do_settings, has_file, TRUE},
     {"vm-settings-page", "s", do_settings, has_file, TRUE},
     {"vm-log", NULL, do_log, has_file, TRUE},
+    {"vm-memory", NULL, do_memory, has_memory, TRUE},
     {"vm-show-folder", NULL, do_show_folder, is_local, TRUE},
     {"vm-rename", NULL, do_rename, has_file, TRUE},
     {"vm-move", "s", do_move, any, FALSE},

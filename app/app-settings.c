@@ -40,7 +40,15 @@ static void update_buttons(gpointer u)
     struct settings *s = u;
     gboolean changed = g_hash_table_size(s->e->changes) || s->raw_differs;
     gtk_widget_set_sensitive(s->apply, changed);
-    if (changed && app_vm_is_live(s->vm))
+    gboolean live = !s->raw_differs;
+    GHashTableIter it;
+    gpointer key;
+    g_hash_table_iter_init(&it, s->e->changes);
+    while (live && g_hash_table_iter_next(&it, &key, NULL))
+        live = !g_ascii_strcasecmp(key, "MemTrimRate") || !g_ascii_strcasecmp(key, "sched.mem.pshare.enable");
+    if (changed && app_vm_is_live(s->vm) && live)
+        tell(s, GTK_MESSAGE_INFO, _("The machine is running: this takes effect at once."));
+    else if (changed && app_vm_is_live(s->vm))
         tell(s, GTK_MESSAGE_INFO,
              _("The machine is running: a CD changes at once, everything else takes effect at the next power on."));
 }

@@ -234,6 +234,9 @@ static void on_state(LodgeVm1 *proxy, const char *state, const char *reason, con
         g_autofree char *sentence = g_strdup_printf(_("“%s” was stopped by a fault. %s"), vm->name, why);
         log_problem(vm, sentence);
         stopped(vm, sentence);
+    } else if (s == APP_VM_PAUSED && !g_strcmp0(reason, "memory")) {
+        g_autofree char *why = app_sentence(text);
+        app_vm_set_problem(vm, why, "win.memory", _("Show me_mory"));
     } else if (s == APP_VM_OFF && !g_strcmp0(reason, "guest")) {
         g_autofree char *sentence = g_strdup_printf(_("“%s” was shut down by the guest."), vm->name);
         stopped(vm, sentence);

@@ -10,6 +10,7 @@
 #include "app-actions.h"
 #include "app-error.h"
 #include "app-home.h"
+#include "app-performance.h"
 #include "app-new-vm.h"
 #include "app-sidebar.h"
 #include "app-vm-page.h"
@@ -741,10 +742,13 @@ static void act_folder_remove(GSimpleAction *s, GVariant *p, gpointer u)
     app_library_rename_folder(library(), g_variant_get_string(p, NULL), "");
 }
 
+static void act_memory(GSimpleAction *s, GVariant *p, gpointer u) { app_performance_show(GTK_WINDOW(u), library(), NULL); }
+
 static const GActionEntry actions[] = {
     {"new-vm", act_new_vm},
     {"open", act_open},
     {"scan", act_scan},
+    {"memory", act_memory},
     {"connect", act_connect},
     {"find", act_find},
     {"close-tab", act_close_tab},

@@ -336,6 +336,7 @@ struct memory *memory_new(const struct memory_params *p, struct err *e)
     atomic_store(&m->rate, rate_of(p->plan->trim_rate));
     if (!(m->acct = memacct_new(p->ram, e)))
         goto fail;
+    memacct_set_sharing(m->acct, p->plan->share_pages && p->ram->fd < 0 && !p->plan->mem_pin);
     struct trim_params tp = {.vm = p->vm, .ram = p->ram, .acct = m->acct, .first = p->plan->mem_pin ? p->ram->size : 0,
                              .huge = p->plan->mem_huge && p->ram->fd < 0};
     if (!(m->trim = trim_new(&tp, e)))
@@ -390,6 +391,7 @@ static void set_sharing(struct memory *m, bool on)
         return;
     }
     atomic_store(&m->sharing, on);
+    memacct_set_sharing(m->acct, on);
     log_msg(LOG_INFO, "memory", "Page sharing is %s", on ? "on" : "off: each page of this machine is its own again");
     if (on && !guestmem_sharing_works(text, sizeof text))
         log_msg(LOG_INFO, "memory", "%s", text);

@@ -41,6 +41,7 @@ struct memacct {
     unsigned long *touched, *trimmed, *ballooned; /* a bit a page */
     uint64_t own, shared, swapped, n_touched, n_trimmed, n_both; /* n_both: pages given back that the balloon has */
     _Atomic uint64_t n_ballooned;
+    _Atomic bool sharing;
     uint64_t next; /* chunk that memacct_refresh looks at next */
 };
 
@@ -187,14 +188,12 @@ void memacct_get(struct memacct *a, struct memacct_sums *out)
 {
     uint64_t merged = number_in(a->ksm_merging), one = number_in(a->ksm_shared), more = number_in(a->ksm_sharing);
     pthread_mutex_lock(&a->lock);
-    uint64_t shared = merged < a->shared ? merged : a->shared; /* the rest is the page of zeros */
-    if (merged > shared && merged <= a->own + shared)
-        shared = merged; /* a page that only one mapping has kept is still a merged one */
-    uint64_t in_own = shared > a->shared ? shared - a->shared : 0, balloon = atomic_load(&a->n_ballooned);
+    uint64_t shared = !atomic_load(&a->sharing) ? 0 : merged < a->shared ? merged : a->shared; /* the rest is the page of zeros */
+    uint64_t balloon = atomic_load(&a->n_ballooned);
     *out = (struct memacct_sums){
         .configured = a->ram->size,
         .touched = a->n_touched * PAGE,
-        .resident = (a->own + shared - in_own) * PAGE,
+        .resident = (a->own + shared) * PAGE,
         .swapped = a->swapped * PAGE,
         .shared = shared * PAGE,
         .trimmed = (a->n_trimmed - a->n_both) * PAGE,
@@ -250,5 +249,7 @@ void memacct_balloon_reset(struct memacct *a)
     a->n_both = 0;
     pthread_mutex_unlock(&a->lock);
 }
+
+void memacct_set_sharing(struct memacct *a, bool on) { atomic_store(&a->sharing, on); }
 
 uint64_t memacct_ballooned(const struct memacct *a) { return atomic_load(&a->n_ballooned); }

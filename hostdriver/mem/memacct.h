@@ -34,6 +34,9 @@ int memacct_look(struct memacct *a, uint64_t chunk, uint8_t *page);
 void memacct_refresh(struct memacct *a, unsigned max);
 void memacct_get(struct memacct *a, struct memacct_sums *out); /* [any] as of the last looks */
 
+/* Does the kernel merge pages of this block at all? Its own count of them lags behind when it is told to stop. [any] */
+void memacct_set_sharing(struct memacct *a, bool on);
+
 /* The pages from byte off on were given back. [any] */
 void memacct_trimmed(struct memacct *a, uint64_t off, uint64_t n);
 /* The balloon took the page at off, or lets it go. False: it has it already (has not got it). [any] */

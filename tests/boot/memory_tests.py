@@ -210,8 +210,9 @@ def test_memory_share(work):
         a.settle(2)
         call(a, "SetConfig", "sched.mem.pshare.enable", "FALSE")
         s = stats(a)
-        with open("/proc/%d/ksm_merging_pages" % a.proc.pid) as f:
-            check(int(f.read()) == 0 and s["memory.shared"] == 0, "switched off, pages stay merged")
+        with open("/proc/%d/smaps_rollup" % a.proc.pid) as f:
+            m = re.search(r"^KSM:\s+(\d+)", f.read(), re.M)
+        check(s["memory.shared"] == 0 and (not m or int(m[1]) == 0), "switched off, pages stay merged")
         ksm("run", 1)
         for g in (a, b):
             g.send("x\n")

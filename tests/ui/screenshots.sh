@@ -64,6 +64,10 @@ sleep 1
 xdotool key Escape
 ./lodge -x "$HOME/Machines/Debian/Debian.vmx"
 shot console "${SHOT_WAIT:-25}"
+act memory
+shot memory "${SHOT_MEMORY_WAIT:-12}"
+xdotool key Escape
+sleep 0.5
 act vm-power-off
 shot question 1
 xdotool key Return
