@@ -18,7 +18,7 @@
 
 static struct net_port guest;
 static struct vm *vm;
-static unsigned received, writable, arp_replies, resets;
+static unsigned received, writable, arp_replies, forwarded;
 static bool deaf;
 
 static bool on_frame(void *u, const struct net_offload *o, const struct iovec *f, int n)
@@ -29,7 +29,19 @@ static bool on_frame(void *u, const struct net_offload *o, const struct iovec *f
         return false;
     received++;
     arp_replies += ld_be16(p + 12) == 0x0806 && p[21] == 2;
-    resets += ld_be16(p + 12) == 0x0800 && p[23] == 6 && (p[47] & 4);
+    forwarded += ld_be16(p + 12) == 0x0800 && p[23] == 17 && ld_be16(p + 36) == 5300 && !memcmp(p + 42, "datagram", 8);
+    if (ld_be16(p + 12) == 0x0806 && p[21] == 1) { /* who has 10.0.2.15? */
+        uint8_t r[60];
+        memcpy(r, p, 42);
+        memset(r + 42, 0, 18);
+        memcpy(r, p + 6, 6);
+        memcpy(r + 6, "\0\x0c\x29\1\2\3", 6);
+        r[21] = 2;
+        memcpy(r + 32, p + 22, 10);
+        memcpy(r + 22, r + 6, 6);
+        memcpy(r + 28, p + 38, 4);
+        (void)net_send(&guest, NULL, &(struct iovec){r, sizeof r}, 1);
+    }
     return true;
 }
 static void on_writable(void *u)
@@ -38,6 +50,13 @@ static void on_writable(void *u)
     writable++;
 }
 static const struct net_end_ops guest_ops = {on_frame, on_writable, NULL};
+
+/* The sanitizers keep freed memory for a while and so spoil its measure. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool measures = false;
+#else
+static const bool measures = true;
+#endif
 
 static void quiet(void *u, enum log_level l, const char *m, const char *line) { (void)u, (void)l, (void)m, (void)line; }
 
@@ -166,6 +185,17 @@ static void test_forwards(struct net_back *b)
     c = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ok(connect(c, (struct sockaddr *)&a, sizeof a) && errno == ECONNREFUSED, "and gone");
     close(c);
+    f = (struct net_forward){.udp = true, .host_port = port, .guest_port = 5300};
+    bool made = !b->ops->forward(b, &f, true, &e);
+    c = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < 300 && !forwarded; i++) {
+        (void)!sendto(c, "datagram", 8, 0, (struct sockaddr *)&a, sizeof a);
+        rest(10);
+    }
+    close(c);
+    ok(made && forwarded, "a datagram reaches the guest");
+    ok(!b->ops->forward(b, &f, false, &e), "its forward is removed");
+    f.udp = false;
     snprintf(f.host_ip, sizeof f.host_ip, "192.0.2.77");
     ok(b->ops->forward(b, &f, true, &e) == -1 && strstr(e.msg, "192.0.2.77"), "an address that is not ours: %s", e.msg);
     snprintf(f.host_ip, sizeof f.host_ip, "::1");
@@ -205,7 +235,7 @@ static void test_floods(void)
         give_all(f, 1434);
     }
     long grown = rss_kb() - rss;
-    ok(grown < 64 * 1024, "84 MB of fragments that never become packets keep %ld KiB", grown);
+    ok(!measures || grown < 64 * 1024, "84 MB of fragments that never become packets keep %ld KiB", grown);
 
     deaf = true;
     rss = rss_kb();
@@ -219,7 +249,7 @@ static void test_floods(void)
     }
     rest(300);
     grown = rss_kb() - rss;
-    ok(grown < 16 * 1024 && received == had, "pings of a guest that takes no answer: %ld KiB", grown);
+    ok((!measures || grown < 16 * 1024) && received == had, "pings of a guest that takes no answer: %ld KiB", grown);
     deaf = false;
     chipset_lock(vm);
     net_writable(&guest);
