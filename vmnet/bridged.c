@@ -30,6 +30,7 @@ static void ask(struct conn *c)
     struct err e;
     char mac[18];
     p->tried = now_ms();
+    c->sv->made_bridge = true; /* also when the helper dies on the way */
     p->chan = launcher_channel(&e);
     netmsg_init(&m, "helper");
     netmsg_add(&m, "op", "attach");
@@ -85,7 +86,6 @@ void bridged_helper_answer(struct conn *c)
     netmsg_get(&m, "ifname", p->ifname, sizeof p->ifname);
     netmsg_get(&m, "lower", p->lower, sizeof p->lower);
     netmsg_get(&m, "uplink", p->uplink, sizeof p->uplink);
-    c->sv->made_bridge |= p->uplink[0] != 0;
     netmsg_init(&m, p->answered ? "fd" : "ok");
     netmsg_add(&m, "kind", "tap");
     netmsg_add(&m, "carrier", "1");
@@ -179,7 +179,7 @@ static void release(struct server *sv)
     struct err e;
     bool used = false;
     for (unsigned i = 0; i < sv->n_conns; i++)
-        used |= sv->conn[i]->port && sv->conn[i]->port->uplink[0];
+        used |= sv->conn[i]->port && (sv->conn[i]->port->uplink[0] || !strncmp(sv->conn[i]->port->ifname, "lmv", 3));
     sv->release_at = 0;
     if (used || sv->release_chan >= 0)
         return;

@@ -191,7 +191,6 @@ static void cable(void *end, bool up)
     }
     if (f->own_change)
         return;
-    f->plugged = up;
     if (up && !f->carrier) {
         f->own_change = true;
         net_set_link(&f->back.port, false);
@@ -202,8 +201,9 @@ static void cable(void *end, bool up)
 void fdend_carrier(struct fdend *f, bool up)
 {
     f->carrier = up;
+    f->back.down = !up;
     f->own_change = true;
-    net_set_link(&f->back.port, up && f->plugged);
+    net_set_link(&f->back.port, up);
     f->own_change = false;
 }
 

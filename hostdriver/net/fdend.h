@@ -16,8 +16,7 @@ struct fdend {
     bool in_full;       /* the adapter refused the frame that lies in buf */
     size_t in_len;      /* bytes in buf, with header */
     uint8_t *buf;
-    bool carrier;       /* the host's side of the cable; the other side is the owner's doing */
-    bool plugged;       /* the owner wants the link up */
+    bool carrier;       /* the host's side of the cable; back.down is its inverse */
     bool own_change;    /* the change of the link that is being told is ours */
     void (*lost)(struct fdend *f); /* [dev] the descriptor is dead and closed already */
 };

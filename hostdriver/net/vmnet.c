@@ -38,6 +38,7 @@ struct vmnet {
     bool complained;
     struct vtimer retry;
     struct netmsg attach; /* what to say after each connect */
+    uint8_t mac[6];
     char name[32];        /* "ethernet0", for the log */
     char address[64];
 };
@@ -133,10 +134,13 @@ static int attached(struct vmnet *v, const struct netmsg *m, int fd, struct err 
     return 0;
 }
 
+/* The new port, or the bridge of the new tap, shall know where the machine is: a RARP as net_announce sends it. */
 static void announce(struct vmnet *v)
 {
-    if (v->f.back.port.peer && v->f.back.port.link)
-        net_announce(v->f.back.port.peer);
+    struct net_port adapter = {.peer = &v->f.back.port, .link = v->f.back.port.link};
+    memcpy(adapter.mac, v->mac, 6);
+    if (adapter.link)
+        net_announce(&adapter);
 }
 
 static void ctl_event(void *arg, uint32_t events)
@@ -253,6 +257,7 @@ static int attach(struct vm *vm, const struct net_conf *c, const char *network, 
         free(v);
         return -1;
     }
+    memcpy(v->mac, c->mac, 6);
     v->f.lost = frames_lost;
     vtimer_init(&v->retry, vm, retry, v);
     snprintf(v->name, sizeof v->name, "%s", c->name);
