@@ -101,7 +101,10 @@ static bool answer(int channel, struct netmsg *m, int fd)
 
 /* ---- bridges of ours ---- */
 
-static bool ours(const struct link_info *l) { return !strcmp(l->kind, "bridge") && !strncmp(l->name, "lbr", 3) && !strncmp(l->alias, OWN_ALIAS, strlen(OWN_ALIAS)); }
+static bool ours(const struct link_info *l)
+{
+    return !strcmp(l->kind, "bridge") && !strncmp(l->name, "lbr", 3) && !strncmp(l->alias, OWN_ALIAS, strlen(OWN_ALIAS));
+}
 static const struct link_info *wire_of(const struct links *ls, const struct link_info *bridge)
 {
     return links_by_name(ls, bridge->alias + strlen(OWN_ALIAS));
@@ -400,7 +403,9 @@ int main(int argc, char **argv)
     if (!rc && !strcmp(op, "check"))
         rc = allow_check(a.interface && *a.interface ? a.interface : "hostonly", &e);
     else if (!rc && !(rc = lock(&e)))
-        rc = !strcmp(op, "attach") ? attach(s, &a, peer.pid, &m, &t, &e) : !strcmp(op, "hostonly") ? hostonly(s, &a, &m, &t, &e) : release(s, peer.pid, &m, &e);
+        rc = !strcmp(op, "attach")     ? attach(s, &a, peer.pid, &m, &t, &e)
+             : !strcmp(op, "hostonly") ? hostonly(s, &a, &m, &t, &e)
+                                       : release(s, peer.pid, &m, &e);
     if (rc) {
         netmsg_init(&m, "error");
         netmsg_add(&m, "text", "%s", e.msg);

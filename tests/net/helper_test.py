@@ -114,7 +114,7 @@ def text(r):
 def state():
     """Addresses and routes, without what changes by itself."""
     out = sh("ip -o addr show | grep -v 'link/'; ip route; ip -6 route | grep -v fe80; ip -o link | grep -o '^[0-9]*: [^:@]*'")
-    return "\n".join(" ".join(w for w in l.split() if not w.startswith(("valid_lft", "preferred_lft", "noprefixroute", "tentative", "nodad"))) for l in out.splitlines())
+    return "\n".join(" ".join(w for w in l.split() if not w.startswith(("valid_lft", "preferred_lft", "noprefixroute", "tentative", "nodad", "linkdown"))) for l in out.splitlines())
 
 
 def links(pattern):
