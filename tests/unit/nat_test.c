@@ -209,6 +209,37 @@ static void test_forwards(struct net_back *b)
     ok(n == NET_FORWARDS_MAX && b->ops->forward(b, &f, true, &e) == -1 && strstr(e.msg, "remove one"), "as many as there is room for");
 }
 
+/* A connection of the guest to a service of this computer: does it arrive? */
+static bool reaches(const struct net_conf *c)
+{
+    uint8_t f[100];
+    uint16_t port;
+    struct net_port *p;
+    struct err e;
+    int s = listener(&port), got = -1;
+    if (net_attach_nat(vm, c, &p, &e))
+        return false;
+    chipset_lock(vm);
+    net_port_init(&guest, &guest_ops, NULL, 0);
+    net_connect(&guest, p);
+    net_set_link(&guest, true);
+    chipset_unlock(vm);
+    bool up = arp_answers();
+    for (int i = 0; i < 20 && got < 0; i++) {
+        give_all(f, syn(f, (uint16_t)(3000 + i), 0x0A000202, port));
+        rest(10);
+        got = accept(s, NULL, NULL);
+    }
+    if (got >= 0)
+        close(got);
+    close(s);
+    chipset_lock(vm);
+    net_disconnect(&guest);
+    chipset_unlock(vm);
+    net_back_of(p)->ops->close(net_back_of(p));
+    return up && got >= 0;
+}
+
 static void test_floods(void)
 {
     uint8_t f[2000] = {0};
@@ -314,6 +345,12 @@ int main(void)
     chipset_unlock(vm);
     net_back_of(p)->ops->close(net_back_of(p));
     ok(open_files() <= files, "closed with work left, nothing stays open");
+    ok(reaches(&c), "the guest reaches a service of this computer's loopback");
+    c.no_host = true;
+    ok(!reaches(&c), "not with natHostLoopback = FALSE");
+    c.no_host = false;
+    c.restricted = true;
+    ok(!reaches(&c), "not with natRestricted");
     vm_destroy(vm);
     return TAP_DONE();
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,9 +24,18 @@
 /* Results of one thread's attempts: 1 worked, 0 refused with EPERM, -1 anything else. */
 struct tries {
     int execve, open_write, open_read, socket, ptrace, kill_other, tgkill_other, fork, memory, clock, write, sleep, mount, exec_shm, after;
+    int tcp, udp6, ping, raw, packet, unix_;
 };
 
 static int result(long rc) { return rc >= 0 ? 1 : errno == EPERM ? 0 : -1; }
+
+static int try_socket(int family, int type, int proto)
+{
+    int fd = socket(family, type, proto), r = fd < 0 && errno == EACCES ? 1 : result(fd); /* EACCES: let through, and no group for ping */
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
 
 static void attempt(struct tries *t, int out)
 {
@@ -45,6 +55,12 @@ static void attempt(struct tries *t, int out)
     t->socket = result(fd);
     if (fd >= 0)
         close(fd);
+    t->tcp = try_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    t->udp6 = try_socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    t->ping = try_socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+    t->raw = try_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    t->packet = try_socket(AF_PACKET, SOCK_RAW, 0);
+    t->unix_ = try_socket(AF_UNIX, SOCK_STREAM, 0);
     t->ptrace = result(syscall(SYS_ptrace, PTRACE_ATTACH, getppid(), 0, 0));
     t->kill_other = result(kill(getppid(), 0));
     t->tgkill_other = result(syscall(SYS_tgkill, getppid(), getppid(), 0));
@@ -92,7 +108,7 @@ static bool run(const char *kind, struct tries *t)
             attempt(shared, pipefd[1]);
         } else {
             pthread_t th;
-            if (!strcmp(kind, "chipset"))
+            if (!strncmp(kind, "chipset", 7))
                 sandbox_enter("main"); /* as in the program: the thread's filter comes on top of main's */
             struct job j = {kind, shared, pipefd[1]};
             pthread_create(&th, NULL, thread, &j);
@@ -112,12 +128,12 @@ static bool run(const char *kind, struct tries *t)
 
 int main(void)
 {
-    static const char *const kinds[] = {"vcpu", "chipset", "blkio", "screen", "main"};
+    static const char *const kinds[] = {"vcpu", "chipset", "blkio", "screen", "main", "chipset-net"};
     int quiet = dup(2), null = open("/dev/null", O_WRONLY); /* refused calls are told on standard error */
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         struct tries t = {0};
         const char *k = kinds[i];
-        bool top = !strcmp(k, "main");
+        bool top = !strcmp(k, "main"), net = !strcmp(k, "chipset-net");
         dup2(null, 2);
         bool lived = run(k, &t);
         dup2(quiet, 2);
@@ -126,7 +142,11 @@ int main(void)
         ok(t.ptrace == 0 && t.mount == 0, "%s: ptrace and mount are refused", k);
         ok(t.kill_other == 0 && t.tgkill_other == 0, "%s: signals to other processes are refused", k);
         ok(t.open_write == (top ? 1 : 0), "%s: opening a file for writing is %s", k, top ? "allowed" : "refused");
-        ok(t.open_read == (top ? 1 : 0), "%s: opening a file is %s", k, top ? "allowed" : "refused");
+        ok(t.open_read == (top || net ? 1 : 0), "%s: opening a file for reading is %s", k, top || net ? "allowed" : "refused");
+        int inet = top || net ? 1 : 0;
+        ok(t.tcp == inet && t.udp6 == inet && t.ping == inet, "%s: TCP, UDP and ping sockets are %s", k, inet ? "allowed" : "refused");
+        ok(t.packet == 0 && (top || t.raw == 0) && t.unix_ == (top ? 1 : 0), "%s: of other sockets Unix ones are %s, raw ones refused", k,
+           top ? "allowed" : "refused");
         ok(t.socket == 0, "%s: a netlink socket is refused", k);
         ok(t.fork == 0, "%s: fork is refused", k);
         ok(t.memory && t.clock && t.sleep && t.write, "%s: memory, clock, write on an open descriptor work", k);
