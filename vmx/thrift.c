@@ -4,8 +4,8 @@
  * how short of memory the host is (PSI: the share of time in which somebody waited for memory).
  *
  * The balloon's target, once a second. The guest is asked for memory when the user says so (memory_set_balloon), when sched.mem.max is less than
- * memsize, and when the host is short of memory: then each second a little more, as long as the host stays short; when it has enough again, the
- * balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of the memory when that is not set), nor below
+ * memsize, and when the host is short of memory (PSI, or little left of the computer's or the control group's): then each second a little more, as long
+ * as the host stays short; when it has enough again, the balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of the memory when that is not set), nor below
  * sched.mem.min. A guest that is short itself gets memory back, and is left alone for a minute: one that cannot follow the target, or that reads its
  * disks all the time, which is what a guest does that has no memory left to cache them.
  *
@@ -52,6 +52,9 @@ enum {
     BALLOON_CAP = 65,          /* percent of the guest's memory, without sched.mem.maxmemctl */
     STALL_S = 10,              /* a guest that is this long behind the target has no more */
     LEFT_ALONE_S = 60,
+    WATER_PART = 8,            /* of the memory there is, between WATER_MB and WATER_MOST_MB: with less left the host is short */
+    WATER_MB = 96,
+    WATER_MOST_MB = 1024,
     LOW_PART = 128,            /* of the memory there is, and at least LOW_MB: with less left the machine is paused */
     LOW_MB = 32,
     LOW_MOST_MB = 256,
@@ -67,6 +70,7 @@ struct memory {
     struct hostmem *host;
     bool paused_low;
     _Atomic uint64_t left;
+    uint64_t total;
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -195,8 +199,8 @@ static bool guest_is_short(struct memory *m, uint64_t have, uint64_t target)
     return m->stalled >= STALL_S || m->busy_reads >= 3;
 }
 
-/* Once a second. short_mb: what the host would like to have from this guest now. */
-static void balloon_policy(struct memory *m, int64_t now, uint64_t short_mb)
+/* Once a second. short_mb: of host_is_short. */
+static void balloon_policy(struct memory *m, int64_t now, int64_t short_mb)
 {
     const struct plan *p = m->p.plan;
     struct balloon_stats s;
@@ -224,9 +228,9 @@ static void balloon_policy(struct memory *m, int64_t now, uint64_t short_mb)
         m->stalled = m->busy_reads = 0;
         if (wanted < 0 && always)
             always = min_u64(always, m->asked);
-    } else if (short_mb && now >= m->alone_until) {
-        m->asked = min_u64(m->asked + min_u64(short_mb, BALLOON_UP) * MB_PAGES, cap);
-    } else if (!short_mb) {
+    } else if (short_mb > 0 && now >= m->alone_until) {
+        m->asked = min_u64(m->asked + min_u64((uint64_t)short_mb, BALLOON_UP) * MB_PAGES, cap);
+    } else if (short_mb < 0) {
         m->asked -= min_u64(m->asked, BALLOON_DOWN * MB_PAGES);
     }
     target = wanted >= 0 ? (uint64_t)wanted * MB_PAGES : m->asked > always ? m->asked : always;
@@ -246,6 +250,7 @@ static int64_t watch_room(struct memory *m)
     struct room_left l;
     room_left(m->room, &l);
     atomic_store(&m->left, l.left);
+    m->total = l.total;
     if (l.left == UINT64_MAX)
         return 1000000000;
     uint64_t low = l.total / LOW_PART;
@@ -267,38 +272,44 @@ static int64_t watch_room(struct memory *m)
     return ns < 10000000 ? 10000000 : ns > 1000000000 ? 1000000000 : (int64_t)ns;
 }
 
-static uint64_t host_is_short(struct memory *m)
+/* MB that this guest shall give in the next second; 0: leave it as it is; -1: the host has enough. */
+static int64_t host_is_short(struct memory *m)
 {
     struct memacct_sums s;
     memacct_get(m->acct, &s);
-    double part = hostmem_beat(m->host, s.resident >> 20);
-    if (atomic_load(&m->pressure) < PRESSURE_AT)
-        return 0;
-    uint64_t mb = (uint64_t)(part * 4 * BALLOON_UP);
-    return mb ? mb : 1;
+    double part = hostmem_beat(m->host, s.touched ? s.resident >> 20 : s.configured >> 20);
+    uint64_t left = atomic_load(&m->left) >> 20, water = m->total / WATER_PART >> 20;
+    water = water < WATER_MB ? WATER_MB : water > WATER_MOST_MB ? WATER_MOST_MB : water;
+    if (atomic_load(&m->pressure) >= PRESSURE_AT || left < water) {
+        int64_t mb = (int64_t)(part * 4 * BALLOON_UP);
+        memacct_refresh(m->acct, COUNT_CHUNKS / 8);
+        return mb ? mb : 1;
+    }
+    return left < water + water / 2 ? 0 : -1;
 }
 
 static void *memory_thread(void *arg)
 {
     struct memory *m = arg;
     int64_t psi_due = 0, room_due = 0;
+    bool pressure = false;
     if (m->p.thread_started)
         m->p.thread_started(m->p.u, "memory");
     pthread_mutex_lock(&m->lock);
     while (!m->stop) {
         pthread_mutex_unlock(&m->lock);
         int64_t now = now_ns();
+        if (now >= room_due)
+            room_due = now + watch_room(m);
         if (now >= psi_due) {
             atomic_store(&m->pressure, read_pressure(m->psi));
             psi_due = now + 1000000000;
-            if (m->balloon)
-                balloon_policy(m, now, host_is_short(m));
+            int64_t short_mb = host_is_short(m);
+            pressure = short_mb > 0;
+            balloon_policy(m, now, short_mb);
+            if (pressure && vm_get_state(m->p.vm) == VM_PAUSED && atomic_load(&m->rate))
+                trim_page_out(m->trim, atomic_load(&m->rate));
         }
-        if (now >= room_due)
-            room_due = now + watch_room(m);
-        bool pressure = atomic_load(&m->pressure) >= PRESSURE_AT;
-        if (pressure && vm_get_state(m->p.vm) == VM_PAUSED && atomic_load(&m->rate))
-            trim_page_out(m->trim, atomic_load(&m->rate));
         int64_t again = trim_step(m->trim, now, pressure) + now_ns();
         again = again < room_due ? again : room_due;
         struct timespec ts = {.tv_sec = again / 1000000000, .tv_nsec = again % 1000000000};

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's memory on the host: trimming, the balloon, sharing, and what they cost. Part of boot_test.py."""
+import contextlib
 import os
 import re
 import subprocess
 import time
+
+from guest import CACHE
 
 from boot_test import HERE, RUNNER, Guest, Skip, check, find_lodge, linux_iso, off, run, test
 
@@ -220,65 +223,104 @@ def test_memory_share(work):
             g.stop()
 
 
-@test(quick=False)
-def test_memory_limit(work):
-    """The control group's limit is nearly reached: the machine is paused with a message, not killed, and goes on when there is memory again."""
-    with open("/proc/self/cgroup") as f:
-        own = dict(line.strip().split(":", 2)[1:] for line in f)
-    if "memory" in own:  # version 1
-        group, limit, used = "/sys/fs/cgroup/memory" + own["memory"], "/memory.limit_in_bytes", "/memory.usage_in_bytes"
-    else:
-        group, limit, used = "/sys/fs/cgroup" + own.get("", ""), "/memory.max", "/memory.current"
-    if not os.path.exists(group + "/cgroup.procs"):
-        raise Skip("no control groups")
-    group += "/lodge-test-%d" % os.getpid()
-    try:
-        os.mkdir(group)
-        with open(group + limit, "r+") as f:
-            f.write(str(400 * MIB))
-    except OSError as e:
-        if os.path.isdir(group):
-            os.rmdir(group)
-        raise Skip("no control group for memory: %s" % e)
-    try:
-        import guest as guestmod  # the machine is in the group from its beginning
+class Group:
+    """A control group with a memory limit, of version 1 or 2, in which a machine is from its beginning."""
+    def __init__(self, mb):
+        with open("/proc/self/cgroup") as f:
+            own = dict(line.strip().split(":", 2)[1:] for line in f)
+        if "memory" in own:
+            self.path, self.limit, self.used = "/sys/fs/cgroup/memory" + own["memory"], "/memory.limit_in_bytes", "/memory.usage_in_bytes"
+        else:
+            self.path, self.limit, self.used = "/sys/fs/cgroup" + own.get("", ""), "/memory.max", "/memory.current"
+        if not os.path.exists(self.path + "/cgroup.procs"):
+            raise Skip("no control groups")
+        self.path += "/lodge-test-%d" % os.getpid()
+        try:
+            os.mkdir(self.path)
+            self.set(mb)
+        except OSError as e:
+            self.__exit__()
+            raise Skip("no control group for memory: %s" % e)
+
+    def set(self, mb):
+        with open(self.path + self.limit, "r+") as f:
+            f.write(str(mb * MIB))
+
+    def in_use(self):
+        with open(self.path + self.used) as f:
+            return int(f.read()) // MIB
+
+    def start(self, g):
+        import guest as guestmod
         old = guestmod._die_with_parent
 
         def join_group():
             old()
-            with open(group + "/cgroup.procs", "w") as f:
+            with open(self.path + "/cgroup.procs", "w") as f:
                 f.write(str(os.getpid()))
         guestmod._die_with_parent = join_group
         try:
-            g = memory_guest(work, mem=512, keys={"prefvmx.minVmMemPct": "25"})
-            g.start()
+            return g.start()
         finally:
             guestmod._die_with_parent = old
-        with g:
-            g.expect(r"USERLAND", 240)
-            g.send("stty -echo; guestmem hold 330\n")
-            end = time.monotonic() + 40
-            while "'paused'" not in prop(g, "State"):
-                check(time.monotonic() < end and g.proc.poll() is None, "not paused: %s %s %s" % (
-                    {k: v // MIB for k, v in stats(g).items() if "memory" in k}, open(group + used).read(), g.tail()))
-                g.settle(0.2)
-            print("# paused with %d MiB of 400 used" % (int(open(group + used).read()) // MIB))
-            with open(os.path.join(g.dir, "vm.log"), errors="replace") as f:
-                check(re.search(r"The guest is paused, because this control group has only \d+ MiB", f.read()), "no message")
-            with open(group + limit, "w") as f:
-                f.write(str(900 * MIB))
-            call(g, "Resume")
-            g.expect(r"HELD 330", 60)
-            g.send("x\n")
-            g.expect(r"GOOD 330", 60)
-            g.stop()
-    finally:
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
         for _ in range(20):
             try:
-                os.rmdir(group)
+                os.rmdir(self.path)
                 break
             except OSError:
                 time.sleep(0.2)
+
+
+@test(quick=False)
+def test_memory_limit(work):
+    """The control group's limit is nearly reached: the machine is paused with a message, not killed, and goes on when there is memory again."""
+    with Group(400) as group, group.start(memory_guest(work, mem=512, keys={"prefvmx.minVmMemPct": "25"})) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 330\n")
+        end = time.monotonic() + 40
+        while "'paused'" not in prop(g, "State"):
+            check(time.monotonic() < end and g.proc.poll() is None, "not paused: %d MiB in use %s" % (group.in_use(), g.tail()))
+            g.settle(0.2)
+        print("# paused with %d MiB of 400 used" % group.in_use())
+        with open(os.path.join(g.dir, "vm.log"), errors="replace") as f:
+            check(re.search(r"The guest is paused, because this control group has only \d+ MiB", f.read()), "no message")
+        group.set(900)
+        call(g, "Resume")
+        g.expect(r"HELD 330", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 330", 60)
+        g.stop()
+
+
+@test(quick=False)
+def test_memory_pressure(work):
+    """The host is short of memory: the balloon takes what the guest does not use, and lets it go when there is enough again."""
+    with Group(640) as group, group.start(memory_guest(work, mem=768, kernel="amd64", modules=["vmw_balloon"],
+                                                       keys={"prefvmx.minVmMemPct": "25", "MemTrimRate": "0"})) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 400\n")
+        g.expect(r"HELD 400", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 400", 60)
+        before = stats(g)["memory.resident"]
+        group.set(group.in_use() + 50)
+        s, took = until(g, "a balloon because of shortage", lambda s: s["memory.ballooned"] >= 48 * MIB, 60)
+        show(s, "after %.1f s" % took)
+        g.settle(5)
+        s = stats(g)
+        check(s["memory.resident"] < before - 30 * MIB, "nothing came back")
+        group.set(2000)
+        s, took = until(g, "an empty balloon", lambda s: s["memory.ballooned"] == 0, 90)
+        g.send("guestmem hold 400\n")
+        g.expect(r"HELD 400", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 400", 60)
+        g.stop()
 
 
 def prop(g, name):
@@ -313,3 +355,66 @@ def test_memory_policy(work):
         g.expect(r"GOOD 120", 60)
         g.stop()
         check(not os.path.exists(path), "the .vmem stays")
+
+
+@test(quick=False)
+def test_memory_cost(work):
+    """What trimming and sharing cost: processor time of the scan in an idle guest, and the pace of a busy one with both on and off, in one run."""
+    with memory_guest(work, mem=1024, args="init_on_free=1") as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 600 &\n")
+        g.expect(r"HELD 600", 120)
+        g.settle(30)
+        a, t0 = stats(g), time.monotonic()
+        g.settle(40)
+        b, t1 = stats(g), time.monotonic()
+        share = (b["trim.cpu_ns"] - a["trim.cpu_ns"]) / 1e9 / (t1 - t0)
+        print("# idle guest, %d MiB resident: scan takes %.2f %% of one processor, %d stops" % (
+            b["memory.resident"] // MIB, share * 100, b["trim.stops"] - a["trim.stops"]))
+        check(share < 0.02, "the scan of an idle guest takes %.1f %% of a processor" % (share * 100))
+        pace = {"on": 0, "off": 0}
+        seconds = float(os.environ.get("LODGE_COST_SECONDS", "12"))
+        for which in ("off", "on", "off", "on", "on", "off"):
+            call(g, "SetConfig", "MemTrimRate", "-1" if which == "on" else "0")
+            call(g, "SetConfig", "sched.mem.pshare.enable", "TRUE" if which == "on" else "FALSE")
+            g.send("guestmem work 100 %g\n" % seconds)
+            pace[which] += int(g.expect(r"WORK (\d+)", 120)[1])
+        c = stats(g)
+        cost = 1 - pace["on"] / pace["off"]
+        print("# busy guest: %d rounds with both on, %d with both off: they cost %.1f %%; %d pages went back, %.1f us a stop" % (
+            pace["on"], pace["off"], cost * 100, c["trim.pages_freed"] - b["trim.pages_freed"],
+            (c["trim.stopped_ns"] - b["trim.stopped_ns"]) / 1000 / max(1, c["trim.stops"] - b["trim.stops"])))
+        check(cost < 0.25, "they cost %.0f %%" % (cost * 100))
+        g.stop()
+
+
+@test(quick=False)
+def test_memory_four(work):
+    """Four identical idle guests take at most 60 % of four times one guest's memory after some minutes with sharing and trimming."""
+    image = os.path.join(CACHE, "debian-amd64.img")
+    seconds = int(os.environ.get("LODGE_SHARE_SECONDS", "300"))
+    with Ksm(), contextlib.ExitStack() as stack:
+        def guest(name, sharing):
+            keys = {"ide0:0.mode": "independent-nonpersistent"} if os.path.exists(image) else {}
+            keys.update({"sched.mem.pshare.enable": sharing, "MemTrimRate": "-1" if sharing == "TRUE" else "0"})
+            if os.path.exists(image):
+                return stack.enter_context(Guest(name, disk=image, mem=512, keys=keys))
+            return stack.enter_context(memory_guest(work, mem=512, name=name, kernel="amd64", keys=keys))
+        alone = guest("alone", "FALSE")
+        alone.expect(r"login: |USERLAND", 400)
+        alone.settle(30)
+        one = host_kb(alone, "Pss")
+        alone.kill()
+        guests = [guest("four%d" % i, "TRUE") for i in range(4)]
+        for g in guests:
+            g.expect(r"login: |USERLAND", 600)
+        start = time.monotonic()
+        while time.monotonic() - start < seconds:
+            for g in guests:
+                g.settle(1)
+        four = sum(host_kb(g, "Pss") for g in guests)
+        show(stats(guests[0]))
+        print("# one alone %d MiB; four %d MiB: %.0f %% of four times one" % (one // 1024, four // 1024, four / one * 25), flush=True)
+        check(four <= one * 4 * 0.6, "four take %.0f %% of four times one" % (four / one * 25))
+        for g in guests:
+            g.stop()
