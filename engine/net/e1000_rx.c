@@ -343,7 +343,9 @@ static int deliver(struct e1000 *x, unsigned q, struct cursor *c, struct out *o)
 {
     bool ext = x->model->e && REG(x, RFCTL) & RFCTL_EXTEN;
     bool ps = ext && (REG(x, RCTL) >> RCTL_DTYP_SHIFT & 3) == 1;
-    uint32_t dsize = ps ? 32 : 16, ring = QREG(x, RDLEN, q) / dsize, head = QREG(x, RDH, q), tail = QREG(x, RDT, q);
+    uint32_t dsize = ps ? 32 : 16, ring = QREG(x, RDLEN, q) / dsize;
+    /* Head and tail count 16 bytes, also where a descriptor has 32, as Linux's driver has it. */
+    uint32_t unit = dsize / 16, head = QREG(x, RDH, q) / unit, tail = QREG(x, RDT, q) / unit;
     uint64_t base = QREG(x, RDBAL, q) | (uint64_t)QREG(x, RDBAH, q) << 32;
     uint32_t room[4], per = 0, firstroom;
     if (!ring || head >= ring || tail >= ring) {
@@ -383,7 +385,7 @@ static int deliver(struct e1000 *x, unsigned q, struct cursor *c, struct out *o)
         left -= part;
         head = head + 1 == ring ? 0 : head + 1;
     }
-    QREG(x, RDH, q) = head;
+    QREG(x, RDH, q) = head * unit;
     uint32_t low = ring >> (1 + (REG(x, RCTL) >> RCTL_RDMTS_SHIFT & 3));
     if (have > low && have - need <= low)
         e1000_cause(x, I_RXDMT0);
