@@ -95,6 +95,9 @@ static void on_problem(void *u, enum vmx_severity s, unsigned line, const char *
     (void)line;
     if (s != VMX_NOTE && !*f->text && !strncasecmp(key, f->prefix, strlen(f->prefix)))
         snprintf(f->text, sizeof f->text, "%s: %s", key, text);
+    char *then = strstr(f->text, "; until then "); /* of a file; here nothing changes */
+    if (then)
+        *then = 0;
 }
 
 /* Tried on a copy of the adapter's keys first: a wrong word changes nothing. */

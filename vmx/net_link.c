@@ -21,7 +21,7 @@
 
 enum { ROM_MAX = 1 << 20 };
 
-/* How a type of network is made; a type without a row is not there in this build. */
+/* How a type of network is made. */
 static const struct {
     const char *type;
     net_attach_fn attach;
@@ -94,8 +94,6 @@ static int build_nic(struct machine_net *n, struct nic *c, struct pci_bus *bus, 
 {
     const struct plan_nic *p = c->plan;
     size_t rom_size = 0;
-    if (!models[p->model].cls)
-        return err_set(e, ERR_UNSUPPORTED, 0, "%s.virtualDev: %s adapters are not part of this build; choose another model", p->name, nic_model_name(p->model));
     if (p->rom && !(c->rom = read_rom(models[p->model].rom, &rom_size)))
         log_msg(LOG_INFO, "net", "%s: no boot ROM (%s); install the package ipxe-qemu to boot from the network", p->name, models[p->model].rom);
     struct nic_params np = {.bus = bus, .devfn = PCI_DEVFN(p->slot, 0), .port = &c->port, .rom = c->rom, .rom_size = rom_size, .queues = n->plan->n_vcpus};
@@ -413,6 +411,9 @@ int net_link_info(struct machine_net *n, unsigned nic, struct net_link_info *out
     if (c->capture)
         capture_flush(c->capture);
     chipset_unlock(n->vm);
+    char *remark = strpbrk(from_net, " \n"); /* where it comes from */
+    if (remark)
+        *remark = 0;
     if (!*out->addresses)
         snprintf(out->addresses, sizeof out->addresses, "%s", from_net);
     return 0;
