@@ -320,8 +320,8 @@ static void lapic_write_icr(struct lapic *l, uint32_t low, uint32_t dest)
         return; /* INIT level deassert: no effect since the Pentium 4 (SDM 10.6.1) */
     if (mode == DM_EXTINT)
         return;
-    if (sh == TO_SELF && (mode == DM_INIT || mode == DM_SIPI))
-        return; /* not a valid combination (SDM table 10-6) */
+    if (sh == TO_SELF && mode == DM_SIPI)
+        return; /* not a valid combination (SDM table 10-6); neither is INIT, which processors carry out all the same */
     lapic_send(l->d, l, sh, dest, low & ICR_LOGICAL, x2, mode, low, false);
 }
 

@@ -243,6 +243,8 @@ static void test_destinations(void)
     is_u64(rd(1, ID), 0x01000000, "but not its ID");
     ipi(0, 0, 0x4500 | 3 << 18);
     is_u64(requests(0) << 8 | requests(1) << 4 | requests(2), VR_INIT << 4 | VR_INIT, "INIT to all others");
+    ipi(0, 0, 0x4500 | 1 << 18);
+    is_u64(requests(0), VR_INIT, "INIT to self");
     wr(0, TPR, 0x40);
     chipset_lock(vm);
     vm_init_cpus(vm);
