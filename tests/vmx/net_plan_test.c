@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ethernetN keys: models, addresses by VMware's rules, slots, forwards, and the sentence with its line for what is wrong. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "net_plan.h"
+#include "plan.h"
+#include "tests/tap.h"
+
+static char said[4000];
+static struct vmx_dict *dict;
+static struct plan plan = {.dir = "/vm/", .guest_os = "debian12-64"};
+
+static void on_problem(void *u, enum vmx_severity s, unsigned line, const char *key, const char *text)
+{
+    (void)u;
+    size_t n = strlen(said);
+    snprintf(said + n, sizeof said - n, "%s%u %s: %s\n", s == VMX_ERROR ? "ERROR " : "", line, key, text);
+}
+
+static struct plan_net *make(const char *text)
+{
+    struct err e;
+    vmx_dict_free(dict);
+    *said = 0;
+    dict = vmx_dict_parse(text, strlen(text), &e);
+    return net_plan_make(&plan, dict, on_problem, NULL);
+}
+static bool mac_is(const struct plan_nic *n, const char *want)
+{
+    char t[18];
+    snprintf(t, sizeof t, "%02x:%02x:%02x:%02x:%02x:%02x", n->mac[0], n->mac[1], n->mac[2], n->mac[3], n->mac[4], n->mac[5]);
+    bool good = !strcasecmp(t, want);
+    if (!good)
+        printf("# %s, want %s\n", t, want);
+    return good;
+}
+static bool value_is(const char *key, const char *want)
+{
+    const char *v = vmx_dict_get(dict, key);
+    return v && !strcasecmp(v, want);
+}
+
+static const uint8_t uuid[16] = {0x56, 0x4d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0xAB, 0xCD, 0xFB};
+
+static void test_generated(void)
+{
+    struct err e;
+    struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet1.present = \"TRUE\"\nethernet4.present = \"TRUE\"\n");
+    ok(!*said && !net_plan_settle(n, dict, uuid, false, &e), "adapters without any more keys: %s", said);
+    /* 00:0c:29, last three bytes of uuid.bios, ten further each adapter */
+    ok(mac_is(&n->nic[0], "00:0c:29:ab:cd:fb") && mac_is(&n->nic[1], "00:0c:29:ab:ce:05") && mac_is(&n->nic[4], "00:0c:29:ab:ce:23"), "addresses of uuid.bios");
+    ok(value_is("ethernet0.generatedAddress", "00:0c:29:ab:cd:fb") && value_is("ethernet0.generatedAddressOffset", "0") &&
+           value_is("ethernet1.generatedAddressOffset", "10") && value_is("ethernet4.generatedAddressOffset", "40"), "are written, with their offsets");
+    ok(n->nic[0].slot == 18 && n->nic[4].slot == 22 && value_is("ethernet4.pciSlotNumber", "22"), "slots are assigned and written");
+    ok(n->nic[0].model == NIC_E1000 && !strcmp(n->nic[0].link.type, "bridged") && n->nic[0].start_connected && n->nic[0].rom, "defaults");
+    net_plan_free(n);
+
+    n = make("ethernet0.present = \"TRUE\"\nethernet0.generatedAddress = \"00:0c:29:11:22:33\"\nethernet1.present = \"TRUE\"\n"
+             "ethernet1.generatedAddress = \"00:0c:29:11:22:33\"\n");
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && mac_is(&n->nic[0], "00:0c:29:11:22:33"), "an address that is there stays");
+    ok(mac_is(&n->nic[1], "00:0c:29:ab:ce:05"), "but not twice");
+    ok(!net_plan_settle(n, dict, uuid, true, &e) && mac_is(&n->nic[0], "00:0c:29:ab:cd:fb"), "a copied machine gets its own");
+    net_plan_free(n);
+
+    n = make("ethernet0.present = \"TRUE\"\nethernet0.addressType = \"static\"\nethernet0.address = \"00:0c:29:ab:cd:fb\"\nethernet0.checkMACAddress = \"FALSE\"\n"
+             "ethernet1.present = \"TRUE\"\n");
+    static const uint8_t wrap[16] = {[13] = 0xFF, 0xFF, 0xFF};
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && mac_is(&n->nic[0], "00:0c:29:ab:cd:fb") && mac_is(&n->nic[1], "00:0c:29:ab:ce:05"), "any static address");
+    ok(!net_plan_settle(n, dict, wrap, true, &e) && mac_is(&n->nic[1], "00:0c:29:00:00:09"), "24 bits wrap");
+    net_plan_free(n);
+}
+
+static void test_static(void)
+{
+    struct err e;
+    struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet0.addressType = \"static\"\nethernet0.address = \"00:50:56:3F:FF:FF\"\n"
+                              "ethernet1.present = \"TRUE\"\nethernet1.addressType = \"static\"\nethernet1.address = \"00:50:56:40:00:00\"\n"
+                              "ethernet2.present = \"TRUE\"\nethernet2.addressType = \"static\"\nethernet2.address = \"00:50:56:3f:ff:ff\"\n"
+                              "ethernet3.present = \"TRUE\"\nethernet3.addressType = \"vpx\"\nethernet3.generatedAddress = \"00:50:56:80:00:01\"\n"
+                              "ethernet4.present = \"TRUE\"\nethernet4.addressType = \"static\"\nethernet4.address = \"01:50:56:00:00:01\"\n"
+                              "ethernet5.present = \"TRUE\"\nethernet5.addressType = \"static\"\n");
+    ok(!n->nic[0].generated && mac_is(&n->nic[0], "00:50:56:3f:ff:ff"), "the last of the static range");
+    ok(n->nic[1].generated && strstr(said, "6 ethernet1.address: 00:50:56:40:00:00 is outside") && strstr(said, "ethernet1.checkMACAddress"), "one beyond");
+    ok(n->nic[2].generated && strstr(said, "9 ethernet2.address: ethernet0 has the same"), "twice the same");
+    ok(!n->nic[3].generated && mac_is(&n->nic[3], "00:50:56:80:00:01"), "a management server's");
+    ok(n->nic[4].generated && strstr(said, "15 ethernet4.address: "), "a group address");
+    ok(n->nic[5].generated && strstr(said, "ethernet5.address: missing"), "no address");
+    ok(!strstr(said, "ERROR"), "nothing of that keeps the machine from starting");
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet2.generatedAddress", "00:0c:29:ab:ce:0f"), "the others get generated ones");
+    net_plan_free(n);
+}
+
+static void test_models(void)
+{
+    static const struct {
+        const char *dev, *os;
+        enum nic_model want;
+        bool warns;
+    } t[] = {{"", "debian12-64", NIC_E1000}, {"", "debian12", NIC_VLANCE}, {"vmxnet3", "", NIC_VMXNET3}, {"E1000E", "", NIC_E1000E}, {"flexible", "", NIC_VLANCE},
+             {"vmxnet", "", NIC_VLANCE, true}, {"vmxnet2", "debian12-64", NIC_VLANCE, true}, {"vlance", "", NIC_VLANCE}, {"ne2000", "debian12-64", NIC_E1000}};
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "ethernet0.present = \"TRUE\"\nethernet0.virtualDev = \"%s\"\n", t[i].dev);
+        plan.guest_os = (char *)t[i].os;
+        struct plan_net *n = make(text);
+        ok(n->nic[0].model == t[i].want && (strstr(said, "2 ethernet0.virtualDev: ") != NULL) == t[i].warns, "virtualDev \"%s\", guestOS \"%s\": %s", t[i].dev, t[i].os,
+           nic_model_name(n->nic[0].model));
+        net_plan_free(n);
+    }
+    plan.guest_os = "debian12-64";
+}
+
+static void test_types(void)
+{
+    struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet0.connectionType = \"custom\"\nethernet0.vnet = \"/dev/VMnet2\"\n"
+                              "ethernet1.present = \"TRUE\"\nethernet1.connectionType = \"custom\"\n"
+                              "ethernet2.present = \"TRUE\"\nethernet2.connectionType = \"pvn\"\n"
+                              "ethernet3.present = \"TRUE\"\nethernet3.connectionType = \"none\"\nethernet3.startConnected = \"FALSE\"\n"
+                              "ethernet4.connectionType = \"nat\"\n"
+                              "ethernet5.present = \"TRUE\"\nethernet5.connectionType = \"hostonly\"\nethernet5.natForward0 = \"tcp:1:2\"\n");
+    ok(!strcmp(n->nic[0].link.vnet, "vmnet2") && !strcmp(n->nic[0].link.type, "custom"), "/dev/VMnet2 is vmnet2");
+    ok(!*n->nic[1].link.type && strstr(said, "ethernet1.vnet: a custom connection needs"), "custom without a network");
+    ok(!*n->nic[2].link.type && strstr(said, "ethernet2.pvnID: missing"), "a LAN segment without an id");
+    ok(!*n->nic[3].link.type && !n->nic[3].start_connected, "no network at all");
+    ok(!n->nic[4].present && strstr(said, "ethernet4.connectionType: has no effect"), "an adapter that is not present");
+    ok(strstr(said, "ethernet5.natForward0: has no effect"), "a forward without NAT");
+    net_plan_free(n);
+
+    n = make("ethernet0.present = \"TRUE\"\nethernet0.pciSlotNumber = \"33\"\nethernet1.present = \"TRUE\"\nethernet1.pciSlotNumber = \"18\"\n"
+             "ethernet2.present = \"TRUE\"\nethernet2.pciSlotNumber = \"7\"\n");
+    ok(n->nic[1].slot == 18 && n->nic[0].slot == 19 && n->nic[2].slot == 20 && strstr(said, "ethernet2.pciSlotNumber: the PCI slot 7"),
+       "slots: one asked for, one behind a bridge, one that is taken");
+    struct err e;
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet0.pciSlotNumber", "33"), "a number of another product stays in the file");
+    char boot[300] = "";
+    size_t w = net_plan_boot_lines(n, "ethernet1,hdd", 9, boot, sizeof boot);
+    ok(w == strlen(boot) && strstr(boot, "@12") && !strchr(boot, ','), "the firmware's path of slot 18: %.*s", (int)strcspn(boot, "\n"), boot);
+    net_plan_free(n);
+}
+
+static void test_forwards(void)
+{
+    struct net_forward f;
+    struct err e;
+    char text[128];
+    static const struct {
+        const char *in, *out;
+    } good[] = {{"tcp:127.0.0.1:2222:22", "tcp:127.0.0.1:2222:22"}, {"udp:53:53", "udp:127.0.0.1:53:53"}, {"TCP:0.0.0.0:80:10.0.2.15:8080", "tcp:0.0.0.0:80:10.0.2.15:8080"},
+                {"tcp:[::1]:2222:[fd00:10:0:2::5]:22", "tcp:[::1]:2222:[fd00:10:0:2::5]:22"}, {"tcp::2222:22", "tcp:127.0.0.1:2222:22"}, {"tcp:65535:1", "tcp:127.0.0.1:65535:1"}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        bool parsed = !net_forward_parse(good[i].in, &f, &e);
+        if (parsed)
+            net_forward_format(&f, text);
+        ok(parsed && !strcmp(text, good[i].out), "%s: %s", good[i].in, parsed ? text : e.msg);
+    }
+    static const char *const bad[] = {"", "tcp", "tcp:", "tcp:22", "icmp:1:2", "tcp:0:22", "tcp:65536:22", "tcp:22:0", "tcp:host:1:2", "tcp:127.0.0.1:1:2:3", "tcp:1:2x",
+                                      "tcp:[::1:1:2", "tcp:127.0.0.1:-1:22", "tcp:99999999999999999999:1", "tcp:1:1.2.3:4", "tcp: 1:2"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ok(net_forward_parse(bad[i], &f, &e) == -1 && strstr(e.msg, "2222"), "refused: \"%s\"", bad[i]);
+    struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet0.connectionType = \"nat\"\nethernet0.natForward3 = \"tcp:2222:22\"\n"
+                              "ethernet0.natForward4 = \"tcp:2222:23\"\nethernet1.present = \"TRUE\"\nethernet1.connectionType = \"nat\"\n"
+                              "ethernet1.natForward0 = \"tcp:2222:22\"\nethernet1.natForward1 = \"udp:2222:22\"\n");
+    ok(n->nic[0].link.n_forward == 1 && n->nic[1].link.n_forward == 1 && strstr(said, "4 ethernet0.natForward4: port 2222 is forwarded by ethernet0.natForward3") &&
+           strstr(said, "7 ethernet1.natForward0: port 2222"), "a port is forwarded once");
+    net_plan_free(n);
+}
+
+int main(void)
+{
+    test_generated();
+    test_static();
+    test_models();
+    test_types();
+    test_forwards();
+    vmx_dict_free(dict);
+    return TAP_DONE();
+}
