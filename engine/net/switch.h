@@ -13,7 +13,7 @@ enum {
     SWITCH_MACS = 2048,        /* the table of addresses */
     SWITCH_MACS_A_PORT = 256,  /* that one port may fill */
     SWITCH_AGE_S = 300,        /* IEEE 802.1D table 7-5 */
-    SWITCH_STALL_MS = 100,     /* who has been full so long holds nobody up any more until it takes frames again */
+    SWITCH_STALL_MS = 300,     /* who has been full so long holds nobody up any more until it takes frames again */
 };
 
 struct vm;
