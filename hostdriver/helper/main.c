@@ -388,7 +388,8 @@ int main(int argc, char **argv)
     const char *op = argc > 1 ? argv[1] : "";
     bool attaches = !strcmp(op, "attach") || !strcmp(op, "hostonly");
     if ((!attaches && strcmp(op, "release") && strcmp(op, "check")) || parse(argc, argv, &a) || (attaches && channel < 0)) {
-        fputs("lodge-nethelper " PACKAGE_VERSION " is started by lodge-vmnet. By hand: lodge-nethelper check [interface=NAME], lodge-nethelper release\n", stderr);
+        fputs("lodge-nethelper " PACKAGE_VERSION " is started by lodge-vmnet. By hand: lodge-nethelper check [interface=NAME], lodge-nethelper release\n",
+              stderr);
         return 2;
     }
     struct mnl_socket *s = NULL;
