@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from boot_test import RUNNER, Guest, Skip, check, fetch, off, test, write
+from boot_test import HERE, RUNNER, Guest, Skip, check, fetch, off, run, test, write
 from network_tests import MODULES, net_guest, sh, vm_log
 
 
@@ -61,3 +61,38 @@ def test_pxe(work, dev):
         g.expect(r"Linux version \d", 180)
         if dev == "e1000":
             g.expect(r"Select a language|Choose the language", 120)
+
+
+def soak_files(work):
+    prog = os.path.join(work, "nicsoak")
+    run(os.environ.get("CC", "gcc"), "-O2", "-static", "-o", prog, HERE + "/nicsoak.c")
+    return [prog + "=bin/nicsoak"] + ethtool_files()
+
+
+def soak(g, line):
+    m = sh(g, line, r"SOAK (OK|FAILED[^\r\n]*)[^\n]*\n", 60)
+    check(m[1] == b"OK", "%s: %s%s" % (line, m[1].decode(), g.tail()))
+
+
+@test(quick=False, dev=["e1000", "e1000e", "vlance", "vmxnet3"])
+def test_nic_soak(work, dev):
+    """Two adapters of a guest on one LAN segment: TCP and UDP with known bytes, plain, with a VLAN tag, and with jumbo frames; nothing is lost."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own LAN segments")
+    keys = {"ethernet1.present": "TRUE", "ethernet1.virtualDev": dev}
+    for n in (0, 1):
+        keys.update({"ethernet%d.connectionType" % n: "pvn", "ethernet%d.pvnID" % n: "52 4c 6f 64 67 65 00 01-00 00 00 00 00 00 %02x %02x" % divmod(os.getpid() & 0xffff, 256)})
+    with net_guest(work, dev=dev, keys=keys, files=soak_files(work), modules=["8021q"]) as g:
+        g.expect(r"USERLAND \S+ cards 2", 240)
+        # after each run the second adapter comes back from its namespace, a moment later
+        wait = "for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/class/net/eth1 ] && break; sleep 1; done; for i in 0 1; do ip addr flush dev eth$i; ip link set eth$i "
+        soak(g, "nicsoak eth0 eth1 5 1500")
+        soak(g, wait + "up; ip link add link eth$i name v$i type vlan id 7; done; nicsoak v0 v1 3 1496")
+        if dev != "vlance":
+            soak(g, wait + "down; ip link del v$i 2>/dev/null; ip link set eth$i mtu 9000; done; nicsoak eth0 eth1 3 9000")
+        if dev in ("e1000", "e1000e"):
+            m = sh(g, "ethtool -S eth0 | grep -E '^ *(rx_crc_errors|rx_missed_errors|tx_errors|rx_errors|rx_csum_offload_errors|rx_long_length_errors):'; echo DONE", r"([^$]*)DONE")
+            check(not re.search(rb": [1-9]", m[1]), "errors are counted: %s" % m[1])
+        print("# %s: %s" % (dev, ", ".join(re.findall(r"TCP ([\d.]+ MB/s)", g.text()))))
+        g.send("off\n")
+        off(g)
