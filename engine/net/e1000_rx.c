@@ -343,9 +343,6 @@ static int deliver(struct e1000 *x, unsigned q, struct cursor *c, struct out *o)
 {
     bool ext = x->model->e && REG(x, RFCTL) & RFCTL_EXTEN;
     bool ps = ext && (REG(x, RCTL) >> RCTL_DTYP_SHIFT & 3) == 1;
-    uint32_t dsize = ps ? 32 : 16, ring = QREG(x, RDLEN, q) / dsize;
-    /* Head and tail count 16 bytes, also where a descriptor has 32, as Linux's driver has it. */
-    uint32_t unit = dsize / 16, head = QREG(x, RDH, q) / unit, tail = QREG(x, RDT, q) / unit;
     /* Head and tail count 16 bytes in all forms, so a packet split descriptor is two (82574 7.1.5). */
     uint32_t dsize = ps ? 32 : 16, unit = dsize / 16;
     uint32_t ring = QREG(x, RDLEN, q) / dsize, head = QREG(x, RDH, q) / unit, tail = QREG(x, RDT, q) / unit;
