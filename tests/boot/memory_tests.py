@@ -362,7 +362,7 @@ def test_memory_cost(work):
     """What trimming and sharing cost: processor time of the scan in an idle guest, and the pace of a busy one with both on and off, in one run."""
     with memory_guest(work, mem=1024, args="init_on_free=1") as g:
         g.expect(r"USERLAND", 240)
-        g.send("stty -echo; guestmem hold 600 &\n")
+        g.send("stty -echo; sleep 1000 | guestmem hold 600 &\n")
         g.expect(r"HELD 600", 120)
         g.settle(30)
         a, t0 = stats(g), time.monotonic()

@@ -200,6 +200,18 @@ ok(press('Power on'), 'the button powers on')
 ok(wait('Test machine, Running'), 'the machine runs')
 ok(len(running()) == 1, 'in one process')
 ok(not unnamed(), 'console: every widget that takes the focus has a name')
+def action(name):
+    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method', 'org.gtk.Actions.Activate',
+                    name, '[]', '{}'], env=env, capture_output=True, timeout=30)
+
+
+action('vm-memory')
+graph = wait('Memory of Test machine')
+ok(graph and wait('Memory of all machines together'), 'the memory window shows a graph of the machine, and one of all')
+ok(wait('64.0\u00a0MiB', pyatspi.ROLE_LABEL), 'with its numbers')
+ok(not unnamed(), 'memory: every widget that takes the focus has a name')
+key('Escape')
+ok(until(lambda: not find('Memory of Test machine')), 'Escape closes it')
 ok(press('Pause') and wait('Test machine, Paused'), 'pause')
 ok(press('Resume') and wait('Test machine, Running'), 'resume')
 

@@ -128,9 +128,9 @@ static bool run(const char *kind, struct tries *t)
 
 int main(void)
 {
-    static const char *const kinds[] = {"vcpu", "chipset", "blkio", "screen", "main", "chipset-net"};
+    static const char *const kinds[] = {"vcpu", "chipset", "blkio", "screen", "main", "chipset-net", "memory"};
     int quiet = dup(2), null = open("/dev/null", O_WRONLY); /* refused calls are told on standard error */
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 7; i++) {
         struct tries t = {0};
         const char *k = kinds[i];
         bool top = !strcmp(k, "main"), net = !strcmp(k, "chipset-net");
