@@ -37,11 +37,6 @@ def net_guest(work, name="net", mem=256, vcpus=1, keys=None, dev="e1000", runner
     script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
     os.chmod(script, 0o755)
     iso = linux_iso(work, kernel, init, args="console=ttyS0 quiet net.ifnames=0 " + args, modules=[MODULES[dev], "af_packet", *modules], files=[script + "=lib/dhcp", *files])
-              modules=()):
-    """A guest that runs the lines it is sent; ethernet0 is NAT unless keys say otherwise."""
-    script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
-    os.chmod(script, 0o755)
-    iso = linux_iso(work, kernel, init, args="console=ttyS0 quiet net.ifnames=0", modules=[MODULES[dev], "af_packet", *modules], files=[script + "=lib/dhcp", *files])
     k = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat"}
     k.update(keys or {})
     return Guest(name, iso=iso, mem=mem, vcpus=vcpus, keys=k, runner=runner, qemu_args=list(qemu_args))
