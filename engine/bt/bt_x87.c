@@ -79,14 +79,21 @@ static int decode(struct bt_cpu *bc, uint64_t lin, uint16_t *op)
     return seg;
 }
 
-/* From the host's to the guest's. Pointers that the guest itself has loaded stay. */
-static void guest_pointers(struct bt_cpu *bc, struct pointers *p)
+/*
+ * From the host's to the guest's. Pointers that the guest itself has loaded stay; those into code that has been dropped since are lost.
+ * whole: all 64 bits of the instruction pointer are known.
+ */
+static void guest_pointers(struct bt_cpu *bc, struct pointers *p, bool whole)
 {
-    uint64_t rx = (uint64_t)(uintptr_t)bc->code_rx;
-    uint32_t at = (uint32_t)p->ip - (uint32_t)rx, idx;
-    struct bt_block *b = at < bc->code_used ? bt_block_of_host(bc, rx + at, &idx) : NULL;
-    if (!b)
+    uint64_t rx = (uint64_t)(uintptr_t)bc->code_rx, at = whole ? p->ip - rx : (uint32_t)(p->ip - rx);
+    uint32_t idx;
+    if (at >= CODE_SIZE)
         return;
+    struct bt_block *b = bt_block_of_host(bc, rx + at, &idx);
+    if (!b) {
+        *p = (struct pointers){0};
+        return;
+    }
     bool m64 = (bc->mode & M_CODE) == M_CODE64;
     struct pointers g = {0};
     uint16_t off = b->tramp_target ? b->off : bt_guest_off(bc, b, rx + at);
@@ -153,20 +160,26 @@ static unsigned put_env(struct bt_cpu *bc, uint8_t *out, const uint32_t *env, co
 
 int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save)
 {
-    uint8_t out[108], img[108];
+    uint8_t out[108], img[108], fx[512] __attribute__((aligned(16)));
+    uint64_t ip;
     uint32_t env[7];
     uint64_t lin;
     unsigned n = (r->opsize == 2 ? 14 : 28) + (save ? 80 : 0);
     if (operand(bc, r, n, &lin) < 0)
         return -1;
     bt_fpu_in(bc);
+    __asm__ volatile("fxsave64 %0" : "=m"(fx)::"memory"); /* the upper half of the pointer */
+    cpu_copy(&ip, fx + 8, 8);
     if (save)
         __asm__ volatile("fnsave %0" : "=m"(img)::"memory");
     else
         __asm__ volatile("fnstenv %0" : "=m"(img)::"memory");
     cpu_copy(env, img, sizeof env);
     struct pointers p = {.ip = env[3], .dp = env[5], .op = (uint16_t)(env[4] >> 16), .cs = (uint16_t)env[4], .ds = (uint16_t)env[6]};
-    guest_pointers(bc, &p);
+    bool whole = (uint32_t)ip == env[3];
+    if (whole)
+        p.ip = ip;
+    guest_pointers(bc, &p, whole);
     unsigned k = put_env(bc, out, env, &p, r->opsize);
     if (save)
         cpu_copy(out + k, img + 28, 80);
@@ -182,7 +195,7 @@ void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide)
     cpu_copy(&p.dp, img + 16, 8);
     if (!p.ip)
         return;
-    guest_pointers(bc, &p);
+    guest_pointers(bc, &p, true);
     put16(img + 6, p.op);
     cpu_copy(img + 8, &p.ip, 8);
     cpu_copy(img + 16, &p.dp, 8);
