@@ -3,18 +3,7 @@
  * Debug exceptions on the binary translator (SDM vol. 3, chapter 18): pieces of 32-bit code run in a machine of one processor and memory; the
  * guest's #DB handler writes down where it was called and what DR6 said, and that is compared with what the manual says.
  */
-#include <semaphore.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-
-#include "bt/bt.h"
-#include "core/irq.h"
-#include "core/vcpu.h"
-#include "core/vm.h"
-#include "cpu/cpu.h"
-#include "tests/tap.h"
+#include "tests/cpu/btbox.h"
 
 #define CODE 0x100000u
 #define LOG 0x3000u
@@ -101,76 +90,16 @@ LABEL(g_end);
 LABEL(h_db);
 LABEL(h_bp);
 
-static sem_t done;
-static uint8_t *ram;
-static struct vm *vm;
-
-static void wish(void *u, enum vm_wish w)
-{
-    (void)u;
-    printf("# the guest wishes %d\n", (int)w);
-    sem_post(&done);
-}
-static void failed(void *u, const struct err *e)
-{
-    (void)u;
-    printf("# %s\n", e->msg);
-    sem_post(&done);
-}
-static void state(void *u, enum vm_state s) { (void)u, (void)s; }
-
-static uint64_t port_read(void *dev, uint64_t off, unsigned size)
-{
-    (void)dev, (void)off, (void)size;
-    return 0;
-}
-static void port_write(void *dev, uint64_t off, unsigned size, uint64_t val)
-{
-    (void)dev, (void)off, (void)size, (void)val;
-    sem_post(&done);
-}
-static const struct io_ops port_ops = {.read = port_read, .write = port_write, .widths = IO_8};
-static bool no_intr(void *ctl, struct vcpu *v)
-{
-    (void)ctl, (void)v;
-    return false;
-}
-static int take_none(void *ctl, struct vcpu *v)
-{
-    (void)ctl, (void)v;
-    return -1;
-}
-
 static void make_machine(void)
 {
-    static const struct vm_events ev = {.state = state, .wish = wish, .failed = failed};
-    static struct memblk blk;
-    static struct memregion region = {.owner = "ram", .size = 4u << 20, .kind = MR_RAM, .enabled = true, .blk = &blk};
-    static struct port_range port = {.owner = "end", .first = 0xf4, .count = 1, .ops = &port_ops};
-    struct err e = {0};
-    struct vm_params p = {.n_vcpus = 1, .ram = 4u << 20, .cpu = {.cores_per_socket = 1}};
-    vm = vm_create(&p, &bt_backend, &ev, NULL, &e);
-    if (!vm) {
-        printf("1..0 # SKIP %s\n", e.msg);
-        exit(0);
-    }
-    intr_set_ctl(vm, &(struct intr_ctl){.take = take_none, .pending = no_intr});
-    ram = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    blk = (struct memblk){.host = ram, .size = region.size, .fd = -1};
-    chipset_lock(vm);
-    memmap_begin(vm);
-    memmap_add(vm, &region);
-    if (memmap_commit(vm, &e) < 0 || port_claim(vm, &port, &e) < 0)
-        exit(1);
-    chipset_unlock(vm);
-    vm_reset(vm, RESET_COLD, &e);
-    memcpy(ram + CODE, g_begin, (size_t)(g_end - g_begin));
+    box_make(0);
+    memcpy(box.ram + CODE, g_begin, (size_t)(g_end - g_begin));
     uint64_t gdt[4] = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0};
-    memcpy(ram + 0x1000, gdt, sizeof gdt);
+    memcpy(box.ram + 0x1000, gdt, sizeof gdt);
     for (unsigned v = 0; v < 32; v++) {
         uint64_t at = CODE + (uint64_t)((v == 3 ? h_bp : h_db) - g_begin);
         uint64_t gate = (at & 0xffff) | 8u << 16 | 0x8e00ull << 32 | (at >> 16) << 48;
-        memcpy(ram + 0x2000 + 8 * v, &gate, 8);
+        memcpy(box.ram + 0x2000 + 8 * v, &gate, 8);
     }
 }
 
@@ -181,10 +110,8 @@ struct hit {
 
 static void run(const char *name, const char *start, const uint64_t dr[5], uint64_t cr4, const struct hit *want, unsigned n)
 {
-    struct err e = {0};
     static struct cpu_state s __attribute__((aligned(64)));
-    struct vcpu *v = vm_vcpu(vm, 0);
-    bt_backend.get(v, &s, CPU_ALL);
+    bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
     for (unsigned i = 0; i < S_COUNT; i++)
         s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xc09b : 0xc093, .limit = ~0u};
     s.gdtr = (struct cpu_dtable){.base = 0x1000, .limit = 31};
@@ -199,28 +126,21 @@ static void run(const char *name, const char *start, const uint64_t dr[5], uint6
     s.dr6 = 0xffff0ff0;
     s.dr7 = dr[4] | 0x400;
     s.run_state = CPU_RUNNING;
-    memset(ram + LOG, 0, 4096);
-    ram[0x4000] = 0x10; /* a stack's selector, for MOV SS */
-    bt_backend.set(v, &s, CPU_ALL, &e);
-    if (vm_run(vm, &e) < 0)
-        exit(1);
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += 20;
-    bool ended = sem_timedwait(&done, &t) == 0;
-    vm_pause(vm, &e);
+    memset(box.ram + LOG, 0, 4096);
+    box.ram[0x4000] = 0x10; /* a stack's selector, for MOV SS */
+    bool ended = box_run(&s, 20);
     uint32_t got_n, got[2];
-    memcpy(&got_n, ram + LOG, 4);
+    memcpy(&got_n, box.ram + LOG, 4);
     bool good = ended && got_n == n;
     for (unsigned i = 0; i < n && good; i++) {
-        memcpy(got, ram + LOG + 16 + 8 * i, 8);
+        memcpy(got, box.ram + LOG + 16 + 8 * i, 8);
         uint32_t dr6 = want[i].dr6 == MARK_BP ? MARK_BP : want[i].dr6 | 0xffff0ff0;
         good = got[0] == CODE + (uint32_t)(want[i].at - g_begin) && got[1] == dr6;
     }
     ok(good, "%s", name);
     if (!good)
         for (unsigned i = 0; i < got_n || i < n; i++) {
-            memcpy(got, ram + LOG + 16 + 8 * i, 8);
+            memcpy(got, box.ram + LOG + 16 + 8 * i, 8);
             printf("# %u: at %x DR6 %x, expected at %x DR6 %x\n", i, got[0], got[1],
                    i < n ? CODE + (unsigned)(want[i].at - g_begin) : 0, i < n ? want[i].dr6 : 0);
         }
@@ -246,7 +166,6 @@ LABEL(t_hlt); LABEL(l2); LABEL(l3); LABEL(l4); LABEL(l5);
 
 int main(void)
 {
-    sem_init(&done, 0, 0);
     make_machine();
     RUN("single step: MOV SS, REP, CPUID, INT3, POPF", t_step, 0, 0, 0, 0, 0, {s2, BS}, {s3, BS}, {s5, BS}, {s6, BS}, {s6, BS}, {s7, BS},
         {s8, BS}, {s9, MARK_BP}, {s10, BS}, {s11, BS}, {s12, BS}, {s13, BS});
@@ -262,9 +181,9 @@ int main(void)
     RUN("BTF: single step on taken branches, until the first", t_btf, 0, 0, 0, 0, 0, {b2 - 1, BS}, {b2, BS}, {b3, BS}, {b4, BS}, {b5, BS});
     RUN("general detect", t_gd, 0, 0, 0, 0, 0, {g1, BD});
     uint32_t dr7;
-    memcpy(&dr7, ram + LOG + 8, 4);
+    memcpy(&dr7, box.ram + LOG + 8, 4);
     ok(dr7 == 0x400, "which its exception clears");
     RUN("HLT is left by a single step", t_hlt, 0, 0, 0, 0, 0, {l2, BS}, {l3, BS}, {l4, BS}, {l5, BS});
-    vm_destroy(vm);
+    box_free();
     return TAP_DONE();
 }

@@ -3,18 +3,7 @@
  * Address spaces by PCID on the binary translator (SDM vol. 3, 4.10.4): 64-bit code switches between two of them, for data, for code, with global
  * pages and all kinds of invalidation, and writes down what it sees. Only what the manual requires is expected.
  */
-#include <semaphore.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-
-#include "bt/bt.h"
-#include "core/irq.h"
-#include "core/vcpu.h"
-#include "core/vm.h"
-#include "cpu/cpu.h"
-#include "tests/tap.h"
+#include "tests/cpu/btbox.h"
 
 /* Physical: page tables from 10000h (address space A) and 20000h (B), shared table of global pages 30000h, log 3000h, code 100000h, pages P1 to P4 from
  * 200000h. Linear: the first 4 MiB are identical; V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4). */
@@ -63,51 +52,13 @@ __asm__(".text\n"
 #define LABEL(x) extern const char x[]
 LABEL(p_begin); LABEL(p_end); LABEL(q_data); LABEL(q_inv); LABEL(q_glob); LABEL(q_code); LABEL(q_smc); LABEL(q_many);
 
-static sem_t done;
-static uint8_t *ram;
-static struct vm *vm;
-
-static void wish(void *u, enum vm_wish w)
-{
-    (void)u;
-    printf("# the guest wishes %d\n", (int)w);
-    sem_post(&done);
-}
-static void failed(void *u, const struct err *e)
-{
-    (void)u;
-    printf("# %s\n", e->msg);
-    sem_post(&done);
-}
-static uint64_t port_read(void *dev, uint64_t off, unsigned size)
-{
-    (void)dev, (void)off, (void)size;
-    return 0;
-}
-static void port_write(void *dev, uint64_t off, unsigned size, uint64_t val)
-{
-    (void)dev, (void)off, (void)size, (void)val;
-    sem_post(&done);
-}
-static const struct io_ops port_ops = {.read = port_read, .write = port_write, .widths = IO_8};
-static bool no_intr(void *ctl, struct vcpu *v)
-{
-    (void)ctl, (void)v;
-    return false;
-}
-static int take_none(void *ctl, struct vcpu *v)
-{
-    (void)ctl, (void)v;
-    return -1;
-}
-
-static void put64(uint32_t at, uint64_t v) { memcpy(ram + at, &v, 8); }
+static void put64(uint32_t at, uint64_t v) { memcpy(box.ram + at, &v, 8); }
 
 static void tables(void)
 {
     for (unsigned i = 0; i < 2; i++) {
         uint32_t b = 0x10000u * (i + 1);
-        memset(ram + b, 0, 0x5000);
+        memset(box.ram + b, 0, 0x5000);
         put64(b, (b + 0x1000) | 7);
         put64(b + 0x1000, (b + 0x2000) | 7);        /* 0 to 1 GiB */
         put64(b + 0x1008, (b + 0x4000) | 7);        /* 1 to 2 GiB */
@@ -118,10 +69,10 @@ static void tables(void)
         put64(b + 0x3000, P(i + 1) | 0x67);
         put64(b + 0x3008, P(1) | 0x67);
     }
-    memset(ram + PTE_G, 0, 0x1000);
+    memset(box.ram + PTE_G, 0, 0x1000);
     put64(PTE_G, P(4) | 0x167);
     for (unsigned n = 1; n <= 4; n++) {
-        uint8_t *p = ram + P(n);
+        uint8_t *p = box.ram + P(n);
         memset(p, 0, 4096);
         p[0] = (uint8_t)n;
         p[0x100] = 0xb8; /* mov $n, %eax; ret */
@@ -130,40 +81,11 @@ static void tables(void)
     }
 }
 
-static void make_machine(uint32_t stress)
-{
-    static const struct vm_events ev = {.wish = wish, .failed = failed};
-    static struct memblk blk;
-    static struct memregion region;
-    static struct port_range port = {.owner = "end", .first = 0xf4, .count = 1, .ops = &port_ops};
-    struct err e = {0};
-    struct vm_params p = {.n_vcpus = 1, .ram = 4u << 20, .cpu = {.cores_per_socket = 1}, .engine_stress = stress, .engine_seed = 7};
-    vm = vm_create(&p, &bt_backend, &ev, NULL, &e);
-    if (!vm) {
-        printf("1..0 # SKIP %s\n", e.msg);
-        exit(0);
-    }
-    intr_set_ctl(vm, &(struct intr_ctl){.take = take_none, .pending = no_intr});
-    region = (struct memregion){.owner = "ram", .size = 4u << 20, .kind = MR_RAM, .enabled = true, .blk = &blk};
-    ram = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    blk = (struct memblk){.host = ram, .size = region.size, .fd = -1};
-    chipset_lock(vm);
-    memmap_begin(vm);
-    memmap_add(vm, &region);
-    if (memmap_commit(vm, &e) < 0 || port_claim(vm, &port, &e) < 0)
-        exit(1);
-    chipset_unlock(vm);
-    vm_reset(vm, RESET_COLD, &e);
-    memcpy(ram + CODE, p_begin, (size_t)(p_end - p_begin));
-}
-
 static void run(const char *mode, const char *name, const char *start, const uint32_t *want, unsigned n)
 {
-    struct err e = {0};
     static struct cpu_state s __attribute__((aligned(64)));
-    struct vcpu *v = vm_vcpu(vm, 0);
     tables();
-    bt_backend.get(v, &s, CPU_ALL);
+    bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
     for (unsigned i = 0; i < S_COUNT; i++)
         s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
     s.cr0 = 0x80010011;
@@ -175,20 +97,13 @@ static void run(const char *mode, const char *name, const char *start, const uin
     s.gpr[R_R15] = LOG;
     s.rip = CODE + (uint64_t)(start - p_begin);
     s.run_state = CPU_RUNNING;
-    memset(ram + LOG, 0, 4096);
-    bt_backend.set(v, &s, CPU_ALL, &e);
-    if (vm_run(vm, &e) < 0)
-        exit(1);
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += 60;
-    bool ended = sem_timedwait(&done, &t) == 0;
-    vm_pause(vm, &e);
-    bool good = ended && !memcmp(ram + LOG, want, 4 * n);
+    memset(box.ram + LOG, 0, 4096);
+    bool ended = box_run(&s, 60);
+    bool good = ended && !memcmp(box.ram + LOG, want, 4 * n);
     ok(good, "%s%s", name, mode);
     for (unsigned i = 0; i < n && !good; i++) {
         uint32_t got;
-        memcpy(&got, ram + LOG + 4 * i, 4);
+        memcpy(&got, box.ram + LOG + 4 * i, 4);
         if (!ended || got != want[i])
             printf("# %u: saw %x, expected %x\n", i, got, want[i]);
     }
@@ -201,7 +116,8 @@ static void run(const char *mode, const char *name, const char *start, const uin
 
 static void all(const char *mode, uint32_t stress)
 {
-    make_machine(stress);
+    box_make(stress);
+    memcpy(box.ram + CODE, p_begin, (size_t)(p_end - p_begin));
     RUN("data of two address spaces", q_data, 1, 2, 1, 2, 0, 0x77);
     RUN("changed entries after CR3 and INVPCID", q_inv, 1, 3, 1, 3, 1, 3, 1);
     RUN("global pages", q_glob, 4, 4, 3, 3, 4, 4);
@@ -209,15 +125,13 @@ static void all(const char *mode, uint32_t stress)
     RUN("a page written in one is code in the other", q_smc, 0x11, 0x22, 0x33, 0x33);
     RUN("twenty address spaces", q_many, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2,
         1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2);
-    vm_destroy(vm);
-    munmap(ram, 4u << 20);
+    box_free();
 }
 
 int main(void)
 {
     uint32_t bits, seed;
     struct err e;
-    sem_init(&done, 0, 0);
     ok(!bt_stress_parse("tlb, KICK 42", &bits, &seed, &e) && bits == (BT_STRESS_TLB | BT_STRESS_KICK) && seed == 42, "words and a seed");
     ok(!bt_stress_parse("", &bits, &seed, &e) && bits == 0, "nothing");
     ok(bt_stress_parse("tlb bogus", &bits, &seed, &e) && strstr(e.msg, "bogus"), "a word that is none");
