@@ -176,6 +176,7 @@ static int attach_tap(struct mnl_socket *s, const struct link_info *bridge, stru
         return -1;
     if (tap_join(s, t, bridge, e)) {
         close(t->fd);
+        t->fd = -1;
         return -1;
     }
     return 0;
@@ -396,6 +397,8 @@ int main(int argc, char **argv)
     netmsg_init(&m, "ok");
     if (channel >= 0 && !getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &len))
         len = 0;
+    if (peer.pid <= 0) /* of another pid namespace */
+        peer.pid = getppid();
     int rc = caps_init(&e);
     if (!rc && !(s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC)))
         rc = err_set(&e, ERR_HOST, errno, "The kernel has no rtnetlink: %s.", strerror(errno));
@@ -412,8 +415,9 @@ int main(int argc, char **argv)
         netmsg_add(&m, "text", "%s", e.msg);
     }
     bool sent = answer(channel, &m, t.fd);
-    if (!sent && t.fd >= 0 && s) { /* nobody takes it: as if nothing had been asked */
-        close(t.fd);
+    if ((rc || !sent) && attaches && s) { /* failed on the way, or nobody takes it: as if nothing had been asked */
+        if (t.fd >= 0)
+            close(t.fd);
         struct links ls;
         if (!links_get(s, &ls, NULL)) {
             sweep(s, &ls, NULL);

@@ -175,6 +175,7 @@ static void ctl_event(void *arg, uint32_t events)
     } else if (netmsg_is(&m, "fd") && fd >= 0) {
         fdend_set(&v->f, fd);
         fd = -1;
+        fdend_carrier(&v->f, true); /* the old tap may have died before anybody said so */
         announce(v);
     } else if (netmsg_is(&m, "lease")) {
         netmsg_get(&m, "address", v->address, sizeof v->address);
