@@ -3,61 +3,17 @@
 #include <string.h>
 
 #include "chipset/piix4.h"
-#include "pci/pci.h"
 #include "tests/dev/pcibox.h"
+#include "tests/dev/toypci.h"
 #include "tests/tap.h"
 
-/* A function with one BAR of each kind; reading it gives the BAR's number and the offset. */
-struct toy {
-    struct pci_dev pci;
-    struct memregion mem, mem64, rom;
-    struct memblk romblk;
-    unsigned changes;
-};
-static uint8_t rom_bytes[4096] __attribute__((aligned(4096)));
-
+/* Reading it gives the BAR's number and the offset. */
 static uint64_t toy_io_read(void *dev, uint64_t off, unsigned size) { return 0x10 + off; }
 static uint64_t toy_mem_read(void *dev, uint64_t off, unsigned size) { return 0x20000 + off; }
 static uint64_t toy_mem64_read(void *dev, uint64_t off, unsigned size) { return 0x30000 + off; }
 static const struct io_ops toy_io = {.read = toy_io_read};
 static const struct io_ops toy_mem = {.read = toy_mem_read, .widths = IO_32};
 static const struct io_ops toy_mem64 = {.read = toy_mem64_read, .widths = IO_32};
-
-static void toy_changed(struct pci_dev *p, unsigned off, unsigned size) { ((struct toy *)p)->changes++; }
-
-struct toy_params {
-    struct pci_bus *bus;
-    uint8_t devfn, pin;
-};
-
-static int toy_init(struct dev *d, const void *params, struct err *e)
-{
-    static const struct pci_id id = {0x1234, 0x5678, 0x9abc, 0xdef0, 0x02000003};
-    struct toy *t = (struct toy *)d;
-    const struct toy_params *p = params;
-    if (pci_register(&t->pci, p->bus, p->devfn, &id, p->pin, e))
-        return -1;
-    t->mem = (struct memregion){.owner = "toy", .size = 0x1000, .kind = MR_MMIO, .ops = &toy_mem, .dev = t};
-    t->mem64 = (struct memregion){.owner = "toy64", .size = 0x10000, .kind = MR_MMIO, .ops = &toy_mem64, .dev = t};
-    t->romblk = (struct memblk){.host = rom_bytes, .size = sizeof rom_bytes, .fd = -1};
-    t->rom = (struct memregion){.owner = "toyrom", .size = 4096, .kind = MR_ROM, .blk = &t->romblk};
-    pci_bar_io(&t->pci, 0, 32, &toy_io, t);
-    pci_bar_mem(&t->pci, 1, &t->mem, false, false);
-    pci_bar_mem(&t->pci, 2, &t->mem64, true, true);
-    pci_bar_mem(&t->pci, 6, &t->rom, false, false);
-    pci_msi_add(&t->pci, 0x50);
-    pci_msix_add(&t->pci, 0x60, 4, 5, 0x2000);
-    pci_on_config(&t->pci, toy_changed);
-    return 0;
-}
-static void toy_reset(struct dev *d, enum reset_kind k) { pci_reset_function((struct pci_dev *)d); }
-static const struct state_field toy_fields[] = {
-    {.name = "pci", .off = offsetof(struct toy, pci), .count = 1, .stride = sizeof(struct pci_dev), .kind = SF_STRUCT, .sub = &pci_dev_state},
-    {0},
-};
-static const struct state_desc toy_state = {.name = "toy", .version = 1, .min_version = 1, .fields = toy_fields};
-static const struct dev_class toy_class = {
-    .name = "toy", .size = sizeof(struct toy), .init = toy_init, .reset = toy_reset, .state = &toy_state};
 
 struct box {
     struct vm *vm;
@@ -80,8 +36,8 @@ static void box_make(struct box *x)
     for (unsigned i = 0; i < 4; i++)
         pp.gsi[i] = fakevm_irq(&x->apic, 16 + i);
     dev_create(x->vm, &piix4_class, "piix4", &pp, &e);
-    x->a = (struct toy *)dev_create(x->vm, &toy_class, "a", &(struct toy_params){x->bus, A, 1}, &e);
-    x->b = (struct toy *)dev_create(x->vm, &toy_class, "b", &(struct toy_params){x->bus, B, 2}, &e);
+    x->a = (struct toy *)dev_create(x->vm, &toy_class, "a", &(struct toy_params){x->bus, A, 1, &toy_io, &toy_mem, &toy_mem64}, &e);
+    x->b = (struct toy *)dev_create(x->vm, &toy_class, "b", &(struct toy_params){x->bus, B, 2, &toy_io, &toy_mem, &toy_mem64}, &e);
 }
 
 static void test_config(struct box *x)
@@ -156,7 +112,7 @@ static void test_bars(struct box *x)
     is_u64(fakevm_in(vm, 0xc004, 1), 0xff, "ports moved away");
     is_u64(fakevm_in(vm, 0xc024, 1), 0x14, "ports moved there");
 
-    memset(rom_bytes, 0xa5, sizeof rom_bytes);
+    memset(toy_rom_bytes, 0xa5, sizeof toy_rom_bytes);
     cfg_w(vm, A, 0x30, 4, 0xe9000000);
     is_u64(fakevm_mmio_read(vm, 0xe9000000, 4), 0xffffffff, "ROM needs its own enable");
     cfg_w(vm, A, 0x30, 4, 0xe9000001);

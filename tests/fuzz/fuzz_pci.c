@@ -2,23 +2,19 @@
 /* Fuzz target: PCI bus with host bridge, ISA bridge, power management, port 92h and a function with one BAR of each kind. */
 #include <string.h>
 
+#include "tests/dev/toypci.h"
 #include "tests/fuzz/fuzz_dev.h"
 
 #include "chipset/i440.h"
 #include "chipset/piix4.h"
 #include "chipset/pm.h"
 #include "chipset/port92.h"
-#include "pci/pci.h"
 
 static struct fakevm_irqs irqs;
 static uint8_t ram_bytes[2][4 << 20] __attribute__((aligned(4096))), rom_bytes[0x20000] __attribute__((aligned(4096)));
 static struct memblk ram[2], rom = {.host = rom_bytes, .size = sizeof rom_bytes, .fd = -1};
 static unsigned made;
 
-struct toy {
-    struct pci_dev pci;
-    struct memregion mem, mem64, rom;
-};
 static uint64_t toy_read(void *dev, uint64_t off, unsigned size) { return off; }
 static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val)
 {
@@ -28,32 +24,6 @@ static void toy_write(void *dev, uint64_t off, unsigned size, uint64_t val)
         pci_msix_clear(dev, val >> 8 & 31);
 }
 static const struct io_ops toy_ops = {.read = toy_read, .write = toy_write};
-static int toy_init(struct dev *d, const void *params, struct err *e)
-{
-    static const struct pci_id id = {0x1234, 0x5678, 0x9abc, 0xdef0, 0x02000003};
-    struct toy *t = (struct toy *)d;
-    if (pci_register(&t->pci, *(struct pci_bus *const *)params, PCI_DEVFN(3, 0), &id, 1, e))
-        return -1;
-    t->mem = (struct memregion){.owner = "toy", .size = 0x1000, .kind = MR_MMIO, .ops = &toy_ops, .dev = t};
-    t->mem64 = (struct memregion){.owner = "toy64", .size = 0x100000, .kind = MR_MMIO, .ops = &toy_ops, .dev = t};
-    t->rom = (struct memregion){.owner = "toyrom", .size = sizeof rom_bytes, .kind = MR_ROM, .blk = &rom};
-    pci_bar_io(&t->pci, 0, 16, &toy_ops, t);
-    pci_bar_mem(&t->pci, 1, &t->mem, false, false);
-    pci_bar_mem(&t->pci, 2, &t->mem64, true, true);
-    pci_bar_mem(&t->pci, 6, &t->rom, false, false);
-    pci_msi_add(&t->pci, 0x50);
-    pci_msix_add(&t->pci, 0x60, 4, 9, 0x2000);
-    return 0;
-}
-static void toy_reset(struct dev *d, enum reset_kind k) { pci_reset_function((struct pci_dev *)d); }
-static const struct state_field toy_fields[] = {
-    {.name = "pci", .off = offsetof(struct toy, pci), .count = 1, .stride = sizeof(struct pci_dev), .kind = SF_STRUCT, .sub = &pci_dev_state},
-    {0},
-};
-static const struct state_desc toy_state = {.name = "toy", .version = 1, .min_version = 1, .fields = toy_fields};
-static const struct dev_class toy_class = {
-    .name = "toy", .size = sizeof(struct toy), .init = toy_init, .reset = toy_reset, .state = &toy_state};
-
 static void make(struct vm *vm)
 {
     struct err e = {0};
@@ -71,7 +41,7 @@ static void make(struct vm *vm)
     dev_create(vm, &pm_class, "pm", &mp, &e);
     struct port92_params p92 = {.a20 = {i440_a20_sink(i440), 0, A20_SRC_PORT92}};
     dev_create(vm, &port92_class, "port92", &p92, &e);
-    dev_create(vm, &toy_class, "toy", &bus, &e);
+    dev_create(vm, &toy_class, "toy", &(struct toy_params){bus, PCI_DEVFN(3, 0), 1, &toy_ops, &toy_ops, &toy_ops}, &e);
 }
 
 /* 0, 1: a configuration write; 2: power button; 3: a general-purpose event, or A20 by the keyboard controller. */
