@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Installs a whole Debian, unattended, over the network: by hand with "boot_test.py install-vmxnet3". Part of boot_test.py."""
+import os
+import shutil
+import sys
+import time
+
+from boot_test import RUNNER, Guest, Skip, as_vmdk, check, fetch, off, test, write
+from mirror import Mirror
+
+GATEWAY = "10.0.2.2"
+PRESEED = """
+d-i debian-installer/locale string en_US.UTF-8
+d-i keyboard-configuration/xkb-keymap select us
+d-i netcfg/choose_interface select auto
+d-i netcfg/get_hostname string lodge
+d-i netcfg/get_domain string test
+d-i hw-detect/load_firmware boolean false
+d-i mirror/country string manual
+d-i mirror/protocol string http
+d-i mirror/http/hostname string {host}
+d-i mirror/http/directory string /debian
+d-i mirror/http/proxy string
+d-i mirror/suite string bookworm
+d-i passwd/make-user boolean false
+d-i passwd/root-password password lodge
+d-i passwd/root-password-again password lodge
+d-i clock-setup/utc boolean true
+d-i clock-setup/ntp boolean false
+d-i time/zone string UTC
+d-i partman-auto/method string regular
+d-i partman-auto/choose_recipe select atomic
+d-i partman-partitioning/confirm_write_new_label boolean true
+d-i partman/choose_partition select finish
+d-i partman/confirm boolean true
+d-i partman/confirm_nooverwrite boolean true
+d-i partman-basicfilesystems/no_swap boolean false
+d-i base-installer/install-recommends boolean false
+d-i base-installer/kernel/image string linux-image-amd64
+d-i apt-setup/services-select multiselect
+d-i apt-setup/cdrom/set-first boolean false
+tasksel tasksel/first multiselect
+d-i pkgsel/upgrade select none
+d-i pkgsel/update-policy select none
+popularity-contest popularity-contest/participate boolean false
+d-i grub-installer/only_debian boolean true
+d-i grub-installer/bootdev string /dev/sda
+d-i finish-install/reboot_in_progress note
+d-i debian-installer/exit/poweroff boolean true
+"""
+
+@test(quick=False, dev=["vmxnet3", "e1000"])
+def test_install(work, dev):
+    """The adapter's boot ROM loads Debian's installer from NAT's TFTP; the installer reads its answers and every package from an HTTP server of the
+    host's loopback, through NAT, and installs on an IDE disk; the new system boots, gets an address and updates its package lists."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own NAT")
+    texts = {}
+    mirror = Mirror(texts)
+    if not mirror.uri:
+        raise Skip("the host's apt names no Debian archive over HTTP")
+    try:
+        if not mirror.has_installer("bookworm"):
+            raise Skip("the archive of the host's apt has no installer components (.udeb)")
+        texts["/preseed.cfg"] = PRESEED.format(host="%s:%d" % (GATEWAY, mirror.port))
+        root = fetch("debian-installer-12-netboot-amd64")[0] + "/usr/lib/debian-installer/images/12/amd64/text/"
+        tftp = os.path.join(work, "tftp")
+        os.makedirs(os.path.join(tftp, "pxelinux.cfg"))
+        for f in ("pxelinux.0", "ldlinux.c32", "debian-installer/amd64/linux", "debian-installer/amd64/initrd.gz"):
+            shutil.copy(root + f, tftp)
+        write(os.path.join(tftp, "pxelinux.cfg", "default"),
+              "serial 0 115200\ndefault d-i\nlabel d-i\nkernel linux\nappend initrd=initrd.gz console=ttyS0 auto=true priority=critical "
+              "url=http://%s:%d/preseed.cfg DEBIAN_FRONTEND=text\n" % (GATEWAY, mirror.port))
+        raw = os.path.join(work, "disk.img")
+        with open(raw, "wb") as f:
+            f.truncate(4 << 30)
+        disk = as_vmdk(raw)
+        net = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
+               "ethernet0.natBootFile": "pxelinux.0"}
+        with Guest("install", disk=disk, mem=1024, vcpus=2, keys=dict(net, **{"bios.bootOrder": "ethernet0"})) as g:
+            start = time.monotonic()
+            for pattern, what in (
+                    (r"Linux version \d", "the installer's kernel runs"), (r"Detecting network hardware|Configuring the network", "network"),
+                    (r"Downloading .*Release|Checking the Debian archive mirror|Loading additional components", "mirror"),
+                    (r"Starting up the partitioner|Partitions formatting|Partition disks|Creating ext4", "partitions"),
+                    (r"Installing the base system", "base system"), (r"Installing GRUB|Install the GRUB", "boot loader"),
+                    (r"Finishing the installation", "finish"), (r"Power down|reboot: ", "power off")):
+                g.expect(pattern, 3600, fail=r"Kernel panic|An installation step failed|Bad archive mirror|!! ERROR|\[!!\]")
+                print("# %5.1f min %s; mirror: %s" % ((time.monotonic() - start) / 60, what, mirror.got), file=sys.stderr, flush=True)
+            g.wait(120)
+        net.pop("ethernet0.natBootFile")
+        with Guest("installed", disk=disk, mem=1024, vcpus=2, keys=net) as g:
+            g.expect(r"lodge login: ", 600)
+            g.send("root\n")
+            g.expect(r"Password: ", 60)
+            g.send("lodge\n")
+            g.expect(r"# ", 120)
+            g.send("PS1=; stty -echo; cat /etc/debian_version; ip -4 -o addr show scope global; dpkg -l | grep -c ^ii; apt-get -q update; echo UPDATE''D $?\n")
+            text = g.expect(r"([\s\S]*)UPDATED (\d+)", 300)
+            check(text[2] == b"0" and b"10.0.2.15" in text[1], "the new system has no network: %s" % text[1].decode())
+            g.send("poweroff\n")
+            off(g, 180)
+    finally:
+        mirror.close()
