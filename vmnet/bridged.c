@@ -9,6 +9,7 @@
 #include <libmnl/libmnl.h>
 #include <net/if.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #include "net/links.h"
 #include "vmnet.h"
 
-enum { RETRY_MS = 2000, RELEASE_MS = 1000, RELEASE_TRIES = 10 };
+enum { RETRY_MS = 2000, RELEASE_MS = 1000, RELEASE_TRIES = 10, RELEASE_WAIT_MS = 5000 };
 
 static void ask(struct conn *c)
 {
@@ -235,4 +236,18 @@ void bridged_tick(struct server *sv)
         mnl_socket_close(s);
     if (sv->links_changed)
         sv->links_at = now_ms() + 400;
+}
+
+void bridged_end(struct server *sv)
+{
+    if (!sv->made_bridge)
+        return;
+    if (sv->release_chan < 0)
+        release(sv);
+    if (sv->release_chan >= 0) {
+        struct pollfd p = {.fd = sv->release_chan, .events = POLLIN};
+        poll(&p, 1, RELEASE_WAIT_MS);
+        close(sv->release_chan);
+        sv->release_chan = -1;
+    }
 }

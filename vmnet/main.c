@@ -207,6 +207,7 @@ static void loop(struct server *sv, int listen_fd)
     }
     while (sv->n_conns)
         conn_close(sv, sv->n_conns - 1);
+    bridged_end(sv);
     if (links >= 0)
         close(links);
 }

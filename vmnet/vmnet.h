@@ -103,6 +103,7 @@ void bridged_attach(struct conn *c);
 void bridged_helper_answer(struct conn *c);
 void bridged_detach(struct port *p);
 void bridged_tick(struct server *sv);
+void bridged_end(struct server *sv); /* no ports any more, and no later either: what the helper made goes */
 
 /* leases.c [main] */
 void leases_load(struct server *sv);

@@ -33,6 +33,10 @@ static char *read_conf(struct err *e)
     char dir[] = BRIDGE_CONF;
     *strrchr(dir, '/') = 0;
     int d = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (d < 0 && errno != ENOENT) {
+        err_set(e, ERR_DENIED, errno, "%s cannot be opened (%s), so nobody may use the host's interfaces.", dir, strerror(errno));
+        return NULL;
+    }
     if (d < 0) {
         err_set(e, ERR_DENIED, errno, "Nobody may use the host's interfaces, because the list of those who may, %s, does not exist. "
                 "To allow one: sudo sh -c 'mkdir -p %s; echo allow INTERFACE >> %s'.", BRIDGE_CONF, dir, BRIDGE_CONF);

@@ -287,6 +287,17 @@ def refusals():
     r = subprocess.run([helper, "attach", "interface=br0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, close_fds=True)
     ok(r.returncode == 2 and b"started by lodge-vmnet" in r.stdout, "without a socket it does nothing")
     same(links("lodge"), [], "nothing is left")
+    # Odd surroundings: no standard descriptors, few descriptors, little memory, a full environment, signals ignored and blocked.
+    conf("allow br0\n")
+    for what, cmd in (("no standard descriptors", "exec <&- >&- 2>&-; "), ("few descriptors", "ulimit -n 6; "), ("little memory", "ulimit -v 4000; "),
+                      ("small files", "ulimit -f 0; "), ("an odd environment", "export PATH=/tmp IFS=x LANG=xx LOCPATH=/tmp; "), ("signals ignored", "trap '' TERM CHLD PIPE ALRM; ")):
+        r = call("attach", "interface=br0", "mac=" + GUEST, user=["sh", "-c", cmd + 'exec "$@"', "sh"])
+        good = r[0] == "ok" and r[2] is not None or what in ("few descriptors", "little memory") and (r[0] == "" or len(text(r)) > 10)
+        ok(good, "%s: %s" % (what, r[0] + " " + text(r)))
+        if r[2] is not None:
+            os.close(r[2])
+    time.sleep(0.2)
+    same(links("lodge") + links("lbr"), [], "nothing is left")
     # Other users, with the capability that a file would give.
     user = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
     if os.getuid() == 0 and "IN_USERNS" not in os.environ and not subprocess.run(user + ["true"], stderr=subprocess.DEVNULL).returncode:
@@ -341,6 +352,11 @@ def with_vmnet(w):
     except OSError:
         pass
     ok(not any(dhcp_parse(x) for x in got if x[6:12] != mac(GUEST2)) and not b.wait(dhcp_parse, 0.3), "DHCP from the host's side is ignored, in both directions")
+    sh("ip link del vmnet1")
+    end = time.time() + 10
+    while time.time() < end and not links("vmnet1"):
+        time.sleep(0.1)
+    ok(links("vmnet1") == ["vmnet1"] and b.lease(), "the host's interface is made again when it was deleted")
     # The interface goes, and comes back.
     w.close()
     what, info, fd = recv_msg(a.ctl, 10)
@@ -366,6 +382,13 @@ def with_vmnet(w):
         time.sleep(0.1)
     same(links("lbr") + links("vmnet") + links("lodge"), [], "after the last port nothing is left on the host")
     ok("10.9.0.2/24" in sh("ip -o addr show eth9"), "and the interface has its address again")
+    h.end()
+    h = Home().start()
+    a = h.port(network="vmnet0", mac=GUEST, name="bridged")
+    ok(links("lbr"), "a bridge is made again")
+    os.close(a.fd)
+    h.stop()
+    same(links("lbr"), [], "and goes when lodge-vmnet is ended")
     h.end()
     conf("deny *\n")
     h = Home().start()
