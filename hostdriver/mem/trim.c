@@ -3,7 +3,8 @@
  * Memory trimming.
  *
  * A scan goes through guest RAM in turns, chunk by chunk (2 MiB), so that a pass takes PASS_NS. In a chunk it asks the kernel which pages are in
- * memory and looks at those: a page of zeros can be given back, since what the guest finds there afterwards is a page of zeros again.
+ * memory and looks at those: a page of zeros can be given back, since what the guest finds there afterwards is a page of zeros again. It goes back
+ * when two passes have found it so (under pressure, one): what a busy guest frees and uses again within seconds stays.
  *
  * Why no write is lost. Between the look at a page and its release the guest may write to it. So:
  *  1. The scan only collects candidates, while the guest runs.
@@ -64,6 +65,8 @@ struct trim {
     int64_t scan_due, last; /* scan_due: when the next chunk's turn is */
     double tokens;          /* pages that may be given back now */
     unsigned long *small;   /* a bit a chunk: taken apart */
+    unsigned long *seen;    /* a bit a page: zeros in the last pass */
+    bool hurry;             /* under pressure */
     struct range range[RANGES];
     unsigned n_ranges, n_pages;
     bool refused;
@@ -88,9 +91,10 @@ struct trim *trim_new(const struct trim_params *p, struct err *e)
         t->n_chunks = (p->ram->size + MEMBLK_CHUNK - 1) / MEMBLK_CHUNK;
         t->next = t->cold_next = (p->first + MEMBLK_CHUNK - 1) / MEMBLK_CHUNK;
         t->small = calloc(bitmap_longs(t->n_chunks), sizeof(long));
+        t->seen = calloc(bitmap_longs(t->n_chunks * PAGES), sizeof(long));
     }
-    if (!t || !t->small) {
-        free(t);
+    if (!t || !t->small || !t->seen) {
+        trim_free(t);
         err_set(e, ERR_NOMEM, ENOMEM, "not enough memory for memory trimming");
         return NULL;
     }
@@ -99,8 +103,10 @@ struct trim *trim_new(const struct trim_params *p, struct err *e)
 
 void trim_free(struct trim *t)
 {
-    if (t)
+    if (t) {
         free(t->small);
+        free(t->seen);
+    }
     free(t);
 }
 
@@ -220,7 +226,13 @@ static unsigned scan(struct trim *t, uint64_t k)
     unsigned own = 0, zeros = 0;
     int n = memacct_look(t->p.acct, k, what);
     for (int i = 0; i < n; i++) {
-        zero[i] = what[i] == PG_OWN && is_zero(t->p.ram->host + k * MEMBLK_CHUNK + (uint64_t)i * PAGE);
+        uint64_t page = k * PAGES + (unsigned)i;
+        bool now = what[i] == PG_OWN && is_zero(t->p.ram->host + page * PAGE);
+        zero[i] = now && (t->hurry || bitmap_test(t->seen, page));
+        if (now)
+            bitmap_set(t->seen, page);
+        else
+            bitmap_clear(t->seen, page);
         own += what[i] == PG_OWN;
         zeros += zero[i];
     }
@@ -274,6 +286,7 @@ int64_t trim_step(struct trim *t, int64_t now, bool pressure)
         t->tokens = (double)rate;
     if (now - t->scan_due > PASS_NS)
         t->scan_due = now - TICK_NS;
+    t->hurry = pressure;
     uint64_t looked = 0, asked = 0, most = (uint64_t)((double)SCAN_MAX * (double)passed / SECOND) + PAGES;
     while (t->scan_due <= now && t->tokens >= 1 && looked + asked < most) {
         looked += scan(t, t->next);

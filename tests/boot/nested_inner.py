@@ -131,7 +131,8 @@ def test_cloud_2():
         check(("enable_vmware_backdoor" in log) == (not on), "the log's advice about the backdoor is wrong")
         s = Control(g.vmx).statistics()
         with OUT:
-            print("# " + ", ".join("%s %d" % (k, s[k]) for k in sorted(s) if k.startswith("vt.")), flush=True)
+            print("# " + ", ".join("%s %d" % (k, s[k]) for k in sorted(s) if k.startswith(("vt.", "trim."))), flush=True)
+        check(s["trim.pages_freed"] > 0 and s["trim.stops"] > 0 and s["memory.resident"] > 10 << 20, "no page was given back to the host")
         off(g)
 
 

@@ -121,7 +121,7 @@ static void *device(void *arg)
 }
 
 static int64_t fake_now = 1000000000000ll;
-/* Time goes fast for the trimmer: a pass in ten steps. */
+/* Time goes fast for the trimmer: a pass in eleven steps; a page goes back after two. */
 static void steps(struct trim *t, unsigned n)
 {
     while (n--)
@@ -166,14 +166,14 @@ int main(int argc, char **argv)
     ok(s.resident >= 32 * MIB && s.resident <= 34 * MIB && s.touched == s.resident, "what it writes is resident (%llu MiB)",
        (unsigned long long)(s.resident / MIB));
     memset(ram.host + 8 * MIB, 0, 16 * MIB);
-    steps(t, 15);
+    steps(t, 30);
     s = sums(acct);
     ok(s.trimmed == 0 && s.resident >= 32 * MIB, "with a rate of 0 nothing goes back");
     struct trim_stats st;
     trim_get_stats(t, &st);
     ok(st.scanned == 0 && st.stops == 0, "and nothing is looked at");
     trim_set_rate(t, 1000000);
-    steps(t, 15);
+    steps(t, 30);
     s = sums(acct);
     ok(s.trimmed >= 16 * MIB && s.resident <= 18 * MIB && s.saved >= 16 * MIB, "zeros go back: %llu MiB trimmed, %llu resident",
        (unsigned long long)(s.trimmed / MIB), (unsigned long long)(s.resident / MIB));
@@ -191,7 +191,7 @@ int main(int argc, char **argv)
         memset(ram.host + p * PAGE, 0, PAGE);
     trim_get_stats(t, &st);
     uint64_t before = st.freed;
-    steps(t, 15);
+    steps(t, 30);
     trim_get_stats(t, &st);
     ok(st.freed - before >= 1024, "half of the pages of huge ones go back too (%llu)", (unsigned long long)(st.freed - before));
 
@@ -199,12 +199,12 @@ int main(int argc, char **argv)
     struct iovec iov[1];
     memset(ram.host + 48 * MIB, 0, 2 * MIB);
     ok(gmem_pin(vm, 48 * MIB + 100, 5000, true, iov, 1) == 1, "a device pins some bytes");
-    steps(t, 15);
+    steps(t, 30);
     uint8_t what[512];
     memacct_look(acct, 24, what);
     ok(what[5] == PG_OWN, "their piece of memory stays");
     gmem_unpin(vm, iov, 1, false);
-    steps(t, 15);
+    steps(t, 30);
     memacct_look(acct, 24, what);
     ok(what[5] == PG_NONE, "until they are unpinned");
 
