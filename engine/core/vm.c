@@ -372,7 +372,7 @@ int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e
         char name[16];
         snprintf(name, sizeof name, "cpu%u", i);
         old->get(vm->vcpu[i], cs, CPU_ALL);
-        rc = state_save(w, name, old->cpu_state, cs, e);
+        rc = vm_get_state(vm) == VM_FAILED ? failed(e) : state_save(w, name, old->cpu_state, cs, e);
     }
     size_t len = 0;
     const void *data = rc ? NULL : snap_writer_data(w, &len);

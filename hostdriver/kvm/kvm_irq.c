@@ -49,8 +49,10 @@ void vt_timer_stop(struct vt_cpu *c)
     struct kvm_lapic_state s;
     if (c->timer_kept)
         return; /* it has not run since the last stop: what was kept then still holds */
-    if (vcall(c, KVM_GET_LAPIC, &s) < 0)
+    if (vcall(c, KVM_GET_LAPIC, &s) < 0) {
+        vt_unreadable(c, "the local APIC");
         return;
+    }
     c->kept_count = apic_get(&s, APIC_COUNT);
     c->kept_deadline = deadline_to_clock(c, msr_or_0(c, MSR_TSC_DEADLINE));
     c->timer_kept = true;
@@ -103,8 +105,10 @@ static void lapic_get(struct vcpu *v, struct lapic_image *out)
     struct kvm_lapic_state s;
     struct kvm_sregs sr;
     vt_accept_events(c);
-    if (vcall(c, KVM_GET_LAPIC, &s) < 0 || vcall(c, KVM_GET_SREGS, &sr) < 0)
+    if (vcall(c, KVM_GET_LAPIC, &s) < 0 || vcall(c, KVM_GET_SREGS, &sr) < 0) {
+        vt_unreadable(c, "the local APIC");
         return;
+    }
     for (unsigned i = 0; i < 64; i++)
         out->reg[i] = apic_get(&s, i);
     out->base = sr.apic_base;

@@ -152,6 +152,8 @@ static void read_kept(struct vt_cpu *c, struct cpu_state *s)
     int n = vcall(c, KVM_GET_MSRS, &l);
     for (int k = 0; k < n; k++)
         *field(s, at[k]) = l.e[k].data;
+    if (n != (int)l.head.nmsrs)
+        vt_unreadable(c, "the MSRs");
 }
 
 void vt_msrs_get(struct vt_cpu *c, struct cpu_state *s)

@@ -136,6 +136,7 @@ extern const struct cpu_ops vt_cpu_ops;
 /* kvm_state.c */
 void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask);
 int vt_set(struct vcpu *v, const struct cpu_state *s, unsigned mask, struct err *e);
+void vt_unreadable(struct vt_cpu *c, const char *what); /* errno says why; the vm stops */
 void vt_accept_events(struct vt_cpu *c); /* before the first register is read */
 void vt_log_state(struct vt_cpu *c);
 

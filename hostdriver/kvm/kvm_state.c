@@ -10,6 +10,23 @@
 #include "cpu/cpustate.h"
 #include "kvm/kvm_private.h"
 
+/* A processor whose registers cannot be read has no state that could go on anywhere: the vm stops. */
+void vt_unreadable(struct vt_cpu *c, const char *what)
+{
+    struct err e = {0};
+    int en = errno;
+    err_set(&e, ERR_HOST, en, "The host's KVM does not show %s of processor %u: %s", what, c->v->index, strerror(en));
+    vm_fail(c->v->vm, &e);
+}
+
+static bool read_it(struct vt_cpu *c, unsigned long req, void *arg, const char *what)
+{
+    if (vcall(c, req, arg) >= 0)
+        return true;
+    vt_unreadable(c, what);
+    return false;
+}
+
 /* ---- pieces ---- */
 
 static void seg_get(struct cpu_seg *d, const struct kvm_segment *k)
@@ -133,7 +150,7 @@ static void events_get(struct vt_cpu *c, struct cpu_state *s)
     s->exc_pending = s->intr_pending = s->nmi_pending = s->smi_pending = s->init_pending = 0;
     s->intr_shadow = s->smm = s->smm_nmi = 0;
     vt_nmi_pin(c); /* one that has not been looked at */
-    if (vcall(c, KVM_GET_VCPU_EVENTS, &ev) < 0)
+    if (!read_it(c, KVM_GET_VCPU_EVENTS, &ev, "the pending events"))
         return;
     if (ev.exception.injected || ev.exception.pending) {
         s->exc_pending = 1;
@@ -204,7 +221,7 @@ static void run_state_get(struct vt_cpu *c, struct cpu_state *s)
 {
     struct kvm_mp_state mp = {0};
     s->run_state = CPU_RUNNING;
-    if (vcall(c, KVM_GET_MP_STATE, &mp) < 0)
+    if (!read_it(c, KVM_GET_MP_STATE, &mp, "the run state"))
         return;
     if (mp.mp_state == KVM_MP_STATE_HALTED)
         s->run_state = CPU_HALTED;
@@ -232,21 +249,21 @@ void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask)
     struct vt_cpu *c = v->be;
     struct kvm_regs r;
     vt_accept_events(c);
-    if (vcall(c, KVM_GET_REGS, &r) == 0)
+    if (read_it(c, KVM_GET_REGS, &r, "the registers"))
         gpr_get(s, &r);
     if (mask & (CPU_SEG | CPU_CTL)) {
         struct kvm_sregs k;
         struct kvm_debugregs d;
         struct kvm_xcrs x;
-        if (vcall(c, KVM_GET_SREGS, &k) == 0)
+        if (read_it(c, KVM_GET_SREGS, &k, "the control registers"))
             sregs_get(s, &k);
-        if (vcall(c, KVM_GET_DEBUGREGS, &d) == 0) {
+        if (read_it(c, KVM_GET_DEBUGREGS, &d, "the debug registers")) {
             memcpy(s->dr, d.db, sizeof s->dr);
             s->dr6 = d.dr6;
             s->dr7 = d.dr7;
         }
         s->xcr0 = 1;
-        if (vcall(c, KVM_GET_XCRS, &x) == 0)
+        if (c->m->feat.xsave && read_it(c, KVM_GET_XCRS, &x, "XCR0"))
             for (unsigned i = 0; i < x.nr_xcrs && i < KVM_MAX_XCRS; i++)
                 if (x.xcrs[i].xcr == 0)
                     s->xcr0 = x.xcrs[i].value;
@@ -259,7 +276,7 @@ void vt_get(struct vcpu *v, struct cpu_state *s, unsigned mask)
     if (mask & CPU_FPU) {
         struct kvm_xsave x;
         _Static_assert(sizeof x.region == XSAVE_AREA_MAX, "one area");
-        if (vcall(c, KVM_GET_XSAVE, &x) == 0) {
+        if (read_it(c, KVM_GET_XSAVE, &x, "the vector registers")) {
             memcpy(s->xsave, x.region, sizeof s->xsave);
             memset(s->xsave + 464, 0, 48); /* the kernel's note to itself */
         }

@@ -39,7 +39,7 @@ display_library: rfb, options="timeout=0"
 memory: guest=1024, host=1024
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
-cpu: model=corei7_haswell_4770, count=1, ips=20000000, reset_on_triple_fault=0
+cpu: model=corei7_haswell_4770, count=1, ips=80000000, reset_on_triple_fault=0
 clock: sync=none
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path=%s, status=inserted

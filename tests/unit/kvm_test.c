@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "core/irq.h"
 #include "core/vm.h"
+#include "cpu/cpustate.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_sys.h"
 #include "tests/tap.h"
@@ -353,6 +354,50 @@ static void test_device(void)
     vm_destroy(vm);
 }
 
+/* Registers that cannot be read or written: the vm stops, or the call says so; nothing goes on with half a state. */
+static void test_state(void)
+{
+    static const struct {
+        unsigned long req;
+        const char *name;
+        bool get, set;
+    } reqs[] = {{KVM_GET_REGS, "GET_REGS", true, false},     {KVM_GET_SREGS, "GET_SREGS", true, true},       {KVM_GET_DEBUGREGS, "GET_DEBUGREGS", true, false},
+                {KVM_GET_XSAVE, "GET_XSAVE", true, false},   {KVM_GET_MSRS, "GET_MSRS", true, false},        {KVM_GET_VCPU_EVENTS, "GET_VCPU_EVENTS", true, false},
+                {KVM_GET_MP_STATE, "GET_MP_STATE", true, false}, {KVM_SET_REGS, "SET_REGS", false, true},    {KVM_SET_SREGS, "SET_SREGS", false, true},
+                {KVM_SET_XSAVE, "SET_XSAVE", false, true},   {KVM_SET_DEBUGREGS, "SET_DEBUGREGS", false, true}, {KVM_SET_VCPU_EVENTS, "SET_VCPU_EVENTS", false, true},
+                {KVM_SET_MP_STATE, "SET_MP_STATE", false, true}};
+    struct cpu_state *s = aligned_alloc(64, sizeof *s);
+    for (unsigned i = 0; i < sizeof reqs / sizeof reqs[0]; i++) {
+        struct err e = {0};
+        fresh();
+        struct vm *vm = make(2, &e);
+        memset(s, 0, sizeof *s);
+        vt_backend.get(vm_vcpu(vm, 0), s, CPU_ALL);
+        bool before = failed;
+        F.fail_req = reqs[i].req;
+        vt_backend.get(vm_vcpu(vm, 0), s, CPU_ALL);
+        bool got = failed;
+        int rc = vt_backend.set(vm_vcpu(vm, 0), s, CPU_ALL, &e);
+        ok(!before && got == reqs[i].get && (rc == -1 || !reqs[i].set), "%s refused: %s", reqs[i].name, got ? why.msg : e.msg);
+        F.fail_req = 0;
+        vm_destroy(vm);
+    }
+    free(s);
+    for (unsigned i = 0; i < 3; i++) {
+        static const unsigned long lapic[] = {KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_SIGNAL_MSI};
+        struct err e = {0};
+        fresh();
+        struct lapic_image m = {.base = 0xfee00900};
+        struct vm *vm = make(2, &e);
+        F.fail_req = lapic[i];
+        vt_backend.lapic->get(vm_vcpu(vm, 0), &m);
+        int rc = vt_backend.lapic->set(vm_vcpu(vm, 0), &m, &e);
+        vt_backend.lapic->msi(vm, 0xfee00000, 0x41);
+        ok(failed == (i == 0) && (rc == -1) == (i == 1), "local APIC, request %u refused: %s", i, failed ? why.msg : e.msg);
+        vm_destroy(vm);
+    }
+}
+
 static void test_probe(void)
 {
     struct vt_probe p;
@@ -434,6 +479,7 @@ int main(void)
     ok(F.runs >= 2 && !wishes && !failed, "after a triple fault the processors start anew (%d runs, %d wishes, %d failed)", F.runs, (int)wishes, (int)failed);
     vm_destroy(vm);
     test_device();
+    test_state();
     test_probe();
     kvm_sys_replace(NULL);
     return TAP_DONE();
