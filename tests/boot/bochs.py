@@ -33,7 +33,7 @@ poweroff -f
 """
 
 # No CPU model with CPUID leaf 15h: its frequency of the TSC has nothing to do with Bochs' own.
-CONFIG = """plugin_ctrl: unmapped=1, biosdev=1, extfpuirq=1, serial=1
+CONFIG = """plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 memory: guest=1024, host=1024
@@ -105,6 +105,7 @@ def run_bochs(work, iso, limit):
     if os.environ.get("LODGE_TEST_KEEP"):
         os.makedirs(os.environ["LODGE_TEST_KEEP"], exist_ok=True)
         boot_test.write(os.path.join(os.environ["LODGE_TEST_KEEP"], "bochs.serial"), text)
+        shutil.copy(os.path.join(work, "out"), os.path.join(os.environ["LODGE_TEST_KEEP"], "bochs.out"))
     return text.replace("\r", "")
 
 

@@ -813,23 +813,24 @@ def test_gdb(work, vcpus):
         want(out, r"\$6 = 0xf0000$", "the far jump of the firmware's first instruction")
         g.expect(r"USERLAND", 240)
         g.expect(r"STARTED", 60)
-        # A breakpoint in a process: by linear address, whoever runs there. Then memory, registers, a step, finish.
-        out = talk("break twice", "continue", "p/x $cs & 3", "up", "p n", "down", "x/i $pc", "stepi", "info registers rip eflags", "finish",
-                   "delete", "p watched % 4")
-        want(out, r"Breakpoint 1, twice", "breakpoint")
-        want(out, r"\$1 = 0x3$", "CPL")
-        want(out, r"^rip +0x40\w+ ", "registers")
-        n = int(want(out, r"^\$2 = (\d+)$", "a variable")[1])
-        want(out, r"Value returned is \$\d+ = %d$" % (2 * n), "finish")
-        # A hardware breakpoint and a write watchpoint; the value has changed when it stops, and nothing else stops it.
-        out = talk("hbreak twice", "continue", "delete", "watch watched", "continue", "p watched", "delete", "awatch other", "continue")
-        want(out, r"Hardware watchpoint 2: watched\s+Old value = (\d+)\s+New value = (\d+)", "watchpoint")
-        want(out, r"Hardware access \(read/write\) watchpoint 3: other", "access watchpoint")
-        # Writing memory and registers.
-        out = talk("break twice", "continue", "set var watched = 77", "p watched", "p $rdi = 1000", "finish", "delete", "set var other = 5", "p other")
-        want(out, r"\$1 = 77$", "written memory")
-        want(out, r"Value returned is \$\d+ = 2000$", "written register")
-        want(out, r"\$\d+ = 5$", "written memory")
+        if not os.environ.get("LODGE_TEST_NO_DR7"):  # a host whose guests' debug registers do nothing
+            # A breakpoint in a process: by linear address, whoever runs there. Then memory, registers, a step, finish.
+            out = talk("break twice", "continue", "p/x $cs & 3", "up", "p n", "down", "x/i $pc", "stepi", "info registers rip eflags", "finish",
+                       "delete", "p watched % 4")
+            want(out, r"Breakpoint 1, twice", "breakpoint")
+            want(out, r"\$1 = 0x3$", "CPL")
+            want(out, r"^rip +0x40\w+ ", "registers")
+            n = int(want(out, r"^\$2 = (\d+)$", "a variable")[1])
+            want(out, r"Value returned is \$\d+ = %d$" % (2 * n), "finish")
+            # A hardware breakpoint and a write watchpoint; the value has changed when it stops, and nothing else stops it.
+            out = talk("hbreak twice", "continue", "delete", "watch watched", "continue", "p watched", "delete", "awatch other", "continue")
+            want(out, r"Hardware watchpoint 2: watched\s+Old value = (\d+)\s+New value = (\d+)", "watchpoint")
+            want(out, r"Hardware access \(read/write\) watchpoint 3: other", "access watchpoint")
+            # Writing memory and registers.
+            out = talk("break twice", "continue", "set var watched = 77", "p watched", "p $rdi = 1000", "finish", "delete", "set var other = 5", "p other")
+            want(out, r"\$1 = 77$", "written memory")
+            want(out, r"Value returned is \$\d+ = 2000$", "written register")
+            want(out, r"\$\d+ = 5$", "written memory")
         # Threads are vCPUs; an interrupt from gdb stops them all.
         out = talk("info threads", "thread %d" % vcpus, "p/x $cr3 != 0", "p/x $gdt_base")
         check(len(re.findall(r"vCPU \d+, CPL [03]", out)) == vcpus, "threads:\n" + out)
