@@ -227,7 +227,8 @@ static void extended_leaves(struct cpu_features *f, unsigned cores)
     uint32_t b8 =
         f->amd ? (h8.b & (B(0) | B(2))) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(19) | B(26) | B(29) : 0;
     uint32_t c8 = f->amd ? (cores - 1) | log2_up(cores) << 12 : 0;
-    add(f, 0x80000008u, 0, false, f->phys_bits | (f->longmode ? 48u : 32u) << 8, b8, c8, 0);
+    /* 48 bits also when long mode is hidden: KVM takes nothing less, and 32-bit systems on 64-bit processors see it too. */
+    add(f, 0x80000008u, 0, false, f->phys_bits | 48u << 8, b8, c8, 0);
     if (f->amd) {
         for (uint32_t l = 0x80000019u; l <= 0x8000001au; l++) {
             struct regs r = l <= h0.a ? host(l, 0) : (struct regs){0};

@@ -23,12 +23,14 @@ from guest import HERE, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: 
 INIT = r"""#!/bin/sh
 . /lib/setup
 exec >/dev/ttyS0 2>&1
+dmesg -n 1
 echo "BOCHS-UP"
 grep -c vmx /proc/cpuinfo | sed 's/^/VMX /'
 lodge-vmx --engines
 echo "ENGINES-END $?"
 state_trip_test 10
 echo "TRIP-END $?"
+sleep 5 # until the serial port has sent it
 poweroff -f
 """
 
