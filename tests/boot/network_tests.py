@@ -321,3 +321,25 @@ def test_net_replug(work, dev):
         check("sandbox:" not in vm_log(g), "the sandbox refused something")
         g.send("off\n")
         off(g)
+
+
+@test(quick=False)
+def test_net_ten(work):
+    """Ten adapters of three models, each with a network of its own."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own configuration")
+    keys = {}
+    for i in range(10):
+        keys.update({"ethernet%d.present" % i: "TRUE", "ethernet%d.connectionType" % i: "nat", "ethernet%d.natSubnet" % i: "10.1.%d.0/24" % i,
+                     "ethernet%d.virtualDev" % i: ("e1000", "vmxnet3", "e1000e")[i % 3]})
+    script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
+    os.chmod(script, 0o755)
+    iso = linux_iso(work, "amd64", NET_INIT, args="console=ttyS0 quiet net.ifnames=0", modules=["e1000", "vmxnet3", "e1000e", "af_packet"],
+                    files=[script + "=lib/dhcp"])
+    with Guest("ten", iso=iso, mem=384, keys=keys) as g:
+        g.expect(r"USERLAND \S+ cards 10\s", 240)
+        g.send("for i in 0 1 2 3 4 5 6 7 8 9; do ifup eth$i; done; ip -4 -o addr | grep -c 'inet 10[.]1'; echo ALL DONE\n")
+        g.expect(r"\s10\r?\nALL DONE", 120)
+        check({int(x) for x in re.findall(r"UP eth\d 10\.1\.(\d)\.15", g.text())} == set(range(10)), "not each network gave its address")
+        g.send("off\n")
+        off(g)

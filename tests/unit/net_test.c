@@ -240,7 +240,8 @@ static void test_tso(bool v6, bool tag)
     ok(send1(&o, f, n) && b.n == 5, "... a different frame starts from its first segment");
 
     fresh(NET_CAN_CSUM | (v6 ? NET_CAN_TSO6 : NET_CAN_TSO4));
-    bool one = send1(&o, f, n) && b.n == 1 && b.len[0] == n && b.o[0].gso == o.gso && b.o[0].csum_start == l4 && b.o[0].csum_offset == 16 && b.o[0].hdr_len == d;
+    bool one = send1(&o, f, n) && b.n == 1 && b.len[0] == n && b.o[0].gso == o.gso && b.o[0].csum_start == l4 && b.o[0].csum_offset == 16 &&
+        b.o[0].hdr_len == d;
     unsigned ps = (unsigned)(n - l4) + 6;
     ps = v6 ? sum16(f + l3 + 8, 32, ps) : sum16(f + l3 + 12, 8, ps);
     ok(one && be16(b.frame[0] + l4 + 16) == ps && b.o[0].needs_csum, "... passed whole to who can, with the pseudo header's sum");
@@ -311,7 +312,8 @@ static void test_hostile(void)
             f[(size_t)rand() % 80] = (uint8_t)rand();
         if (rand() % 3 == 0)
             len = (size_t)rand() % len;
-        struct net_offload r = {.needs_csum = rand() & 1, .gso = (uint8_t)(rand() % 6), .hdr_len = (uint16_t)rand(), .gso_size = (uint16_t)(rand() % 300 * 5 / 2),
+        struct net_offload r = {.needs_csum = rand() & 1, .gso = (uint8_t)(rand() % 6), .hdr_len = (uint16_t)rand(),
+            .gso_size = (uint16_t)(rand() % 300 * 5 / 2),
                                 .csum_start = (uint16_t)(rand() % 800), .csum_offset = (uint16_t)(rand() % 30)};
         b.room = rand() % FRAMES;
         (void)send1(&r, f, len);

@@ -66,7 +66,8 @@ static void test_generated(void)
     ok(!net_plan_settle(n, dict, uuid, true, &e) && mac_is(&n->nic[0], "00:0c:29:ab:cd:fb"), "a copied machine gets its own");
     net_plan_free(n);
 
-    n = make("ethernet0.present = \"TRUE\"\nethernet0.addressType = \"static\"\nethernet0.address = \"00:0c:29:ab:cd:fb\"\nethernet0.checkMACAddress = \"FALSE\"\n"
+    n = make("ethernet0.present = \"TRUE\"\nethernet0.addressType = \"static\"\nethernet0.address = \"00:0c:29:ab:cd:fb\"\n"
+             "ethernet0.checkMACAddress = \"FALSE\"\n"
              "ethernet1.present = \"TRUE\"\n");
     static const uint8_t wrap[16] = {[13] = 0xFF, 0xFF, 0xFF};
     ok(!net_plan_settle(n, dict, uuid, false, &e) && mac_is(&n->nic[0], "00:0c:29:ab:cd:fb") && mac_is(&n->nic[1], "00:0c:29:ab:ce:05"), "any static address");
@@ -100,14 +101,16 @@ static void test_models(void)
         const char *dev, *os;
         enum nic_model want;
         bool warns;
-    } t[] = {{"", "debian12-64", NIC_E1000}, {"", "debian12", NIC_VLANCE}, {"vmxnet3", "", NIC_VMXNET3}, {"E1000E", "", NIC_E1000E}, {"flexible", "", NIC_VLANCE},
+    } t[] = {{"", "debian12-64", NIC_E1000}, {"", "debian12", NIC_VLANCE}, {"vmxnet3", "", NIC_VMXNET3}, {"E1000E", "", NIC_E1000E},
+             {"flexible", "", NIC_VLANCE},
              {"vmxnet", "", NIC_VLANCE, true}, {"vmxnet2", "debian12-64", NIC_VLANCE, true}, {"vlance", "", NIC_VLANCE}, {"ne2000", "debian12-64", NIC_E1000}};
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         char text[200];
         snprintf(text, sizeof text, "ethernet0.present = \"TRUE\"\nethernet0.virtualDev = \"%s\"\n", t[i].dev);
         plan.guest_os = (char *)t[i].os;
         struct plan_net *n = make(text);
-        ok(n->nic[0].model == t[i].want && (strstr(said, "2 ethernet0.virtualDev: ") != NULL) == t[i].warns, "virtualDev \"%s\", guestOS \"%s\": %s", t[i].dev, t[i].os,
+        ok(n->nic[0].model == t[i].want && (strstr(said, "2 ethernet0.virtualDev: ") != NULL) == t[i].warns, "virtualDev \"%s\", guestOS \"%s\": %s", t[i].dev,
+           t[i].os,
            nic_model_name(n->nic[0].model));
         net_plan_free(n);
     }
@@ -149,22 +152,26 @@ static void test_forwards(void)
     char text[128];
     static const struct {
         const char *in, *out;
-    } good[] = {{"tcp:127.0.0.1:2222:22", "tcp:127.0.0.1:2222:22"}, {"udp:53:53", "udp:127.0.0.1:53:53"}, {"TCP:0.0.0.0:80:10.0.2.15:8080", "tcp:0.0.0.0:80:10.0.2.15:8080"},
-                {"tcp:[::1]:2222:[fd00:10:0:2::5]:22", "tcp:[::1]:2222:[fd00:10:0:2::5]:22"}, {"tcp::2222:22", "tcp:127.0.0.1:2222:22"}, {"tcp:65535:1", "tcp:127.0.0.1:65535:1"}};
+    } good[] = {{"tcp:127.0.0.1:2222:22", "tcp:127.0.0.1:2222:22"}, {"udp:53:53", "udp:127.0.0.1:53:53"},
+                {"TCP:0.0.0.0:80:10.0.2.15:8080", "tcp:0.0.0.0:80:10.0.2.15:8080"},
+                {"tcp:[::1]:2222:[fd00:10:0:2::5]:22", "tcp:[::1]:2222:[fd00:10:0:2::5]:22"},
+                {"tcp::2222:22", "tcp:127.0.0.1:2222:22"}, {"tcp:65535:1", "tcp:127.0.0.1:65535:1"}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         bool parsed = !net_forward_parse(good[i].in, &f, &e);
         if (parsed)
             net_forward_format(&f, text);
         ok(parsed && !strcmp(text, good[i].out), "%s: %s", good[i].in, parsed ? text : e.msg);
     }
-    static const char *const bad[] = {"", "tcp", "tcp:", "tcp:22", "icmp:1:2", "tcp:0:22", "tcp:65536:22", "tcp:22:0", "tcp:host:1:2", "tcp:127.0.0.1:1:2:3", "tcp:1:2x",
+    static const char *const bad[] = {"", "tcp", "tcp:", "tcp:22", "icmp:1:2", "tcp:0:22", "tcp:65536:22", "tcp:22:0", "tcp:host:1:2", "tcp:127.0.0.1:1:2:3",
+                                      "tcp:1:2x",
                                       "tcp:[::1:1:2", "tcp:127.0.0.1:-1:22", "tcp:99999999999999999999:1", "tcp:1:1.2.3:4", "tcp: 1:2"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ok(net_forward_parse(bad[i], &f, &e) == -1 && strstr(e.msg, "2222"), "refused: \"%s\"", bad[i]);
     struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet0.connectionType = \"nat\"\nethernet0.natForward3 = \"tcp:2222:22\"\n"
                               "ethernet0.natForward4 = \"tcp:2222:23\"\nethernet1.present = \"TRUE\"\nethernet1.connectionType = \"nat\"\n"
                               "ethernet1.natForward0 = \"tcp:2222:22\"\nethernet1.natForward1 = \"udp:2222:22\"\n");
-    ok(n->nic[0].link.n_forward == 1 && n->nic[1].link.n_forward == 1 && strstr(said, "4 ethernet0.natForward4: port 2222 is forwarded by ethernet0.natForward3") &&
+    ok(n->nic[0].link.n_forward == 1 && n->nic[1].link.n_forward == 1 &&
+           strstr(said, "4 ethernet0.natForward4: port 2222 is forwarded by ethernet0.natForward3") &&
            strstr(said, "7 ethernet1.natForward0: port 2222"), "a port is forwarded once");
     net_plan_free(n);
 }
