@@ -3,11 +3,13 @@
 #ifndef LODGE_NET_FCS_H
 #define LODGE_NET_FCS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct fcs_table {
     uint32_t t[8][256];
+    bool clmul;
 };
 
 void fcs_init(struct fcs_table *f);
