@@ -98,6 +98,9 @@ static void guest_pointers(struct bt_cpu *bc, struct pointers *p, bool whole)
     struct pointers g = {0};
     uint16_t off = b->tramp_target ? b->off : bt_guest_off(bc, b, rx + at);
     g.ip = bc->cells[b->cpage].va + off;
+    /* Where the code cannot be read now (a kernel saves the state of a program, with SMAP), the host's opcode is as good: it differs in how a
+     * memory operand is addressed only. */
+    g.op = p->op;
     int seg = decode(bc, m64 ? g.ip : (uint32_t)(bc->c.s.seg[S_CS].base + g.ip), &g.op);
     if (!m64)
         g.ip = (uint32_t)g.ip;
