@@ -206,6 +206,15 @@ static const struct state_field fields[] = {
     SF(struct e1000, tx_more, SF_VTIMER),
     {NULL}};
 
+/* Frames that wait for a full peer: after loading nobody says that there is room, so the timer tries. */
+static void pre_save(void *dev)
+{
+    struct e1000 *x = dev;
+    for (unsigned q = 0; q < E1000_QUEUES; q++)
+        if (REG(x, TCTL) & TCTL_EN && QREG(x, TDH, q) != QREG(x, TDT, q) && !vtimer_armed(&x->tx_more))
+            vtimer_arm(&x->tx_more, clock_now(x->pci.dev.vm));
+}
+
 static int post_load(void *dev, unsigned version, struct err *e)
 {
     struct e1000 *x = dev;
@@ -231,7 +240,7 @@ static int post_load(void *dev, unsigned version, struct err *e)
 }
 
 static const struct state_desc state = {
-    .name = "e1000", .version = 1, .min_version = 1, .fields = fields, .post_load = post_load};
+    .name = "e1000", .version = 1, .min_version = 1, .fields = fields, .pre_save = pre_save, .post_load = post_load};
 
 const struct dev_class e1000_class = {.name = "e1000",
                                       .size = sizeof(struct e1000),

@@ -460,6 +460,14 @@ static const struct state_field fields[] = {SF_SUB(struct pcnet, pci, &pci_dev_s
                                             SF(struct pcnet, poll, SF_VTIMER),
                                             {NULL}};
 
+/* A frame that waits for a full peer: after loading nobody says that there is room, so the timer tries. */
+static void pre_save(void *dev)
+{
+    struct pcnet *x = dev;
+    if (x->csr[0] & CSR0_TXON && !vtimer_armed(&x->poll))
+        vtimer_arm(&x->poll, clock_now(x->pci.dev.vm));
+}
+
 static int post_load(void *dev, unsigned version, struct err *e)
 {
     struct pcnet *x = dev;
@@ -473,7 +481,7 @@ static int post_load(void *dev, unsigned version, struct err *e)
 }
 
 static const struct state_desc state = {
-    .name = "pcnet", .version = 1, .min_version = 1, .fields = fields, .post_load = post_load};
+    .name = "pcnet", .version = 1, .min_version = 1, .fields = fields, .pre_save = pre_save, .post_load = post_load};
 
 const struct dev_class vlance_class = {.name = "vlance",
                                        .size = sizeof(struct pcnet),

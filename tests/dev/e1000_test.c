@@ -877,6 +877,11 @@ static void test_state(struct nicbox *x, const struct dev_class *c)
 {
     struct nicbox y;
     struct err er = {0};
+    cfg_w(x->vm, NIC, 4, 2, 7);
+    tx_setup(x);
+    x->room = 0;
+    tx_desc(BUF, 100 | TXD_EOP | TXD_IFCS, 0);
+    nic_w(x, TDT, txt);
     rx_setup(x, RCTL_BAM);
     nic_w(x, ITR, 0x1000);
     nic_w(x, IMS, 4);
@@ -894,6 +899,8 @@ static void test_state(struct nicbox *x, const struct dev_class *c)
     ok(!nic_irq(&y), "the throttled interrupt");
     fakevm_advance(y.vm, 2000000);
     ok(nic_irq(&y), "comes");
+    is_u64(y.n_got, 1, "a frame that waited for a full peer goes out");
+    nic_forget(&y);
     fakevm_free(y.vm);
 }
 
