@@ -43,7 +43,7 @@ def test_nic_selftest(work, dev):
 
 
 @test(quick=False, dev=["e1000", "e1000e", "vlance", "vmxnet3"])
-def test_pxe(work, dev):
+def test_pxelinux(work, dev):
     """The adapter's boot ROM gets an address, pxelinux and Debian's installer from the NAT network's TFTP, and the installer asks its first question."""
     if RUNNER == "qemu":
         raise Skip("Lodge's own NAT")
@@ -54,7 +54,7 @@ def test_pxe(work, dev):
         shutil.copy(root + f, tftp)
     write(os.path.join(tftp, "pxelinux.cfg", "default"),
           "serial 0 115200\ndefault d-i\nlabel d-i\nkernel linux\nappend initrd=initrd.gz console=ttyS0 priority=high\n")
-    with Guest("pxe", mem=1024, keys={
+    with Guest("pxelinux-" + dev, mem=1024, keys={
             "ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
             "ethernet0.natBootFile": "pxelinux.0", "bios.bootOrder": "ethernet0"}) as g:
         g.expect(r"Loading linux", 60)
