@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Installs a whole Debian, unattended, over the network: by hand with "boot_test.py install-vmxnet3". Part of boot_test.py."""
+"""Installs a whole Debian, unattended, over the network, with Debian's installer and with debootstrap. By hand: "boot_test.py install-vmxnet3",
+"boot_test.py debootstrap-vmxnet3". Part of boot_test.py."""
 import os
 import shutil
+import subprocess
 import sys
 import time
 
-from boot_test import RUNNER, Guest, Skip, as_vmdk, check, fetch, off, test, write
+from boot_test import HERE, RUNNER, Guest, Skip, as_vmdk, check, fetch, off, run, test, write
+from guest import CACHE
 from mirror import Mirror
 
 GATEWAY = "10.0.2.2"
@@ -49,6 +52,29 @@ d-i finish-install/reboot_in_progress note
 d-i debian-installer/exit/poweroff boolean true
 """
 
+
+def look_at_new_system(disk, net):
+    """It boots, has an address by DHCP, and gets package lists from the mirror."""
+    with Guest("installed", disk=disk, mem=1024, vcpus=2, keys=net) as g:
+        g.expect(r"lodge login: ", 600)
+        g.send("root\n")
+        g.expect(r"Password: ", 60)
+        g.send("lodge\n")
+        g.expect(r"# ", 120)
+        g.send("PS1=; stty -echo; cat /etc/debian_version; ip -4 -o addr show scope global; dpkg -l | grep -c ^ii; apt-get -q update; echo UPDATE''D $?\n")
+        text = g.expect(r"([\s\S]*)UPDATED (\d+)", 300)
+        check(text[2] == b"0" and b"10.0.2.15" in text[1], "the new system has no network: %s" % text[1].decode())
+        g.send("poweroff\n")
+        off(g, 180)
+
+
+def empty_disk(work, name, size):
+    raw = os.path.join(work, name)
+    with open(raw, "wb") as f:
+        f.truncate(size)
+    return as_vmdk(raw)
+
+
 @test(quick=False, dev=["vmxnet3", "e1000"])
 def test_install(work, dev):
     """The adapter's boot ROM loads Debian's installer from NAT's TFTP; the installer reads its answers and every package from an HTTP server of the
@@ -71,10 +97,7 @@ def test_install(work, dev):
         write(os.path.join(tftp, "pxelinux.cfg", "default"),
               "serial 0 115200\ndefault d-i\nlabel d-i\nkernel linux\nappend initrd=initrd.gz console=ttyS0 auto=true priority=critical "
               "url=http://%s:%d/preseed.cfg DEBIAN_FRONTEND=text\n" % (GATEWAY, mirror.port))
-        raw = os.path.join(work, "disk.img")
-        with open(raw, "wb") as f:
-            f.truncate(4 << 30)
-        disk = as_vmdk(raw)
+        disk = empty_disk(work, "disk.img", 4 << 30)
         net = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
                "ethernet0.natBootFile": "pxelinux.0"}
         with Guest("install", disk=disk, mem=1024, vcpus=2, keys=dict(net, **{"bios.bootOrder": "ethernet0"})) as g:
@@ -89,16 +112,68 @@ def test_install(work, dev):
                 print("# %5.1f min %s; mirror: %s" % ((time.monotonic() - start) / 60, what, mirror.got), file=sys.stderr, flush=True)
             g.wait(120)
         net.pop("ethernet0.natBootFile")
-        with Guest("installed", disk=disk, mem=1024, vcpus=2, keys=net) as g:
-            g.expect(r"lodge login: ", 600)
+        look_at_new_system(disk, net)
+    finally:
+        mirror.close()
+
+
+INSTALL = r"""set -e
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+apt-get -qq update; echo "STAGE update"
+apt-get -qq install --no-install-recommends debootstrap e2fsprogs fdisk >/dev/null; echo "STAGE tools"
+echo 'start=2048, type=83, bootable' | sfdisk -q /dev/sdb
+mkfs.ext4 -q /dev/sdb1; mount /dev/sdb1 /mnt
+debootstrap --variant=minbase --include=linux-image-amd64,grub-pc,systemd-sysv,udev,dbus,iproute2,initramfs-tools bookworm /mnt http://{host}/debian | grep -E '^I: (Base|Unpacking the|Configuring the|Installing core)' || true
+echo "STAGE debootstrap"
+for d in dev proc sys; do mount --bind /$d /mnt/$d; done
+echo "UUID=$(blkid -s UUID -o value /dev/sdb1) / ext4 errors=remount-ro 0 1" >/mnt/etc/fstab
+echo lodge >/mnt/etc/hostname
+printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >/mnt/etc/systemd/network/lan.network
+echo root:lodge | chroot /mnt chpasswd
+chroot /mnt systemctl -q enable systemd-networkd
+sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/' /mnt/etc/default/grub
+chroot /mnt grub-install /dev/sdb 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1
+umount -R /mnt; sync; echo "STAGE boot-loader"
+"""
+
+
+@test(quick=False, dev=["vmxnet3", "e1000"])
+def test_debootstrap(work, dev):
+    """A running Debian fetches its tools and then every package of another Debian through NAT from an HTTP server of the host's loopback, all
+    signatures and sums checked by apt and debootstrap, onto a second disk, which then boots. For archives without the installer's components, too."""
+    if RUNNER == "qemu":
+        raise Skip("Lodge's own NAT")
+    texts = {}
+    mirror = Mirror(texts)
+    if not mirror.uri:
+        raise Skip("the host's apt names no Debian archive over HTTP")
+    image = os.path.join(CACHE, "debian-amd64.img")
+    r = subprocess.run([HERE + "/mkdebian.sh", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if r.returncode == 77:
+        raise Skip(r.stdout.strip().split("\n")[-1])
+    host = "%s:%d" % (GATEWAY, mirror.port)
+    texts["/install"] = INSTALL.replace("{host}", host)
+    try:
+        run("cp", "--sparse=always", image, os.path.join(work, "first.img"))
+        new = empty_disk(work, "second.img", 3 << 30)
+        net = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat"}
+        with Guest("debootstrap", disk=as_vmdk(os.path.join(work, "first.img")), mem=1024, vcpus=2,
+                   keys=dict(net, **{"ide0:1.present": "TRUE", "ide0:1.fileName": new})) as g:
+            g.expect(r"login: ", 900)
             g.send("root\n")
             g.expect(r"Password: ", 60)
             g.send("lodge\n")
             g.expect(r"# ", 120)
-            g.send("PS1=; stty -echo; cat /etc/debian_version; ip -4 -o addr show scope global; dpkg -l | grep -c ^ii; apt-get -q update; echo UPDATE''D $?\n")
-            text = g.expect(r"([\s\S]*)UPDATED (\d+)", 300)
-            check(text[2] == b"0" and b"10.0.2.15" in text[1], "the new system has no network: %s" % text[1].decode())
+            g.send("PS1=; stty -echo; n=$(ls /sys/class/net | grep -v lo); ip link set $n up; ip addr add 10.0.2.15/24 dev $n; ip route add default via %s; "
+                   "echo 'deb http://%s/debian bookworm main' >/etc/apt/sources.list; "
+                   "/usr/lib/apt/apt-helper download-file http://%s/install /tmp/install && sh /tmp/install; echo RESULT $?\n" % (GATEWAY, host, host))
+            start = time.monotonic()
+            for stage in ("update", "tools", "debootstrap", "boot-loader"):
+                g.expect(r"STAGE %s" % stage, 3600, fail=r"Kernel panic|RESULT [1-9]|RESULT 0")
+                print("# %5.1f min %s; mirror: %s" % ((time.monotonic() - start) / 60, stage, mirror.got), file=sys.stderr, flush=True)
+            g.expect(r"RESULT 0", 60)
             g.send("poweroff\n")
             off(g, 180)
+        look_at_new_system(new, net)
     finally:
         mirror.close()
