@@ -176,9 +176,10 @@ int hostmem_join(struct hostmem **out, const char *dir, const struct hostmem_vm 
         snprintf(names + strlen(names), sizeof names - strlen(names), " and %u more", more);
     if (others + need > p->limit_mb) {
         err_set(e, ERR_NOMEM, 0,
-                "There is not enough memory: %u %% of this machine's %llu MB%s must fit, and %llu of the %llu MB that all machines may use together are taken%s%s%s. "
-                "Power a machine off, lower memsize, or change prefvmx.allVMMemoryLimit or prefvmx.minVmMemPct (docs/memory.md)",
-                p->pct, (unsigned long long)vm->mb, vm->reserved_mb ? " and its reservation" : "", (unsigned long long)(others < p->limit_mb ? others : p->limit_mb),
+                "There is not enough memory: %u %% of this machine's %llu MB%s must fit, and %llu of the %llu MB that all machines may use together "
+                "are taken%s%s%s. Power a machine off, lower memsize, or change prefvmx.allVMMemoryLimit or prefvmx.minVmMemPct (docs/memory.md)",
+                p->pct, (unsigned long long)vm->mb, vm->reserved_mb ? " and its reservation" : "",
+                (unsigned long long)(others < p->limit_mb ? others : p->limit_mb),
                 (unsigned long long)p->limit_mb, *names ? " (" : "", names, *names ? ")" : "");
         if (h)
             close_list(h);

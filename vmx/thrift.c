@@ -5,7 +5,8 @@
  *
  * The balloon's target, once a second. The guest is asked for memory when the user says so (memory_set_balloon), when sched.mem.max is less than
  * memsize, and when the host is short of memory (PSI, or little left of the computer's or the control group's): then each second a little more, as long
- * as the host stays short; when it has enough again, the balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of the memory when that is not set), nor below
+ * as the host stays short; when it has enough again, the balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of
+ * the memory when that is not set), nor below
  * sched.mem.min. A guest that is short itself gets memory back, and is left alone for a minute: one that cannot follow the target, or that reads its
  * disks all the time, which is what a guest does that has no memory left to cache them.
  *

@@ -5,8 +5,9 @@
  *   guestmem hold MB [same]  fills MB megabytes (with words that only this guest has, or with the same words in every guest), prints "HELD MB", waits for
  *                            a line, compares everything ("GOOD MB" or "BAD count") and ends, which frees it
  *   guestmem churn MB S      for S seconds: pages are written, zeroed and compared in a random order; "CHURN rounds bad"
- *   guestmem work MB S       a busy program: allocates, uses and frees memory for S seconds; "WORK rounds"
+ *   guestmem work MB S       a busy program: allocates, uses and frees memory for S seconds; "SOFAR rounds" now and then, "WORK rounds"
  */
+#define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +78,14 @@ int main(int argc, char **argv)
     }
     if (mb && !strcmp(argv[1], "work")) {
         uint64_t rounds = 0, x = 1;
+        double told = now();
         for (double end = now() + seconds; now() < end; rounds++) {
+            if (now() - told >= 0.5) {
+                printf("SOFAR %llu\n", (unsigned long long)rounds);
+                told = now();
+            }
             uint64_t *p = area(mb);
+            madvise(p, mb << 20, MADV_NOHUGEPAGE); /* whether the guest gets huge pages is chance, and ten times faster */
             for (size_t i = 0; i < words; i += 8)
                 p[i] = x = mix(x + i);
             for (size_t i = 0; i < words; i += 8)
