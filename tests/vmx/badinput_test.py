@@ -164,7 +164,7 @@ def the_rest():
     case("a VNC port in use", r"port %d on 127\.0\.0\.1 is in use by process %d \(.*\): set RemoteDisplay\.vnc\.port = \"\d+\", which is free"
          % (port, os.getpid()), vnc(port), status=4)
     case("an address of somebody else", r"198\.51\.100\.1, which is not an address of this computer", vnc(port, "198.51.100.1"))
-    case("not enough memory", r"The guest needs 1048576 MiB of memory but the host has only \d+ MiB to give", 'memsize = "1048576"\n', status=5)
+    case("not enough memory", r"The guest needs \d+ MiB of memory but the host has only \d+ MiB to give", 'memsize = "1048576"\n', status=5)
     case("no number of processors", r"a\.vmx:5: numvcpus: \"x\" is not a whole number", 'numvcpus = "x"\n')
     case("a serial port of an unknown kind", r"a\.vmx:6: serial0\.fileType: \"banana\" is not known", serial("banana", "a"))
     case("a serial port on a directory", r"is a directory", serial("file", "."))
