@@ -228,15 +228,19 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         s->flags |= SITE_ALIGN;
     }
     if ((siteflags & SITE_STACK) && !slot && !add_base) {
+        s->flags &= (uint8_t)~SITE_BASE;
         check_stack(t, size, acc, live);
         s->op = tr_code_off(t);
         return;
     }
     s->flags &= (uint8_t)~SITE_STACK;
+    if (slot || add_base)
+        s->flags &= (uint8_t)~SITE_BASE;
     e_tlb_index(e);
     uint32_t tag = (uint32_t)(acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
                    (uint32_t)(mmu * sizeof bc->tlb[0]);
-    uint32_t host = (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + mmu * sizeof bc->tlb[0]);
+    uint32_t host = (uint32_t)((s->flags & SITE_BASE ? offsetof(struct bt_cpu, tlb[0].addend) : offsetof(struct bt_cpu, tlb[0].host)) +
+                               mmu * sizeof bc->tlb[0]);
     if (live && !slot) {
         e_st(e, 1, HOT_T1);
         e_gs_r11(e, 0x8b, 1, tag);                    /* mov rcx, ntag */
@@ -262,6 +266,25 @@ void tr_op_end(struct bt_tr *t)
 {
     struct bt_site *s = &t->bc->sites[t->site];
     s->oplen = (uint8_t)(tr_code_off(t) - s->op);
+}
+
+/* With base + r11 + displacement the host address: the data need not wait for the check. */
+static void emit_based_op(struct bt_tr *t)
+{
+    unsigned rd = 0, wr = 0;
+    bool high;
+    struct em *e = &t->e;
+    tr_home_use(t->cur, &rd, &wr, &high);
+    if (rd & 1)
+        e_ld(e, 10, HOME(10));
+    if (rd & 2) { /* not both: is_based */
+        e_lea(e, 1, 10, t->am_base, 11, 1, t->am_disp);
+        e_ld(e, 11, HOME(11));
+        tr_emit_insn(t, AM_R10);
+    } else {
+        tr_emit_insn(t, AM_BASE);
+    }
+    tr_home_store(t, wr);
 }
 
 /* With r10 + r11 the host address: the instruction itself, its r10/r11 operands from and to their homes. */
@@ -307,6 +330,23 @@ static uint8_t on_stack(const struct bt_tr *t, const ZydisDecodedOperand *m)
     return b == 4 || (b == 5 && r[5] - r[4] + 8192 < 16384) ? SITE_STACK : 0;
 }
 
+/* SITE_BASE if the address is a register that stays in the host's register, and a displacement: sets am_base and am_disp. */
+static uint8_t is_based(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra)
+{
+    if (!t->m64 || t->cur->in.address_width != 64 || m->mem.type != ZYDIS_MEMOP_TYPE_MEM || m->mem.index != ZYDIS_REGISTER_NONE ||
+        m->mem.base == ZYDIS_REGISTER_NONE || m->mem.base == ZYDIS_REGISTER_RIP || !t->cur->in.raw.modrm.offset || tr_seg_of(m->mem.segment) >= S_FS)
+        return 0;
+    unsigned b = tr_gpr_of(m->mem.base), rd = 0, wr = 0;
+    int64_t d = (m->mem.disp.has_displacement ? m->mem.disp.value : 0) + extra;
+    bool high;
+    tr_home_use(t->cur, &rd, &wr, &high);
+    if (b == NOREG || b == 10 || b == 11 || high || rd == 3 || d != (int32_t)d)
+        return 0;
+    t->am_base = b;
+    t->am_disp = (int32_t)d;
+    return SITE_BASE;
+}
+
 /* May anything between the leader, which is current, and the group's last access spoil r11? */
 static bool slot_needed(const struct bt_tr *t)
 {
@@ -343,13 +383,17 @@ bool tr_group_addr(struct bt_tr *t, const ZydisDecodedOperand *m)
             tr_emit_ea(t, m, -n->grp_at);
         else
             e_lea(e, t->m64, 10, 4, NOREG, 1, (n->grp_acc & ACC_W ? -(int32_t)(n->in.operand_width / 8) : 0) - n->grp_at);
-        tr_op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS, SITE_GROUP | (m ? on_stack(t, m) : SITE_STACK));
+        tr_op_begin(t, lead->grp_span, n->grp_acc & 0x80 ? ACC_W : n->grp_acc & 3, S_SS,
+                    SITE_GROUP | (m ? on_stack(t, m) | is_based(t, m, -n->grp_at) : SITE_STACK));
         struct bt_site *s = &t->bc->sites[t->site];
         s->lead_acc = n->grp_acc & 3;
         s->lead_off = (uint16_t)n->grp_at;
         s->lead_size = m ? (uint8_t)(m->size / 8) : (uint8_t)(n->in.operand_width / 8);
         s->seg = m ? (uint8_t)tr_seg_of(m->mem.segment) : S_SS;
-        e_lea(e, 1, 11, 10, 11, 1, 0);
+        if (s->flags & SITE_BASE)
+            e_lea(e, 1, 11, t->am_base, 11, 1, t->am_disp);
+        else
+            e_lea(e, 1, 11, 10, 11, 1, 0);
         if (slot_needed(t))
             e_st(e, 11, slot);
         tr_op_end(t);
@@ -479,7 +523,7 @@ void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
     tr_emit_ea(t, m, 0);
     struct bt_site mask = {0};
     bool masked = tr_masked_access(t->cur, m, &mask);
-    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), (masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0) | on_stack(t, m));
+    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), (masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0) | on_stack(t, m) | is_based(t, m, 0));
     if (masked) {
         struct bt_site *s = &t->bc->sites[t->site];
         s->mkind = mask.mkind;
@@ -487,6 +531,9 @@ void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
         s->melem = mask.melem;
         s->mcount = mask.mcount;
     }
-    emit_mem_op(t);
+    if (t->bc->sites[t->site].flags & SITE_BASE)
+        emit_based_op(t);
+    else
+        emit_mem_op(t);
     tr_op_end(t);
 }

@@ -101,6 +101,7 @@ static void put_back(struct bt_cpu *bc, struct bt_as *as)
             w = !__atomic_load_n(&bv->code_lines[pfn], __ATOMIC_SEQ_CST);
         }
         bc->tlb[m].host[i] = e->host;
+        bc->tlb[m].addend[i] = e->host + e->ntag;
         bc->tlb[m].cgpa[i] = e->gpa;
         if (e->r)
             bc->tlb[m].rtag[i] = e->ntag;

@@ -136,7 +136,7 @@ static inline void e_lea(struct em *e, int w, unsigned dst, unsigned base, unsig
         e4(e, (uint32_t)disp);
 }
 /* opc reg with memory [r10 + r11] or [base] */
-enum { AM_R10R11, AM_R10, AM_R11, AM_RDI, AM_R11DISP };
+enum { AM_R10R11, AM_R10, AM_R11, AM_RDI, AM_R11DISP, AM_BASE /* [base + r11 + disp]; instructions of the guest only */ };
 static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am, int32_t disp)
 {
     if (p66)

@@ -173,6 +173,7 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     else if (bc->tlb[m].wtag[i] != ntag || !same)
         bc->tlb[m].wtag[i] = NEVER(i);
     bc->tlb[m].host[i] = page;
+    bc->tlb[m].addend[i] = page + ntag;
     bc->tlb[m].cgpa[i] = cgpa;
     /* Logged once as what it is. An entry that is in the log as not global is removed too early when it has become global: no harm. */
     if (!(bc->tlb[m].logged[i] & (global ? 3 : 1))) {
@@ -655,6 +656,8 @@ have0:
 unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
     unsigned x = slow_mem(bc, arg);
+    if (bc->sites[arg & 0x3fffffff].flags & SITE_BASE)
+        bc->ret_r11 += bc->ret_r10 - bc->scr_r10;
     return x == 0 && __builtin_expect(bc->left, 0) ? BTX_DISPATCH : x; /* nothing has been done: the instruction starts again, in a new block */
 }
 

@@ -136,7 +136,8 @@ struct bt_site {
 enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PACKED /* compress, expand */, MASK_ANY /* any bit: the whole operand */ };
 enum { VSIB_INDEX8 = 1, VSIB_DATA8 = 2, VSIB_EVEX = 4, VSIB_SCATTER = 8 }; /* bt_rec.aux of CO_VSIB; bits 4 and 5: scale */
 enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16,
-       SITE_LOCK = 64, SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */ };
+       SITE_LOCK = 64, SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */,
+       SITE_BASE = 128 /* the op region uses the guest's base register + r11 + displacement: r11 is what leads from linear to host addresses */ };
 
 enum bt_callout {
     CO_NONE,
@@ -329,6 +330,7 @@ struct bt_cpu {
     struct {
         uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
         uint64_t host[TLB_N];              /* host address of the page */
+        uint64_t addend[TLB_N];            /* ... minus its linear address */
         uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
         uint64_t cgpa[TLB_N]; /* guest-physical page, and CG_* */
         uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */

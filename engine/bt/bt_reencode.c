@@ -91,7 +91,8 @@ void tr_emit_insn(struct bt_tr *t, int am)
         e1(e, 0xf2);
     if (pf3)
         e1(e, 0xf3);
-    uint8_t base_hi = am == AM_R10R11 || am == AM_R10 || am == AM_R11 || am == AM_R11DISP, index_hi = am == AM_R10R11;
+    uint8_t base_hi = am == AM_R10R11 || am == AM_R10 || am == AM_R11 || am == AM_R11DISP || (am == AM_BASE && t->am_base >= 8);
+    uint8_t index_hi = am == AM_R10R11 || am == AM_BASE;
     unsigned mo = in->raw.modrm.offset;
     if (vex) {
         uint8_t p1, p2;
@@ -161,6 +162,14 @@ void tr_emit_insn(struct bt_tr *t, int am)
     uint8_t reg = b[mo] & 0x38;
     if (am == AM_R10R11) {
         e2(e, 0x04 | reg, 0x1a);
+    } else if (am == AM_BASE) {
+        bool d8 = !evex && t->am_disp >= -128 && t->am_disp <= 127; /* EVEX scales an 8-bit displacement */
+        bool none = t->am_disp == 0 && (t->am_base & 7) != 5;
+        e2(e, (uint8_t)((none ? 0x04 : d8 ? 0x44 : 0x84) | reg), (uint8_t)(3 << 3 | (t->am_base & 7)));
+        if (!none && d8)
+            e1(e, (uint8_t)t->am_disp);
+        else if (!none)
+            e4(e, (uint32_t)t->am_disp);
     } else if (am == AM_R11DISP && (t->am_disp || evex)) {
         if (!evex && t->am_disp >= -128 && t->am_disp <= 127) {
             e2(e, 0x43 | reg, (uint8_t)t->am_disp);

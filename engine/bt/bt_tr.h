@@ -58,6 +58,7 @@ struct bt_tr {
     int r11_group;      /* the group whose host address r11 holds now; 0 = none */
     uint8_t groups_ok;  /* groups whose slot is valid here */
     int am_disp;
+    unsigned am_base;   /* AM_BASE */
     int32_t sp_lazy;    /* what is to be added to RSP before anybody can see it */
 };
 
