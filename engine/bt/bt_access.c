@@ -523,7 +523,8 @@ void tr_lower_generic_mem(struct bt_tr *t, const ZydisDecodedOperand *m)
     tr_emit_ea(t, m, 0);
     struct bt_site mask = {0};
     bool masked = tr_masked_access(t->cur, m, &mask);
-    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment), (masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0) | on_stack(t, m) | is_based(t, m, 0));
+    tr_op_begin(t, size, acc, tr_seg_of(m->mem.segment),
+                (masked ? SITE_MASKED : acc == ACC_W && size <= 64 ? SITE_WONLY : 0) | on_stack(t, m) | is_based(t, m, 0));
     if (masked) {
         struct bt_site *s = &t->bc->sites[t->site];
         s->mkind = mask.mkind;

@@ -380,6 +380,28 @@ uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off)
 
 static uint32_t cpage_hash(uint64_t gpa) { return (uint32_t)((gpa >> 12) * 0x9e3779b97f4a7c15ull >> 50) & 16383; }
 
+/*
+ * From page offset off of the block that is running: the block that was once made there with a check for each access (M_NOGROUP); 0 if there is none.
+ * Its exits lead back to the others, so it may be entered without the dispatcher.
+ */
+uint32_t bt_block_alone(struct bt_cpu *bc, uint32_t blk, uint16_t off)
+{
+    uint32_t from = bc->blocks[blk].cpage;
+    const struct bt_cpage *q = &bc->cpages[from];
+    for (uint32_t cp = bc->cpage_hash[cpage_hash(q->gpa)]; cp; cp = bc->cpages[cp].next) {
+        const struct bt_cpage *p = &bc->cpages[cp];
+        if (p->gpa != q->gpa || p->mode != (q->mode | M_NOGROUP) || p->key != q->key || p->lin != q->lin || p->global != q->global ||
+            bc->cells[cp].va != bc->cells[from].va)
+            continue;
+        uint32_t b = bt_cpage_find_block(bc, cp, off);
+        if (!b || bc->blocks[b].cross || bc->blocks[b].stop)
+            return 0;
+        bt_cell_set(bc, cp, bc->cells[from].ctx, bc->cells[cp].va);
+        return b;
+    }
+    return 0;
+}
+
 /* Guest bytes [gpa, gpa + len) changed: drops the blocks that overlap. */
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 {

@@ -409,7 +409,6 @@ static void set_rip(struct bt_cpu *bc, uint32_t blk, uint16_t off, uint8_t len)
  * The check of a group failed. The instruction's own access decides about faults; then the group goes on when its whole span is in one page of plain
  * RAM with the right it needs, else this block runs once with a check for each access.
  */
-#define CROSS_FAILS 32 /* in 2^26 to 2^27 cycles of the TSC, some 25 ms */
 static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
 {
     uint64_t lin = bc->scr_r10 + s->lead_off, start = bc->scr_r10;
@@ -421,15 +420,13 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         goto alone;
     if (bc->dr_watch)
         goto alone;
-    if ((start & 0xfff) + s->size > PAGE) { /* over the end of a page: no matter, unless it is so all the time */
-        uint32_t now = (uint32_t)(__builtin_ia32_rdtsc() >> 26);
-        if (now - b->cross_when > 1) {
-            b->cross_when = now;
-            b->cross_fails = 0;
-        }
-        if (++b->cross_fails >= CROSS_FAILS)
-            goto give_up;
-        goto alone;
+    if ((start & 0xfff) + s->size > PAGE) { /* over the end of a page, which a stack may be again and again */
+        uint32_t single = bt_block_alone(bc, s->blk, s->off);
+        if (!single)
+            goto alone;
+        bc->cur_blk = single;
+        bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[single].code;
+        return 0;
     }
     unsigned acc = (s->lead_acc & ACC_W ? ACC_W : ACC_R) | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0);
     uint8_t *h;
@@ -446,7 +443,6 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         return 0;
     }
     if (++b->group_fails >= 16) { /* a device, or code and data side by side: not worth trying */
-    give_up:
         bc->cpages[b->cpage].nogroup |= 1ull << (b->off >> 6);
         bt_block_drop(bc, s->blk);
     }

@@ -91,8 +91,7 @@ struct bt_block {
     uint32_t tramp_target; /* a trampoline, not a block: the block it leads to */
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
-    uint8_t group_fails, cross_fails;
-    uint32_t cross_when; /* ... counted since then, in 2^26 cycles */
+    uint8_t group_fails;
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
     bool links; /* may be entered by others than the dispatcher */
@@ -362,6 +361,7 @@ void bt_code_left(struct bt_cpu *bc, uint64_t page);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
+uint32_t bt_block_alone(struct bt_cpu *bc, uint32_t blk, uint16_t off);
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
 void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);

@@ -70,7 +70,8 @@ uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool re
 {
     struct em *e = &t->e;
     bool flat = t->m64 ? seg < S_FS : (t->mode & M_FLAT) && seg != S_CS && seg < S_FS && (t->mode & M_CODE) == M_CODE32;
-    if (!flat || t->cur->in.address_width != (t->m64 ? 64 : 32) || (t->mode & (M_ALIGN | M_SINGLE)) || !(kind == 0xa4 || kind == 0xaa || (kind == 0xac && !rep)))
+    if (!flat || t->cur->in.address_width != (t->m64 ? 64 : 32) || (t->mode & (M_ALIGN | M_SINGLE)) ||
+        !(kind == 0xa4 || kind == 0xaa || (kind == 0xac && !rep)))
         return NULL;
     struct slow s = {.n = 0};
     bool live = t->cur->live_in != 0;

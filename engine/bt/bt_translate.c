@@ -112,8 +112,8 @@ static void emit_cold(struct bt_tr *t)
 
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
 {
-    if (bc->code_used + 65536 > bc->code_limit || bc->cold_used + 65536 > CODE_HALF + bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS || bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES ||
-        bc->n_recs + 256 > MAX_RECS || bc->n_maps + 256 > MAX_BLOCKS * 8)
+    if (bc->code_used + 65536 > bc->code_limit || bc->cold_used + 65536 > CODE_HALF + bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS ||
+        bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES || bc->n_recs + 256 > MAX_RECS || bc->n_maps + 256 > MAX_BLOCKS * 8)
         return UINT32_MAX; /* the caller flushes the cache and starts again */
     struct bt_tr *t = bc->tr;
     t->bc = bc;

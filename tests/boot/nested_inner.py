@@ -129,7 +129,12 @@ def test_cloud_2():
             on = f.read().strip() == "Y"
         check(backdoor == on, "the backdoor at CPL 3: %s, but the module's parameter is %s" % (backdoor, on))
         check(("enable_vmware_backdoor" in log) == (not on), "the log's advice about the backdoor is wrong")
-        s = Control(g.vmx).statistics()
+        deadline = time.monotonic() + 240
+        while True:  # a page goes back when two passes of the scan have found it zero
+            s = Control(g.vmx).statistics()
+            if s["trim.pages_freed"] or time.monotonic() > deadline:
+                break
+            time.sleep(2)
         with OUT:
             print("# " + ", ".join("%s %d" % (k, s[k]) for k in sorted(s) if k.startswith(("vt.", "trim."))), flush=True)
         check(s["trim.pages_freed"] > 0 and s["trim.stops"] > 0 and s["memory.resident"] > 10 << 20, "no page was given back to the host")

@@ -116,7 +116,14 @@ def key(*keys):
 
 def running():
     out = subprocess.run(['pgrep', '-f', 'lodge-vmx --quiet ' + home], capture_output=True, text=True).stdout.split()
-    return [int(x) for x in out]
+    pids = [int(x) for x in out]
+    def parent(pid):
+        try:
+            with open('/proc/%d/stat' % pid) as f:
+                return int(f.read().rsplit(')', 1)[1].split()[1])
+        except OSError:
+            return 0
+    return [x for x in pids if parent(x) not in pids]  # each machine has a launcher as its child
 
 
 def unnamed():
