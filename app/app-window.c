@@ -10,6 +10,7 @@
 #include "app-actions.h"
 #include "app-error.h"
 #include "app-home.h"
+#include "app-networks.h"
 #include "app-performance.h"
 #include "app-new-vm.h"
 #include "app-sidebar.h"
@@ -743,12 +744,14 @@ static void act_folder_remove(GSimpleAction *s, GVariant *p, gpointer u)
 }
 
 static void act_memory(GSimpleAction *s, GVariant *p, gpointer u) { app_performance_show(GTK_WINDOW(u), library(), NULL); }
+static void act_networks(GSimpleAction *s, GVariant *p, gpointer u) { app_networks_show(GTK_WINDOW(u)); }
 
 static const GActionEntry actions[] = {
     {"new-vm", act_new_vm},
     {"open", act_open},
     {"scan", act_scan},
     {"memory", act_memory},
+    {"networks", act_networks},
     {"connect", act_connect},
     {"find", act_find},
     {"close-tab", act_close_tab},

@@ -3,10 +3,11 @@
 """The window as its user meets it: through accessibility and the keyboard, on an X server and message bus of its own, with real machines.
 
 One machine without anything to boot ("No bootable device") is enough to see power on, pause, resume, reset, power off, a killed process, a window
-that is closed and found again, and a new machine from the sequence."""
+that is closed and found again, and a new machine from the sequence. The virtual networks' window has a lodge-vmnet with a port made here."""
 import os
 import signal
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -277,6 +278,96 @@ ok(until(lambda: 'memsize = "128"' in open(vmx).read()), 'is written')
 after = open(vmx).read().splitlines()
 ok(len(before) == len(after) and sum(a != b for a, b in zip(before, after)) == 1, 'as one other line')
 stop(p)
+
+
+# Virtual networks: the file, and a running lodge-vmnet.
+def text_of(node):
+    t = node.queryText()
+    return t.getText(0, t.characterCount)
+
+
+def labelled(name):
+    for node in walk(app()):
+        if node.getRole() == pyatspi.ROLE_TEXT and showing(node):
+            for r in node.getRelationSet():
+                if r.getRelationType() == pyatspi.RELATION_LABELLED_BY and r.getTarget(0).name == name:
+                    return node
+
+
+def ready():
+    return find('Edit settings…', pyatspi.ROLE_PUSH_BUTTON) or find('Create a virtual machine…', pyatspi.ROLE_PUSH_BUTTON)
+
+
+networks = os.path.join(os.environ['XDG_CONFIG_HOME'], 'lodge', 'networks')
+os.makedirs(os.path.dirname(networks), exist_ok=True)
+lines = ['.encoding = "UTF-8"', '# the laboratory', 'vmnet1.subnet   =  "192.168.50.0/24"', 'vmnet1.name = "Lab"', '', 'vmnet8.forward3 = "tcp 127.0.0.1:2222 192.168.108.20:22"']
+with open(networks, 'w') as f:
+    f.write('\n'.join(lines) + '\n')
+p = start()
+ok(until(ready), 'the window again')
+action('networks')
+ok(wait('vmnet1 – Lab, Host-only, 192.168.50.0/24', pyatspi.ROLE_LIST_ITEM) and find('vmnet8, NAT, 192.168.108.0/24') and find('vmnet0, Bridged, automatic'),
+   'the virtual networks are listed')
+ok(not unnamed(), 'networks: every widget that takes the focus has a name')
+key('Down')
+subnet = until(lambda: labelled('Subnet:'))
+ok(subnet and text_of(subnet) == '192.168.50.0/24', 'the arrow keys go to the next network')
+if subnet:
+    subnet.queryEditableText().setTextContents('192.168.50.7/24')
+    ok(wait("It has bits behind its mask; write the network's first address."), 'a wrong subnet is told beside it')
+    press('Apply')
+    ok(wait('Nothing was saved.', contains=True) and open(networks).read().splitlines() == lines, 'and nothing is written')
+    subnet.queryEditableText().setTextContents('192.168.60.0/24')
+    ok(until(lambda: not find("It has bits behind its mask; write the network's first address.")), 'the sentence goes when the value is right')
+    press('Apply')
+    ok(wait('Saved.', contains=True), 'apply')
+    lines[2] = 'vmnet1.subnet   =  "192.168.60.0/24"'
+    ok(open(networks).read().splitlines() == lines, 'changes the one line, and leaves its spaces')
+key('Escape')
+until(lambda: not find('vmnet8, NAT, 192.168.108.0/24'), 10)
+until(lambda: not find('vmnet8, NAT, 192.168.108.0/24'), 10)
+stop(p)
+
+# A running lodge-vmnet with a machine in vmnet8: who is in it is shown, and it takes what is applied.
+vmnet = subprocess.Popen(['./lodge-vmnet', '--foreground'], env=env, stdout=log, stderr=log)
+started.append(vmnet)
+
+
+def attach():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(os.path.join(os.environ['XDG_RUNTIME_DIR'], 'lodge', 'vmnet.sock'))
+    s.send(b'attach\nnetwork=vmnet8\nmac=00:0c:29:aa:bb:cc\nname=My guest 00:11\nid=1\nfollow=0')
+    return s if s.recv(4096).startswith(b'ok') else None
+
+
+guest = until(attach, 10)
+ok(guest, 'a machine is in vmnet8')
+p = start()
+until(ready)
+action('networks')
+wait('vmnet8, NAT, 192.168.108.0/24', pyatspi.ROLE_LIST_ITEM)
+key('End')
+ok(wait('My guest 00:11', pyatspi.ROLE_TABLE_CELL) and find('00:0c:29:aa:bb:cc'), 'its name and MAC address are shown')
+ok(press('Add a forward') and wait('Address and port of this computer, forward 2', pyatspi.ROLE_TEXT), 'a forward is added')
+ok(not unnamed(), 'forwards: every widget that takes the focus has a name')
+port = find('Address and port of this computer, forward 2', pyatspi.ROLE_TEXT)
+if port:
+    ok(text_of(port) == '127.0.0.1:2223', 'with a port that is free')
+    port.queryEditableText().setTextContents('127.0.0.1:99999')
+    ok(wait('Write tcp or udp', contains=True), 'a wrong port is told')
+    port.queryEditableText().setTextContents('127.0.0.1:2230')
+    press('Apply')
+    ok(wait('Saved. The networks that run have taken it.'), 'the running networks take it')
+    lines.append('vmnet8.forward0 = "tcp 127.0.0.1:2230 192.168.108.128:22"')
+    ok(open(networks).read().splitlines() == lines, 'the file has one more line')
+    press('Remove forward 2')
+    press('Apply')
+    ok(until(lambda: open(networks).read().splitlines() == lines[:-1]), 'a removed forward takes its line with it')
+if os.environ.get('LODGE_TEST_SHOTS'):
+    time.sleep(2)
+    subprocess.run(['import', '-window', 'root', '%s/networks.png' % os.environ['LODGE_TEST_SHOTS']])
+stop(p)
+stop(vmnet)
 
 # A double click in a file manager: opens and runs, by the desktop file, the MIME type and the message bus.
 if all(shutil.which(t) for t in ('gio', 'update-mime-database', 'update-desktop-database')) and os.path.exists('gen/org.lodge.Lodge.desktop'):
