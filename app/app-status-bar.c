@@ -127,6 +127,47 @@ static void popover_button(AppStatusBar *s, GtkWidget *box, const char *label, c
     gtk_box_pack_start(GTK_BOX(box), b, FALSE, FALSE, 0);
 }
 
+/* ---- the guest's addresses ---- */
+
+static void got_networks(gpointer u, GVariant *result)
+{
+    g_autoptr(GtkWidget) label = u;
+    const char *node = g_object_get_data(G_OBJECT(label), "node");
+    g_autoptr(GVariant) all = result ? g_variant_get_child_value(result, 0) : NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (gsize i = 0; all && i < g_variant_n_children(all); i++) {
+        g_autoptr(GVariant) adapter = g_variant_get_child_value(all, i);
+        const char *name = "";
+        g_autofree const char **address = NULL;
+        if (!g_variant_lookup(adapter, "name", "&s", &name) || strcmp(name, node) || !g_variant_lookup(adapter, "addresses", "^a&s", &address))
+            continue;
+        for (const char **a = address; *a; a++)
+            g_string_append_printf(text, "\n%s", *a);
+    }
+    if (text->len)
+        g_string_prepend(text, _("Addresses of the guest:"));
+    gtk_label_set_text(GTK_LABEL(label), text->len ? text->str : _("No address of the guest is known."));
+    gtk_widget_set_visible(label, result != NULL);
+}
+
+/* Asked each time the popover opens: a guest gets another address while it runs. */
+static void addresses_shown(GtkWidget *pop, gpointer u)
+{
+    AppVm *vm = g_object_get_data(G_OBJECT(u), "vm");
+    if (app_vm_is_live(vm) && !app_vm_is_remote(vm))
+        app_vm_call(vm, "GetNetworks", NULL, NULL, got_networks, g_object_ref(u));
+}
+
+static void add_addresses(AppStatusBar *s, GtkWidget *pop, GtkWidget *box, const char *node)
+{
+    GtkWidget *l = gtk_label_new(NULL);
+    g_object_set(l, "xalign", 0.0, "margin", 6, "max-width-chars", 40, "wrap", TRUE, "selectable", TRUE, "no-show-all", TRUE, NULL);
+    g_object_set_data_full(G_OBJECT(l), "node", g_strdup(node), g_free);
+    g_object_set_data_full(G_OBJECT(l), "vm", g_object_ref(s->vm), g_object_unref);
+    g_signal_connect_object(pop, "map", G_CALLBACK(addresses_shown), l, 0);
+    gtk_box_pack_start(GTK_BOX(box), l, FALSE, FALSE, 0);
+}
+
 static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwItem *it)
 {
     GtkWidget *pop = gtk_popover_new(button), *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 2),
@@ -143,6 +184,8 @@ static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwIte
         gtk_style_context_add_class(gtk_widget_get_style_context(why), GTK_STYLE_CLASS_DIM_LABEL);
         gtk_box_pack_start(GTK_BOX(box), why, FALSE, FALSE, 0);
     }
+    if (it->kind == HW_NETWORK && it->acts)
+        add_addresses(s, pop, box, it->node);
     if (it->kind == HW_CD && it->acts && app_vm_is_live(s->vm)) {
         const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
         popover_button(s, box, _("Choose a CD image…"), it->node, G_CALLBACK(choose_clicked));

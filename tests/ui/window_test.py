@@ -369,6 +369,34 @@ if os.environ.get('LODGE_TEST_SHOTS'):
 stop(p)
 stop(vmnet)
 
+# The address that a guest has got: here the boot ROM's, from NAT.
+net_vmx = os.path.join(vm_dir, 'net.vmx')
+with open(net_vmx, 'w') as f:
+    f.write(open(vmx).read().replace('Test machine', 'Net machine') + 'ethernet0.present = "TRUE"\nethernet0.connectionType = "nat"\nethernet0.virtualDev = "e1000"\n'
+            'bios.bootOrder = "ethernet"\n')
+p = start(net_vmx)
+ok(press('Power on') and wait('Net machine, Running'), 'a machine with an adapter')
+
+
+def address():
+    button = find('Network adapter', pyatspi.ROLE_TOGGLE_BUTTON, contains=True)
+    button.queryAction().doAction(0)
+    found = wait('10.0.2.15', contains=True, seconds=1.5)
+    if not found:
+        button.queryAction().doAction(0)
+        time.sleep(0.5)
+    return found
+
+
+ok(until(address), 'the address that its guest has got is shown at its adapter')
+ok(not unnamed(), 'popover: every widget that takes the focus has a name')
+if os.environ.get('LODGE_TEST_SHOTS'):
+    subprocess.run(['import', '-window', 'root', '%s/address.png' % os.environ['LODGE_TEST_SHOTS']])
+stop(p)
+for q in running():
+    os.kill(q, signal.SIGKILL)
+until(lambda: not running(), 10)
+
 # A double click in a file manager: opens and runs, by the desktop file, the MIME type and the message bus.
 if all(shutil.which(t) for t in ('gio', 'update-mime-database', 'update-desktop-database')) and os.path.exists('gen/org.lodge.Lodge.desktop'):
     data, here, src = os.environ['XDG_DATA_HOME'], os.getcwd(), os.path.join(HERE, '..', '..')
