@@ -239,9 +239,9 @@ static void test_life(void)
     vm_run(vm, &e);
     struct fake *f = fake(vm, 1);
     ok(reaches(&f->runs, 1), "it runs");
+    unsigned inits0 = fake(vm, 0)->inits, inits1 = f->inits; /* before: it may be over at once */
     f->script = S_SHUTDOWN;
     vcpu_request(vm_vcpu(vm, 1), VR_INTR);
-    unsigned inits0 = fake(vm, 0)->inits, inits1 = f->inits;
     ok(reaches(&f->inits, inits1 + 1) && reaches(&fake(vm, 0)->inits, inits0 + 1), "a triple fault starts all processors anew");
     for (int i = 0; i < 10; i++)
         vcpu_request(vm_vcpu(vm, 1), VR_INTR), nap();
