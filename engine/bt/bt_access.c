@@ -113,6 +113,34 @@ void tr_emit_ea(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra)
 
 /* ---- the inline TLB check ---- */
 
+/* The arrays that e_gs_r11 reads by r11 = index: tags for an access, host addresses of pages. */
+uint32_t tr_tlb_tag(const struct bt_tr *t, unsigned acc)
+{
+    return (uint32_t)((acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
+                      MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+}
+uint32_t tr_tlb_host(const struct bt_tr *t)
+{
+    return (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+}
+static uint32_t tlb_addend(const struct bt_tr *t)
+{
+    return (uint32_t)(offsetof(struct bt_cpu, tlb[0].addend) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+}
+
+/*
+ * In: r10 = address of size bytes. Out: r11 = index, r10 = offset in the page when the TLB has it for acc; the flags are spoilt. Returns the place of
+ * the jump that is taken when it has not.
+ */
+uint8_t *tr_tlb_check(struct bt_tr *t, unsigned acc, unsigned size)
+{
+    struct em *e = &t->e;
+    e_tlb_index(e);
+    e_gs_r11(e, 0x03, 10, tr_tlb_tag(t, acc));
+    e_cmp_r10(e, PAGE - size);
+    return e_jcc32(e, 0x7);
+}
+
 void tr_add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx)
 {
     if (t->n_cold >= sizeof t->cold / sizeof t->cold[0]) {
@@ -153,8 +181,7 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
     uint32_t stk = STK_OFF(t->mode, acc);
     if (!live) {
         e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
-        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
-        e4(e, PAGE - size);
+        e_cmp_r10(e, PAGE - size);
         tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
     } else {
         e_st(e, 1, HOT_T1);
@@ -187,7 +214,6 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
     bool live = t->cur->live_in != 0;
-    unsigned mmu = MMU_OF(t->mode);
     uint32_t si = bc->n_sites++;
     t->site = si;
     t->r11_group = 0;
@@ -236,14 +262,10 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     s->flags &= (uint8_t)~SITE_STACK;
     if (slot || add_base)
         s->flags &= (uint8_t)~SITE_BASE;
-    e_tlb_index(e);
-    uint32_t tag = (uint32_t)(acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
-                   (uint32_t)(mmu * sizeof bc->tlb[0]);
-    uint32_t host = (uint32_t)((s->flags & SITE_BASE ? offsetof(struct bt_cpu, tlb[0].addend) : offsetof(struct bt_cpu, tlb[0].host)) +
-                               mmu * sizeof bc->tlb[0]);
     if (live && !slot) {
+        e_tlb_index(e);
         e_st(e, 1, HOT_T1);
-        e_gs_r11(e, 0x8b, 1, tag);                    /* mov rcx, ntag */
+        e_gs_r11(e, 0x8b, 1, tr_tlb_tag(t, acc));     /* mov rcx, ntag */
         e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
         e_pext(e, 1, HOT_HIMASK);
@@ -252,12 +274,9 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         e_fix8(ok, e->p);
         e_ld(e, 1, HOT_T1);
     } else {
-        e_gs_r11(e, 0x03, 10, tag);
-        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
-        e4(e, PAGE - size);
-        tr_add_cold(t, e_jcc32(e, 0x7), COLD_MISS, si);
+        tr_add_cold(t, tr_tlb_check(t, acc, size), COLD_MISS, si);
     }
-    e_gs_r11(e, 0x8b, 11, host);
+    e_gs_r11(e, 0x8b, 11, s->flags & SITE_BASE ? tlb_addend(t) : tr_tlb_host(t));
     s->op = tr_code_off(t);
     if (slot)
         e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);

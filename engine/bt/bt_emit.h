@@ -163,6 +163,11 @@ static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned
     }
 }
 static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am) { e_mem_at(e, w, p66, opc, reg, am, 0); }
+static inline void e_cmp_r10(struct em *e, uint32_t imm) /* sets the flags */
+{
+    e3(e, 0x49, 0x81, 0xfa);
+    e4(e, imm);
+}
 /* r11 = index of the TLB for the address in r10 */
 static inline void e_tlb_index(struct em *e)
 {

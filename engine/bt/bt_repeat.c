@@ -21,8 +21,6 @@ static void slow_if(struct bt_tr *t, struct slow *s, unsigned cc) { s->rel[s->n+
 static void operand(struct bt_tr *t, struct slow *s, unsigned reg, unsigned acc, unsigned size, bool rep)
 {
     struct em *e = &t->e;
-    struct bt_cpu *bc = t->bc;
-    unsigned mmu = MMU_OF(t->mode);
     if (t->m64)
         e_mov(e, 10, reg);
     else
@@ -33,14 +31,8 @@ static void operand(struct bt_tr *t, struct slow *s, unsigned reg, unsigned acc,
         e4(e, 0x0cebc149);       /* shr r11, 12 */
         slow_if(t, s, 0x5);
     }
-    e_tlb_index(e);
-    e_gs_r11(e, 0x03, 10,
-             (uint32_t)(acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
-                 (uint32_t)(mmu * sizeof bc->tlb[0]));
-    e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
-    e4(e, PAGE - (rep ? 1 : size));
-    slow_if(t, s, 0x7);
-    e_gs_r11(e, 0x8b, 11, (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + mmu * sizeof bc->tlb[0]));
+    s->rel[s->n++] = tr_tlb_check(t, acc, rep ? 1 : size);
+    e_gs_r11(e, 0x8b, 11, tr_tlb_host(t));
 }
 
 /* reg += n elements of the operand; n = RCX, or 1 */

@@ -15,19 +15,13 @@ struct bt_tr *bt_tr_new(void)
 
 /* ---- the block ---- */
 
-static uint32_t tlb_tag(const struct bt_tr *t, unsigned acc)
-{
-    return (uint32_t)((acc & ACC_W ? offsetof(struct bt_cpu, tlb[0].wtag) : offsetof(struct bt_cpu, tlb[0].rtag)) +
-                      MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
-}
-
 /* The TLB has it not: r10 = address + tag, r11 = index. */
 static void cold_miss(struct bt_tr *t, uint32_t site, bool rcx)
 {
     struct em *e = &t->e;
     if (rcx)
         e_ld(e, 1, HOT_T1);
-    e_gs_r11(e, 0x8b, 11, tlb_tag(t, t->bc->sites[site].acc));
+    e_gs_r11(e, 0x8b, 11, tr_tlb_tag(t, t->bc->sites[site].acc));
     e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
     e_lea(e, 1, 10, 10, 11, 1, 1);
     e2(e, 0x41, 0xbb);
@@ -40,13 +34,12 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
 {
     struct em *e = &t->e;
     const struct bt_site *s = &t->bc->sites[site];
-    uint32_t stk = STK_OFF(t->mode, s->acc), tag = tlb_tag(t, s->acc);
-    uint32_t host = (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
+    uint32_t stk = STK_OFF(t->mode, s->acc), tag = tr_tlb_tag(t, s->acc);
     uint8_t *miss = NULL, *ok = NULL;
     e_ld(e, 11, stk + STK_PAGE);
     e_lea(e, 1, 10, 10, 11, 1, 0);
-    e_tlb_index(e);
     if (rcx) {
+        e_tlb_index(e);
         e_gs_r11(e, 0x8b, 1, tag);
         e_lea(e, 1, 10, 10, 1, 1, 0);
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)s->size - 1);
@@ -56,10 +49,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
         e_fix8(ok, e->p);
         e_ld(e, 1, HOT_T1);
     } else {
-        e_gs_r11(e, 0x03, 10, tag);
-        e3(e, 0x49, 0x81, 0xfa); /* cmp r10, imm32 */
-        e4(e, PAGE - s->size);
-        miss = e_jcc32(e, 0x7);
+        miss = tr_tlb_check(t, s->acc, s->size);
     }
     e_st(e, 10, HOT_T2);
     e_gs_r11(e, 0x8b, 10, tag);
@@ -67,7 +57,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
     e3(e, 0x49, 0xf7, 0xd2); /* not r10 */
     e_lea(e, 1, 10, 10, NOREG, 1, 1);
     e_st(e, 10, stk + STK_PAGE);
-    e_gs_r11(e, 0x8b, 11, host);
+    e_gs_r11(e, 0x8b, 11, tr_tlb_host(t));
     e_st(e, 11, stk + STK_HOST);
     e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), t->bc->code_rw + s->op);
