@@ -98,3 +98,11 @@ void app_clear(GtkWidget *container)
     for (GList *l = children; l; l = l->next)
         gtk_widget_destroy(l->data);
 }
+
+gboolean app_escape(GtkWidget *window, GdkEventKey *ev, gpointer u)
+{
+    if (ev->keyval != GDK_KEY_Escape)
+        return GDK_EVENT_PROPAGATE;
+    gtk_widget_destroy(window);
+    return GDK_EVENT_STOP;
+}

@@ -11,6 +11,7 @@ char *app_sentence(const char *text); /* first letter large, full stop at the en
 /* A dialog, for what happened outside of any machine. primary is one line, secondary says why and what to do. */
 void app_error_dialog(GtkWindow *parent, const char *primary, const char *secondary);
 void app_clear(GtkWidget *container); /* destroys what is in it */
+gboolean app_escape(GtkWidget *window, GdkEventKey *ev, gpointer u); /* for key-press-event: Escape closes the window */
 /* Asks; "suggested" is the label of the button that does it. remember: may be NULL, the text of a check box. done gets
    GTK_RESPONSE_ACCEPT or else, and whether the box was checked. */
 typedef void (*AppAnswer)(gpointer user_data, gboolean yes, gboolean remembered);

@@ -624,14 +624,6 @@ static void closed(GtkWidget *window, gpointer u)
     g_free(w);
 }
 
-static gboolean key(GtkWidget *window, GdkEventKey *ev, gpointer u)
-{
-    if (ev->keyval != GDK_KEY_Escape)
-        return GDK_EVENT_PROPAGATE;
-    gtk_widget_destroy(window);
-    return GDK_EVENT_STOP;
-}
-
 static GtkWidget *heading(const char *text)
 {
     GtkWidget *l = gtk_label_new_with_mnemonic(text);
@@ -810,7 +802,7 @@ static void window_new(struct networks *w, GtkWindow *parent)
     g_signal_connect(w->apply, "clicked", G_CALLBACK(apply_clicked), w);
     g_signal_connect_swapped(close, "clicked", G_CALLBACK(gtk_widget_destroy), w->window);
     g_signal_connect(w->window, "destroy", G_CALLBACK(closed), w);
-    g_signal_connect(w->window, "key-press-event", G_CALLBACK(key), NULL);
+    g_signal_connect(w->window, "key-press-event", G_CALLBACK(app_escape), NULL);
 }
 
 void app_networks_show(GtkWindow *parent)

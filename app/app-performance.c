@@ -254,14 +254,6 @@ static void closed(GtkWidget *window, gpointer u)
     g_free(w);
 }
 
-static gboolean key(GtkWidget *window, GdkEventKey *ev, gpointer u)
-{
-    if (ev->keyval != GDK_KEY_Escape)
-        return GDK_EVENT_PROPAGATE;
-    gtk_widget_destroy(window);
-    return GDK_EVENT_STOP;
-}
-
 static gboolean scroll_to(gpointer u)
 {
     g_autoptr(AppVm) vm = u;
@@ -299,7 +291,7 @@ void app_performance_show(GtkWindow *parent, AppLibrary *library, AppVm *vm)
         gtk_widget_set_no_show_all(w->none, TRUE);
         gtk_box_pack_start(GTK_BOX(w->list), w->none, FALSE, FALSE, 0);
         g_signal_connect(w->window, "destroy", G_CALLBACK(closed), w);
-        g_signal_connect(w->window, "key-press-event", G_CALLBACK(key), NULL);
+        g_signal_connect(w->window, "key-press-event", G_CALLBACK(app_escape), NULL);
         w->timer = g_timeout_add(EVERY_MS, tick_window, w);
         update_panels(w);
         gtk_widget_show_all(w->window);

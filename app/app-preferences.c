@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "app-application.h"
+#include "app-error.h"
 
 static GtkWidget *new_grid(void)
 {
@@ -192,14 +193,6 @@ static GtkWidget *console_page(void)
     return grid;
 }
 
-static gboolean escape(GtkWidget *w, GdkEventKey *ev, gpointer u)
-{
-    if (ev->keyval != GDK_KEY_Escape)
-        return GDK_EVENT_PROPAGATE;
-    gtk_widget_destroy(w);
-    return GDK_EVENT_STOP;
-}
-
 void app_preferences_show(GtkWindow *parent)
 {
     static GtkWidget *window;
@@ -224,6 +217,6 @@ void app_preferences_show(GtkWindow *parent)
     gtk_container_add(GTK_CONTAINER(window), stack);
     g_signal_connect(window, "destroy", G_CALLBACK(gtk_widget_destroyed), &window);
     /* After the widgets: Escape also ends the asking for new keys. */
-    g_signal_connect_after(window, "key-press-event", G_CALLBACK(escape), NULL);
+    g_signal_connect_after(window, "key-press-event", G_CALLBACK(app_escape), NULL);
     gtk_widget_show_all(window);
 }

@@ -507,14 +507,6 @@ static void destroyed(GtkWidget *w, gpointer u)
     g_free(s);
 }
 
-static gboolean key(GtkWidget *w, GdkEventKey *ev, gpointer u)
-{
-    if (ev->keyval != GDK_KEY_Escape)
-        return GDK_EVENT_PROPAGATE;
-    gtk_widget_destroy(w);
-    return GDK_EVENT_STOP;
-}
-
 void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
 {
     GtkWidget *old = g_object_get_data(G_OBJECT(vm), "settings-window");
@@ -587,7 +579,7 @@ void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
     g_signal_connect(s->names, "toggled", G_CALLBACK(names_toggled), s);
     g_signal_connect(s->apply, "clicked", G_CALLBACK(apply_clicked), s);
     g_signal_connect_swapped(cancel, "clicked", G_CALLBACK(gtk_widget_destroy), s->window);
-    g_signal_connect(s->window, "key-press-event", G_CALLBACK(key), s);
+    g_signal_connect(s->window, "key-press-event", G_CALLBACK(app_escape), s);
     g_signal_connect(s->window, "destroy", G_CALLBACK(destroyed), s);
     fill_list(s, page);
     update_buttons(s);
