@@ -96,7 +96,7 @@ static void leave_page(struct bt_cpu *bc, uint64_t pfn)
 }
 void bt_code_left(struct bt_cpu *bc, uint64_t page)
 {
-    if (page != bc->tr_page && page >> 12 < bc->bv->n_pfn && !bt_lines_of(bc, page))
+    if (page != bc->tr_page && page != bc->tr_page2 && page >> 12 < bc->bv->n_pfn && !bt_lines_of(bc, page))
         leave_page(bc, page >> 12);
 }
 
@@ -367,13 +367,16 @@ void bt_block_drop(struct bt_cpu *bc, uint32_t blk)
         q = &bc->blocks[*q].next;
     if (*q)
         *q = b->next;
-    bc->st.smc_drops++;
+    if (!b->tramp_target)
+        bc->st.smc_drops++;
+    if (b->tail || b->tramp_target)
+        bt_block_drop(bc, b->tail ? b->tail : b->tramp_target);
 }
 
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off)
 {
     uint32_t b = bc->cpages[cp].bucket[off >> BUCKET_SHIFT];
-    while (b && bc->blocks[b].off != off)
+    while (b && (bc->blocks[b].off != off || bc->blocks[b].tramp_target))
         b = bc->blocks[b].next;
     return b;
 }
@@ -406,7 +409,7 @@ uint32_t bt_block_alone(struct bt_cpu *bc, uint32_t blk, uint16_t off)
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 {
     for (uint64_t page = gpa & ~0xfffull; page < gpa + len; page += PAGE) {
-        if (page == bc->tr_page)
+        if (page == bc->tr_page || page == bc->tr_page2)
             bc->tr_again = true;
         uint32_t lo = gpa > page ? (uint32_t)(gpa - page) : 0, hi = gpa + len - page < PAGE ? (uint32_t)(gpa + len - page) : PAGE;
         for (uint32_t cp = bc->cpage_hash[cpage_hash(page)]; cp; cp = bc->cpages[cp].next) {

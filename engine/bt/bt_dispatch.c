@@ -232,6 +232,14 @@ static uint32_t cpage_fast(struct bt_cpu *bc, uint64_t lin)
     return 0;
 }
 
+/* The block's last instruction reaches into the next page: is that what it was made of? Then the check at its entry will find so too. */
+static bool tail_valid(struct bt_cpu *bc, const struct bt_block *b)
+{
+    const struct bt_cpage *p = &bc->cpages[b->cpage];
+    uint32_t cp2 = bc->blocks[b->tail].cpage;
+    return cpage_fast(bc, p->lin + PAGE) == cp2 && bc->cells[cp2].va == bc->cells[b->cpage].va + PAGE;
+}
+
 /* A block that exists and is valid now, without any work; 0 otherwise. */
 static uint32_t find_fast(struct bt_cpu *bc, uint64_t rip)
 {
@@ -242,7 +250,7 @@ static uint32_t find_fast(struct bt_cpu *bc, uint64_t rip)
     if (!cp)
         return 0;
     uint32_t b = bt_cpage_find_block(bc, cp, (uint16_t)(lin & 0xfff));
-    return b && bc->blocks[b].links ? b : 0;
+    return b && bc->blocks[b].links && (!bc->blocks[b].tail || tail_valid(bc, &bc->blocks[b])) ? b : 0;
 }
 
 static void watch_code(struct bt_cpu *bc, uint64_t gpa, uint32_t lo, uint32_t hi)
@@ -267,11 +275,77 @@ static void watch_code(struct bt_cpu *bc, uint64_t gpa, uint32_t lo, uint32_t hi
         bt_shoot_others(bc, SHOOT_WRITES, gpa & ~0xfffull, PAGE, w, true);
 }
 
+/* The code page of lin, by a walk if need be. 0: c->fault; UINT32_MAX: there is no room. */
+static uint32_t cpage_of(struct bt_cpu *bc, uint64_t lin)
+{
+    uint32_t cp = cpage_fast(bc, lin);
+    if (cp)
+        return cp;
+    uint64_t gpa;
+    uint8_t *host;
+    bool global;
+    if (bt_fetch_page(bc, lin, &gpa, &global, &host) < 0)
+        return 0;
+    cp = bt_cpage_get(bc, gpa, lin & ~0xfffull, global);
+    if (!cp)
+        return UINT32_MAX;
+    uint32_t cur = global ? bc->real_gctx : bc->real_ctx, k = vcache_at(lin, cur);
+    bc->vcache[k].lin = lin & ~0xfffull;
+    bc->vcache[k].cpage = cp;
+    bc->vcache[k].ctx = cur;
+    bc->lin_filter[(lin >> 12) & 4095] = 1;
+    return cp;
+}
+
+/*
+ * For an instruction that begins in code page cp and ends in the page at lin2: that page's physical address and bytes, as of now. Returns its code
+ * page, which from now on is told of writes to the instruction; 0 when it is none that a block could check (the dispatcher then compares the bytes),
+ * or c->fault when *host is NULL.
+ */
+uint32_t bt_cpage_after(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint64_t *gpa2, const uint8_t **host)
+{
+    bool global;
+    uint8_t *h = NULL;
+    *host = NULL;
+    if (bt_fetch_page(bc, lin2, gpa2, &global, &h) < 0)
+        return 0;
+    *host = h;
+    if (lin2 != bc->cpages[cp].lin + PAGE || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)))
+        return 0;
+    uint32_t cp2 = cpage_of(bc, lin2);
+    if (!cp2 || cp2 == UINT32_MAX || bc->cells[cp2].va != bc->cells[cp].va + PAGE || bc->cpages[cp2].gpa != *gpa2)
+        return 0;
+    bc->tr_page2 = *gpa2;
+    watch_code(bc, *gpa2, 0, 15);
+    return cp2;
+}
+
+/* Are the bytes of the second page still those that the block at page offset off was made of? -1: c->fault. */
+static int cross_same(struct bt_cpu *bc, const struct bt_block *b, uint64_t lin)
+{
+    uint64_t gpa2, lin2 = (lin & ~0xfffull) + PAGE;
+    bool global;
+    uint8_t *h2;
+    if ((bc->mode & M_CODE) != M_CODE64)
+        lin2 = (uint32_t)lin2;
+    if (bt_fetch_page(bc, lin2, &gpa2, &global, &h2) < 0)
+        return -1;
+    if (b->tail) { /* which makes the check at its entry come out well */
+        uint32_t cp2 = cpage_of(bc, lin2);
+        return cp2 != UINT32_MAX && cp2 && tail_valid(bc, b);
+    }
+    const uint8_t *want = (const uint8_t *)b->cross_bytes;
+    for (unsigned have = PAGE - b->off, i = have; i < 15 && i < b->len; i++)
+        if (want[i] != h2[i - have])
+            return 0;
+    return 1;
+}
+
 /* The block at s.rip, translated if need be. 0: c->fault. */
 static uint32_t find(struct bt_cpu *bc)
 {
     for (;;) {
-        uint64_t rip = bc->c.s.rip, lin = lin_of(bc, rip), gpa;
+        uint64_t rip = bc->c.s.rip, lin = lin_of(bc, rip);
         if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip)) {
             cpu_raise_code(&bc->c, X_GP, 0);
             return 0;
@@ -280,39 +354,20 @@ static uint32_t find(struct bt_cpu *bc)
             cpu_raise_code(&bc->c, X_GP, 0);
             return 0;
         }
-        uint32_t cp = cpage_fast(bc, lin);
-        uint8_t *host;
-        if (!cp) {
-            bool global;
-            if (bt_fetch_page(bc, lin, &gpa, &global, &host) < 0)
-                return 0;
-            cp = bt_cpage_get(bc, gpa, lin & ~0xfffull, global);
-            if (!cp) {
-                bt_cache_flush(bc);
-                continue;
-            }
-            uint32_t cur = global ? bc->real_gctx : bc->real_ctx, k = vcache_at(lin, cur);
-            bc->vcache[k].lin = lin & ~0xfffull;
-            bc->vcache[k].cpage = cp;
-            bc->vcache[k].ctx = cur;
-            bc->lin_filter[(lin >> 12) & 4095] = 1;
+        uint32_t cp = cpage_of(bc, lin);
+        if (!cp)
+            return 0;
+        if (cp == UINT32_MAX) {
+            bt_cache_flush(bc);
+            continue;
         }
-        gpa = bc->cpages[cp].gpa;
+        uint64_t gpa = bc->cpages[cp].gpa;
         uint16_t off = (uint16_t)(lin & 0xfff);
         uint32_t b = bt_cpage_find_block(bc, cp, off);
         if (b && bc->blocks[b].cross) {
-            uint64_t g2, lin2 = (lin & ~0xfffull) + PAGE;
-            bool gl;
-            uint8_t *h2;
-            if ((bc->mode & M_CODE) != M_CODE64)
-                lin2 = (uint32_t)lin2;
-            if (bt_fetch_page(bc, lin2, &g2, &gl, &h2) < 0)
+            int same = cross_same(bc, &bc->blocks[b], lin);
+            if (same < 0)
                 return 0;
-            const uint8_t *want = (const uint8_t *)bc->blocks[b].cross_bytes;
-            unsigned have = PAGE - off;
-            bool same = true;
-            for (unsigned i = have; i < 15 && i < bc->blocks[b].len; i++)
-                same &= want[i] == h2[i - have];
             if (!same) {
                 bt_block_drop(bc, b);
                 b = 0;
@@ -320,7 +375,7 @@ static uint32_t find(struct bt_cpu *bc)
         }
         if (b)
             return b;
-        host = bt_ram_ptr(bc, gpa, false);
+        uint8_t *host = bt_ram_ptr(bc, gpa, false);
         if (!host) {
             cpu_raise_code(&bc->c, X_GP, 0);
             return 0;
@@ -330,7 +385,7 @@ static uint32_t find(struct bt_cpu *bc)
         watch_code(bc, gpa, off, off + 320 < (int)PAGE ? off + 320u : PAGE);
         bt_fpu_out(bc);
         b = bt_translate(bc, cp, rip, lin, host);
-        bc->tr_page = 1;
+        bc->tr_page = bc->tr_page2 = 1;
         if (b == UINT32_MAX) {
             bt_cache_flush(bc);
             bt_ctx_load(bc);
@@ -338,9 +393,11 @@ static uint32_t find(struct bt_cpu *bc)
         }
         if (!b)
             return 0;
-        struct bt_cpage *p = &bc->cpages[cp];
-        bc->blocks[b].next = p->bucket[off >> BUCKET_SHIFT];
-        p->bucket[off >> BUCKET_SHIFT] = b;
+        for (uint32_t k = b; k; k = bc->blocks[k].tail) {
+            uint32_t *head = &bc->cpages[bc->blocks[k].cpage].bucket[bc->blocks[k].off >> BUCKET_SHIFT];
+            bc->blocks[k].next = *head;
+            *head = k;
+        }
         if (bc->tr_again) { /* served another vCPU's write meanwhile: the block may be of old bytes */
             bt_block_drop(bc, b);
             continue;

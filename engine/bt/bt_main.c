@@ -229,7 +229,7 @@ static int vcpu_init(struct vcpu *v, struct err *e)
         return err_set(e, ERR_NOMEM, errno, "Not enough memory for a virtual processor");
     v->be = bc;
     bc->self = bc;
-    bc->tr_page = 1;
+    bc->tr_page = bc->tr_page2 = 1;
     bc->v = v;
     bc->bv = bv;
     bc->himask = ~0xfffull;

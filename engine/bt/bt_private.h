@@ -4,7 +4,8 @@
  * block. What vCPUs share is per guest page (struct bt_vm): which cache lines hold translated code, and who may write the page.
  *
  * Invariants
- *  I1  A block translates guest instructions of one page and one mode word (enum bt_mode); it runs only while that mode holds.
+ *  I1  A block translates guest instructions of one page and one mode word (enum bt_mode); it runs only while that mode holds. An instruction
+ *      that reaches into the next page is a block alone, which checks at its entry that the next page is still the one it was made of.
  *  I2  A code page (struct bt_cpage) is (guest-physical page, mode, ...) with the virtual address it is bound to. Its blocks run only when
  *      cell.ctx equals the current ctx (gctx for global pages): that number changes when a translation may have changed. Jumps inside
  *      a page need no check; jumps between pages go through a trampoline or a prologue that compares.
@@ -88,15 +89,15 @@ struct bt_block {
     uint32_t exits;     /* first exit */
     uint32_t incoming;  /* list of exits that are linked to us */
     uint32_t map;       /* first entry in the pc map */
-    uint32_t tramp_target; /* a trampoline, not a block: the block it leads to */
+    uint32_t tramp_target; /* a trampoline, or the tail of a block, not a block: the block it leads or belongs to */
+    uint32_t tail;         /* cross: stands for the bytes in the second page, among the blocks of that; 0 = none, only the dispatcher may enter */
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
     uint8_t group_fails;
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
     bool links; /* may be entered by others than the dispatcher */
-    uint64_t gpa2; /* cross: the second page */
-    uint64_t cross_bytes[2];
+    uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
 
 struct bt_exit {
@@ -300,7 +301,7 @@ struct bt_cpu {
         unsigned long *word, bit; /* in the dirty log */
     } tracked[TRACKED_N];
     _Atomic uint32_t n_tracked; /* TRACKED_N + 1: too many, all entries go */
-    uint64_t tr_page; /* the page that is being translated, or 1: none */
+    uint64_t tr_page, tr_page2; /* the page that is being translated, and where its last instruction ends; 1: none */
     uint64_t pause_tsc;
     uint32_t n_pauses;
     bool tr_again;    /* ... and it changed meanwhile */
@@ -363,6 +364,7 @@ uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
 uint32_t bt_block_alone(struct bt_cpu *bc, uint32_t blk, uint16_t off);
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
+uint32_t bt_cpage_after(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint64_t *gpa2, const uint8_t **host);
 void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);
 uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip);

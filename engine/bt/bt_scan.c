@@ -39,17 +39,15 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         if (st == ZYDIS_STATUS_NO_MORE_DATA && have < 15) {
             if (n)
                 break;
-            uint64_t gpa2;
-            bool g;
-            uint8_t *h;
-            uint64_t lin2 = (lin & ~0xfffull) + PAGE;
+            const uint8_t *h;
+            uint64_t gpa2, lin2 = (lin & ~0xfffull) + PAGE;
             if (!t->m64)
                 lin2 &= 0xffffffff;
-            if (bt_fetch_page(bc, lin2, &gpa2, &g, &h) < 0)
+            t->cp2 = bt_cpage_after(bc, t->cp, lin2, &gpa2, &h);
+            if (!h)
                 return 0;
             cpu_copy(x->bytes + have, h, 15 - have);
             t->b->cross = 1;
-            t->b->gpa2 = gpa2;
             cpu_copy(t->b->cross_bytes, x->bytes, 15);
             st = ZydisDecoderDecodeFull(d, x->bytes, 15, &x->in, x->op);
         }

@@ -46,7 +46,7 @@ struct bt_tr {
     struct em e;
     struct bt_cpu *bc;
     struct bt_cpage *cpg;
-    uint32_t cp, mode, blk;
+    uint32_t cp, cp2, mode, blk; /* cp2: the code page that the block's last instruction reaches into, if that is to be checked */
     struct bt_block *b;
     uint32_t reg_mask; /* of the mode: 64, 32 or 16 bit rip */
     struct cold cold[BLOCK_INSNS * 6];
@@ -55,6 +55,8 @@ struct bt_tr {
     struct insn *cur;
     struct insn insn[BLOCK_INSNS];
     bool m64, failed;
+    uint8_t *cross_bad[2]; /* jumps to what follows a failed check of cp2 */
+    unsigned n_cross_bad;
     int r11_group;      /* the group whose host address r11 holds now; 0 = none */
     uint8_t groups_ok;  /* groups whose slot is valid here */
     int am_disp;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A hot loop with an instruction that begins in one page and ends in the next: it runs at the speed of others only when the translator may jump to
+ * it without asking, and yet each change of the second page - by a write, by another mapping, by another address space - must be seen at once
+ * (SDM vol. 3, 8.1.3: on one processor no serializing instruction is needed).
+ */
+#include "tests/cpu/btbox.h"
+
+/* Physical: page tables from 10000h (address space A) and 20000h (B), log 3000h, code 100000h, pages P1 to P4 from 200000h. Linear: the first 4 MiB are
+ * identical; V = 40000000h (A and B: P1), W = 40001000h (A: P2, B: P3). The loop lies around W. */
+#define CODE 0x100000u
+#define LOG 0x3000u
+#define P(n) (0x200000u + 0x1000u * ((n)-1))
+#define PTE_W 0x13008
+
+__asm__(".text\n"
+        ".macro RUNLOOP\n mov $0x40000ff0, %eax\n call *%rax\n mov %eax, (%r15)\n add $4, %r15\n .endm\n"
+        ".macro CR3 value\n mov $\\value, %rax\n bts $63, %rax\n mov %rax, %cr3\n .endm\n"
+        "x_begin:\n"
+        /* the loop's straddling instruction adds; a write through W, then one through the identical mapping, changes what */
+        "x_write: RUNLOOP\n RUNLOOP\n movb $2, 0x40001000\n RUNLOOP\n movb $3, 0x201000\n RUNLOOP\n movb $4, 0x201001\n RUNLOOP\n jmp x_end\n"
+        /* another page is mapped there, and the first again */
+        "x_map: RUNLOOP\n movq $0x202067, 0x13008\n invlpg 0x40001000\n RUNLOOP\n movb $9, 0x201000\n RUNLOOP\n"
+        " movq $0x201067, 0x13008\n invlpg 0x40001000\n RUNLOOP\n movq $0, 0x13008\n invlpg 0x40001000\n RUNLOOP\n jmp x_end\n"
+        /* two address spaces have the first page in common, not the second */
+        "x_space: mov $3, %ebx\n"
+        "1: RUNLOOP\n CR3 0x20002\n RUNLOOP\n CR3 0x10001\n dec %ebx\n jnz 1b\n"
+        " movb $5, 0x201000\n RUNLOOP\n movb $6, 0x202000\n CR3 0x20002\n RUNLOOP\n CR3 0x10001\n RUNLOOP\n jmp x_end\n"
+        "x_end: out %al, $0xf4\n 2: hlt\n jmp 2b\n"
+        "x_stop:\n"
+        /* The loops, assembled for where they will lie: each begins at ff0h, and its instruction at ffdh ends at 1002h. */
+        "l_plain: mov $50, %ecx\n xor %eax, %eax\n .fill 6, 1, 0x90\n .byte 0x05\n .long 0x00010000\n dec %ecx\n .byte 0x75, 0xf1\n ret\n"
+        /* ... with flags that live over it: ADC after STC */
+        "l_adc: mov $50, %ecx\n xor %eax, %eax\n .fill 5, 1, 0x90\n stc\n .byte 0x15\n .long 0x00010000\n dec %ecx\n .byte 0x75, 0xf1\n ret\n"
+        /* ... that changes its own second page in each turn: BX goes to where its upper half is */
+        "l_self: mov $50, %ecx\n xor %eax, %eax\n nop\n inc %ebx\n mov %bx, (%rdi)\n .byte 0x05\n .long 0x00010000\n dec %ecx\n .byte 0x75, 0xf1\n ret\n"
+        "l_stop:\n"
+        "x_self: mov $0x40001000, %edi\n xor %ebx, %ebx\n RUNLOOP\n mov $0x201000, %edi\n xor %ebx, %ebx\n RUNLOOP\n jmp x_end\n"
+        "x_stop2:\n");
+#define LABEL(x) extern const char x[]
+LABEL(x_begin); LABEL(x_write); LABEL(x_map); LABEL(x_space); LABEL(x_self); LABEL(x_stop2);
+LABEL(l_plain); LABEL(l_adc); LABEL(l_self); LABEL(l_stop);
+
+static void put64(uint32_t at, uint64_t v) { memcpy(box.ram + at, &v, 8); }
+
+static void tables(const char *loop, uint64_t global)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t b = 0x10000u * (i + 1);
+        memset(box.ram + b, 0, 0x5000);
+        put64(b, (b + 0x1000) | 7);
+        put64(b + 0x1000, (b + 0x2000) | 7); /* 0 to 1 GiB */
+        put64(b + 0x1008, (b + 0x4000) | 7); /* 1 to 2 GiB */
+        put64(b + 0x2000, 0x0000e7);         /* 2 MiB pages: identical */
+        put64(b + 0x2008, 0x2000e7);
+        put64(b + 0x4000, (b + 0x3000) | 7);
+        put64(b + 0x3000, P(1) | 0x67 | global);
+        put64(b + 0x3008, P(2 + i) | 0x67);
+    }
+    memset(box.ram + P(1), 0x90, 0x4000);
+    memcpy(box.ram + P(1) + 0xff0, loop, 0x20);
+    for (unsigned n = 3; n <= 4; n++) {
+        memcpy(box.ram + P(n), loop + 0x10, 0x10);
+        box.ram[P(n)] = (uint8_t)(n + 4);
+    }
+}
+
+static void run(const char *mode, const char *name, const char *loop, const char *start, uint64_t global, const uint32_t *want, unsigned n)
+{
+    static struct cpu_state s __attribute__((aligned(64)));
+    tables(loop, global);
+    bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
+    for (unsigned i = 0; i < S_COUNT; i++)
+        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
+    s.cr0 = 0x80010011;
+    s.cr3 = 0x10001;
+    s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE;
+    s.efer = EFER_LME | EFER_LMA;
+    s.rflags = 2;
+    s.idtr.limit = 0;
+    s.gpr[R_RSP] = 0x8000;
+    s.gpr[R_R15] = LOG;
+    s.rip = CODE + (uint64_t)(start - x_begin);
+    s.run_state = CPU_RUNNING;
+    memset(box.ram + LOG, 0, 4096);
+    bool ended = box_run(&s, 60);
+    bool good = ended && !memcmp(box.ram + LOG, want, 4 * n);
+    ok(good, "%s%s%s", name, global ? ", first page global" : "", mode);
+    for (unsigned i = 0; i < n && !good; i++) {
+        uint32_t got;
+        memcpy(&got, box.ram + LOG + 4 * i, 4);
+        if (!ended || got != want[i])
+            printf("# %u: saw %x, expected %x\n", i, got, want[i]);
+    }
+}
+#define RUN(name, loop, start, ...)                                              \
+    do {                                                                         \
+        static const uint32_t want[] = {__VA_ARGS__};                            \
+        for (uint64_t g = 0; g <= 0x100; g += 0x100)                             \
+            run(mode, name, loop, start, g, want, sizeof want / sizeof want[0]); \
+    } while (0)
+
+/* fifty times: the byte at 1000h counts 10000h, the one after it 1000000h */
+#define SUM(b) (50u * 0x10000u * (b))
+
+static void all(const char *mode, uint32_t stress)
+{
+    box_make(stress);
+    memcpy(box.ram + CODE, x_begin, (size_t)(x_stop2 - x_begin));
+    RUN("a written second page", l_plain, x_write, SUM(1), SUM(1), SUM(2), SUM(3), SUM(3 + 0x400));
+    RUN("a written second page, flags live", l_adc, x_write, SUM(1) + 50, SUM(1) + 50, SUM(2) + 50, SUM(3) + 50, SUM(3 + 0x400) + 50);
+    RUN("the loop writes its own second page", l_self, x_self, 51 * 25 * 0x10000u, 51 * 25 * 0x10000u);
+    RUN("two address spaces", l_plain, x_space, SUM(1), SUM(7), SUM(1), SUM(7), SUM(1), SUM(7), SUM(5), SUM(6), SUM(5));
+    RUN("another second page, and none", l_plain, x_map, SUM(1), SUM(7), SUM(7), SUM(9), 0); /* the last ends in a triple fault */
+    box_free();
+}
+
+int main(void)
+{
+    if (!__builtin_cpu_supports("bmi2")) {
+        printf("1..0 # SKIP no BMI2\n");
+        return 0;
+    }
+    all("", 0);
+    all(", a small TLB", BT_STRESS_TLB | BT_STRESS_NOCHAIN);
+    all(", flushes and signals", BT_STRESS_FLUSH | BT_STRESS_KICK);
+    all(", every write watched, single instructions", BT_STRESS_WATCH | BT_STRESS_SINGLE);
+    return TAP_DONE();
+}
