@@ -469,6 +469,7 @@ static int hpet_init(struct dev *dev, const void *params, struct err *e)
         h->t[i].h = h;
         h->t[i].n = i;
         vtimer_init(&h->t[i].timer, dev->vm, hpet_fire, &h->t[i]);
+        h->t[i].timer.on_vcpu = true;
     }
     h->legacy_in = (struct irq_sink){.set = hpet_legacy_set, .ctl = h, .busy = hpet_legacy_busy};
     hpet_reset(dev, RESET_COLD);

@@ -504,6 +504,7 @@ static int pit_init(struct dev *dev, const void *params, struct err *e)
     struct pit *p = (struct pit *)dev;
     p->p = *(const struct pit_params *)params;
     vtimer_init(&p->timer, dev->vm, pit_fire, p);
+    p->timer.on_vcpu = true;
     p->regs = (struct port_range){.owner = dev->id, .first = 0x40, .count = 4, .ops = &pit_ops, .dev = p};
     p->port61 = (struct port_range){.owner = dev->id, .first = 0x61, .count = 1, .ops = &pit_ops61, .dev = p};
     pit_reset(dev, RESET_COLD);

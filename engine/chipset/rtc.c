@@ -455,6 +455,7 @@ static int rtc_init(struct dev *dev, const void *params, struct err *e)
         s->preset[i] = s->p.preset[i];
     s->p.preset = s->preset;
     vtimer_init(&s->timer, dev->vm, rtc_fire, s);
+    s->timer.on_vcpu = true;
     if (s->p.nvram)
         memcpy(s->ram, s->p.nvram, sizeof s->ram);
     s->offset = s->p.wall_diff;

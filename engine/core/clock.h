@@ -13,7 +13,7 @@ struct vtimer {
     void (*fire)(void *dev);
     void *dev;
     unsigned heap_pos;
-    bool on_vcpu; /* fire() may also run on a vCPU's thread (chipset lock held): set after vtimer_init */
+    bool on_vcpu; /* fire() may also run on a vCPU's thread (chipset lock held), which spares a wake-up: set after vtimer_init */
 };
 
 int64_t clock_now(struct vm *vm);  /* [any] ns since power on, not counting pauses */
