@@ -424,6 +424,7 @@ static int describe(struct machine *m, struct dev *fwcfg, struct err *e)
     for (unsigned i = 0; i < 4; i++)
         if (p->serial[i].kind != SERIAL_NONE)
             fp.acpi.com |= (uint8_t)(1u << i);
+    fp.acpi.n_bridges = pci_plan_acpi(&p->net->pci, fp.acpi.bridge);
     if (firmware_describe(fwcfg, &fp, e))
         return -1;
     /* How long the BIOS waits before it tries again when nothing boots; all ones: it does not. */

@@ -16,7 +16,7 @@
 #include "net/capture.h"
 #include "net/nic.h"
 #include "net/vmnet.h"
-#include "pci/pci.h"
+#include "pci/bridge.h"
 #include "plan.h"
 
 enum { ROM_MAX = 1 << 20 };
@@ -90,13 +90,33 @@ static void *read_rom(const char *name, size_t *size)
     return NULL;
 }
 
+/* The bridges that adapters are behind; bus[i][f] is the bus behind function f of bridge i. */
+static int build_bridges(struct vm *vm, const struct pci_plan *p, struct pci_bus *bus0, struct pci_bus *bus[PCI_BRIDGES][8], struct err *e)
+{
+    for (int i = 0; i < PCI_BRIDGES; i++)
+        for (unsigned f = 0; f < 8; f++) {
+            char id[24];
+            struct pci_bridge_params bp = {.bus = bus0, .devfn = pci_plan_devfn(p, i, f), .express = pci_plan_express(i),
+                                           .physical_slot = (uint16_t)pci_plan_first_slot(i, f)};
+            if (!p->bridge[i].device || !(p->bridge[i].functions >> f & 1))
+                continue;
+            snprintf(id, sizeof id, "pciBridge%d.%u", i, f);
+            struct dev *d = dev_create(vm, &pci_bridge_class, id, &bp, e);
+            if (!d)
+                return -1;
+            bus[i][f] = pci_bridge_bus(d);
+        }
+    return 0;
+}
+
 static int build_nic(struct machine_net *n, struct nic *c, struct pci_bus *bus, struct err *e)
 {
     const struct plan_nic *p = c->plan;
     size_t rom_size = 0;
     if (p->rom && !(c->rom = read_rom(models[p->model].rom, &rom_size)))
         log_msg(LOG_INFO, "net", "%s: no boot ROM (%s); install the package ipxe-qemu to boot from the network", p->name, models[p->model].rom);
-    struct nic_params np = {.bus = bus, .devfn = PCI_DEVFN(p->slot, 0), .port = &c->port, .rom = c->rom, .rom_size = rom_size, .queues = n->plan->n_vcpus};
+    struct nic_params np = {.bus = bus, .devfn = PCI_DEVFN(p->slot.device, 0), .port = &c->port, .rom = c->rom, .rom_size = rom_size,
+                            .queues = n->plan->n_vcpus};
     memcpy(np.mac, p->mac, 6);
     if (!(c->dev = dev_create(n->vm, models[p->model].cls, p->name, &np, e)) || !(c->filter = net_filter_new(n->vm, e)))
         return -1;
@@ -121,9 +141,13 @@ int net_link_build(struct vm *vm, const struct plan *p, struct pci_bus *bus, str
         return err_set(e, ERR_NOMEM, ENOMEM, "not enough memory for the network adapters");
     n->vm = vm;
     n->plan = p;
+    struct pci_bus *behind[PCI_BRIDGES][8] = {{0}};
+    if (build_bridges(vm, &p->net->pci, bus, behind, e))
+        return -1;
     for (int i = 0; i < NICS; i++) {
         n->nic[i].plan = &p->net->nic[i];
-        if (p->net->nic[i].present && build_nic(n, &n->nic[i], bus, e))
+        const struct pci_place *at = &p->net->nic[i].slot;
+        if (p->net->nic[i].present && build_nic(n, &n->nic[i], at->bridge < 0 ? bus : behind[at->bridge][at->function], e))
             return -1;
     }
     return 0;
@@ -252,7 +276,7 @@ void net_link_connect(struct machine_net *n)
             continue;
         copy_link(&c->link, &c->plan->link);
         log_msg(LOG_INFO, "net", "%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, PCI slot %u", c->plan->name, nic_model_name(c->plan->model), c->plan->mac[0],
-                c->plan->mac[1], c->plan->mac[2], c->plan->mac[3], c->plan->mac[4], c->plan->mac[5], c->plan->slot);
+                c->plan->mac[1], c->plan->mac[2], c->plan->mac[3], c->plan->mac[4], c->plan->mac[5], c->plan->slot.number);
         if (*c->plan->capture && capture_to(n, c, c->plan->capture, &e))
             log_msg(LOG_WARN, "net", "%s", e.msg);
         if (!c->plan->start_connected || !*c->link.type)

@@ -21,8 +21,6 @@
 #include "chipset/firmware.h"
 #include "plan.h"
 
-enum { FIRST_SLOT = 18 }; /* adapters without a slot of their own: 00:12.0 and on, past what VMware's guests have below */
-
 struct making {
     const struct plan *p;
     const struct vmx_dict *d;
@@ -279,45 +277,29 @@ static void plan_mac(const struct making *m, struct plan_net *pn, struct plan_ni
         }
 }
 
-/* Device numbers of bus 0 that the chipset has. */
-static bool slot_taken(const struct plan_net *pn, unsigned slot)
-{
-    if (slot == 0 || slot == 1 || slot == 7 || slot == 15 || slot > 31)
-        return true;
-    for (int i = 0; i < NICS; i++)
-        if (pn->nic[i].present && pn->nic[i].slot == slot)
-            return true;
-    return false;
-}
-
 static void plan_slots(const struct making *m, struct plan_net *pn)
 {
     char key[64];
+    pci_plan_init(&pn->pci, m->d);
     for (int i = 0; i < NICS; i++) {
         struct plan_nic *n = &pn->nic[i];
         if (!n->present)
             continue;
         snprintf(key, sizeof key, "%s.pciSlotNumber", n->name);
         int64_t want = vmx_get_int(m->d, key);
-        if (want < 0 || want > 31) /* none, or behind a bridge */
-            continue;
-        if (slot_taken(pn, (unsigned)want))
+        n->slot_is_new = want < 0;
+        if (want >= 0 && !pci_plan_known(want))
+            problem(m, VMX_WARNING, key, "there is no PCI slot %lld in this machine, so the adapter gets another, and the guest may name it differently. "
+                    "Slots are 2 to 31, 32 to 63, and 160, 192, 224, 256 with 1024 more for each further function", (long long)want);
+        else if (want >= 0 && !(n->has_slot = pci_plan_take(&pn->pci, want, &n->slot)))
             problem(m, VMX_WARNING, key, "the PCI slot %lld has another device, so the adapter gets a free one; remove the line", (long long)want);
-        else
-            n->slot = (unsigned)want;
     }
     for (int i = 0; i < NICS; i++) {
         struct plan_nic *n = &pn->nic[i];
-        if (!n->present || n->slot)
-            continue;
-        /* Its own place first, so that adding and removing other adapters does not move it. */
-        unsigned s = FIRST_SLOT + (unsigned)i;
-        for (unsigned k = 0; slot_taken(pn, s) && k < 32; k++)
-            s = s == 31 ? 2 : s + 1;
-        n->slot = s;
-        snprintf(key, sizeof key, "%s.pciSlotNumber", n->name);
-        n->slot_is_new = vmx_get_int(m->d, key) < 0;
+        if (n->present && !n->has_slot)
+            pci_plan_choose(&pn->pci, n->model == NIC_E1000E || n->model == NIC_VMXNET3, (unsigned)i, &n->slot);
     }
+    pci_plan_settle(&pn->pci, m->d);
 }
 
 static void plan_shape(const struct making *m, struct plan_nic *n)
@@ -408,7 +390,7 @@ int net_plan_settle(struct plan_net *pn, struct vmx_dict *d, const uint8_t uuid[
             continue;
         if (n->slot_is_new) {
             snprintf(key, sizeof key, "%s.pciSlotNumber", n->name);
-            snprintf(text, sizeof text, "%u", n->slot);
+            snprintf(text, sizeof text, "%u", n->slot.number);
             if (vmx_dict_set(d, key, text, e))
                 return -1;
         }
@@ -461,8 +443,14 @@ size_t net_plan_boot_lines(const struct plan_net *pn, const char *word, size_t l
         return 0;
     for (int i = 0; i < NICS; i++) {
         const struct plan_nic *c = &pn->nic[i];
-        if (c->present && c->rom && (len == 8 || (len == 9 && word[8] == '0' + i)) && w < n)
-            w += (size_t)firmware_path_pci(buf + w, n - w, (uint8_t)(c->slot << 3));
+        const struct pci_place *s = &c->slot;
+        if (!c->present || !c->rom || (len != 8 && (len != 9 || word[8] != '0' + i)) || w >= n)
+            continue;
+        uint8_t devfn = (uint8_t)(s->device << 3);
+        if (s->bridge < 0)
+            w += (size_t)firmware_path_pci(buf + w, n - w, devfn);
+        else
+            w += (size_t)firmware_path_bridged(buf + w, n - w, pci_plan_devfn(&pn->pci, s->bridge, s->function), devfn);
     }
     return w;
 }

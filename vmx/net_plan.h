@@ -9,6 +9,7 @@
 #include "config/vmx_schema.h"
 #include "net/filter.h"
 #include "net/hostnet.h"
+#include "net_slots.h"
 
 enum { NICS = 10 };
 enum nic_model { NIC_E1000, NIC_E1000E, NIC_VLANCE, NIC_VMXNET3, NIC_MODELS };
@@ -28,8 +29,8 @@ struct plan_nic {
     enum nic_model model;
     bool generated;   /* the address is made by net_plan_settle */
     uint8_t mac[6];
-    unsigned slot;    /* PCI device on bus 0, function 0 */
-    bool slot_is_new; /* to be written to the file */
+    struct pci_place slot;
+    bool has_slot, slot_is_new; /* new: to be written to the file */
     struct plan_link link;
     struct net_shape shape[2]; /* by enum net_dir */
     char *capture;             /* file, or "" */
@@ -37,6 +38,7 @@ struct plan_nic {
 };
 struct plan_net {
     struct plan_nic nic[NICS];
+    struct pci_plan pci;
 };
 
 struct plan;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ACPI tables, and the script by which the firmware places them: it allocates the files, adds addresses to the pointer fields (which hold
- * offsets until then) and sets the checksums. ACPI 3.0; the DSDT is compiled from resources/acpi/dsdt.asl, the SSDT with the processors is
- * made here. OEM ids are those of VMware's firmware.
+ * offsets until then) and sets the checksums. ACPI 3.0; the DSDT is compiled from resources/acpi/dsdt.asl, the SSDTs with the processors and
+ * with the slots behind bridges are made here. OEM ids are those of VMware's firmware.
  */
 #include "chipset/acpi_tables.h"
 
@@ -306,20 +306,26 @@ static void make_waet(struct build *b)
     end(b, at, true);
 }
 
-/* ---- SSDT ---- */
+/* ---- SSDTs ---- */
+
+static const char hex[] = "0123456789ABCDEF";
+
+/* PkgLength of two bytes, before len bytes; it counts itself. */
+static void put_pkg(struct buf *a, unsigned len)
+{
+    put_u(a, 0x40 | ((len + 2) & 15), 1);
+    put_u(a, (len + 2) >> 4, 1);
+}
 
 static void make_ssdt(struct build *b, const struct acpi_params *p)
 {
     enum { PROCESSOR = 13 }; /* bytes of one Processor object */
     size_t at = begin(b, "SSDT", 1, "INTEL ", "LODGECPU", 1);
     struct buf *a = &b->t;
-    unsigned len = 2 + 5 + p->n_cpus * PROCESSOR; /* PkgLength counts itself: two bytes */
     put_u(a, 0x10, 1);
-    put_u(a, 0x40 | (len & 15), 1);
-    put_u(a, len >> 4, 1);
+    put_pkg(a, 5 + p->n_cpus * PROCESSOR);
     put(a, "\\_SB_", 5);
     for (unsigned i = 0; i < p->n_cpus; i++) {
-        static const char hex[] = "0123456789ABCDEF";
         char name[4] = {'C', '0', hex[i >> 4 & 15], hex[i & 15]};
         put_u(a, 0x835b, 2);
         put_u(a, PROCESSOR - 2, 1);
@@ -327,6 +333,47 @@ static void make_ssdt(struct build *b, const struct acpi_params *p)
         put_u(a, i, 1);
         put_u(a, 0, 4);
         put_u(a, 0, 1);
+    }
+    end(b, at, true);
+}
+
+static void put_name(struct buf *a, const char *name, uint32_t v)
+{
+    put_u(a, 0x08, 1);
+    put(a, name, 4);
+    put_u(a, 0x0c, 1);
+    put_u(a, v, 4);
+}
+
+/* Begins Device (xxHH), HH being id in hex, with its _ADR; inside bytes follow. */
+static void put_device(struct buf *a, const char *prefix, uint8_t id, uint32_t adr, unsigned inside)
+{
+    char name[4] = {prefix[0], prefix[1], hex[id >> 4], hex[id & 15]};
+    put_u(a, 0x825b, 2);
+    put_pkg(a, 4 + 10 + inside);
+    put(a, name, 4);
+    put_name(a, "_ADR", adr);
+}
+
+/* The slots behind bridges. Linux names network adapters by _SUN. Interrupts need no _PRT: they go by the bridges' swizzle. */
+static void make_slots(struct build *b, const struct acpi_params *p)
+{
+    enum { DEVICE = 4 + 4 + 10, SLOT = DEVICE + 10 }; /* bytes of a device with _ADR, and with _SUN */
+    size_t at = begin(b, "SSDT", 1, "INTEL ", "LODGEPCI", 1);
+    struct buf *a = &b->t;
+    unsigned inside = 0;
+    for (unsigned i = 0; i < p->n_bridges; i++)
+        inside += DEVICE + p->bridge[i].n * SLOT;
+    put_u(a, 0x10, 1);
+    put_pkg(a, 10 + inside);
+    put(a, "\\._SB_PCI0", 10);
+    for (unsigned i = 0; i < p->n_bridges; i++) {
+        const struct acpi_bridge *g = &p->bridge[i];
+        put_device(a, "PB", g->devfn, (uint32_t)(g->devfn >> 3) << 16 | (g->devfn & 7), g->n * SLOT);
+        for (uint8_t d = 0; d < g->n; d++) {
+            put_device(a, "SL", d, (uint32_t)d << 16, 10);
+            put_name(a, "_SUN", g->first + d);
+        }
     }
     end(b, at, true);
 }
@@ -349,11 +396,15 @@ int acpi_tables_build(const struct acpi_params *p, struct acpi_blobs *out, struc
     *out = (struct acpi_blobs){0};
     if (!p->n_cpus || p->n_cpus > ACPI_MAX_CPUS)
         return err_set(e, ERR_CONFIG, 0, "The ACPI tables cannot describe %u processors.", p->n_cpus);
+    if (p->n_bridges > ACPI_MAX_BRIDGES)
+        return err_set(e, ERR_CONFIG, 0, "The ACPI tables cannot describe %u PCI bridges.", p->n_bridges);
     ld_allocate(&b.s, tables_file, 64, ZONE_HIGH);
     ld_allocate(&b.s, rsdp_file, 16, ZONE_FSEG);
     size_t facs = make_facs(&b), dsdt = make_dsdt(&b, p);
     make_fadt(&b, facs, dsdt, p->kbd_mouse);
     make_ssdt(&b, p);
+    if (p->n_bridges)
+        make_slots(&b, p);
     make_madt(&b, p);
     if (p->hpet)
         make_hpet(&b);

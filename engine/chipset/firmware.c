@@ -98,3 +98,11 @@ int firmware_path_pci(char *buf, size_t n, uint8_t devfn)
     unit_address(at, devfn);
     return clamp(snprintf(buf, n, "/pci@i0cf8/*@%s\n", at), n);
 }
+
+int firmware_path_bridged(char *buf, size_t n, uint8_t bridge, uint8_t devfn)
+{
+    char up[16], at[16];
+    unit_address(up, bridge);
+    unit_address(at, devfn);
+    return clamp(snprintf(buf, n, "/pci@i0cf8/pci-bridge@%s/*@%s\n", up, at), n);
+}

@@ -22,5 +22,6 @@ int firmware_describe(struct dev *fwcfg, const struct firmware_params *p, struct
 int firmware_path_ide(char *buf, size_t n, uint8_t devfn, unsigned channel, unsigned unit); /* ATA disk or ATAPI CD */
 int firmware_path_floppy(char *buf, size_t n, uint8_t isa_devfn, unsigned unit);
 int firmware_path_pci(char *buf, size_t n, uint8_t devfn); /* option ROM: network boot, SCSI */
+int firmware_path_bridged(char *buf, size_t n, uint8_t bridge, uint8_t devfn); /* the same behind a bridge of bus 0 */
 
 #endif

@@ -12,7 +12,10 @@
 #include "core/vm.h"
 #include "net/e1000_private.h"
 
-enum { CAP_PM = 0xdc, CAP_MSI = 0xd0, CAP_MSIX = 0xa0, PM_D3 = 3 };
+enum { CAP_MSI = 0xd0, CAP_MSIX = 0xa0, CAP_EXPRESS = 0xe0, PM_D3 = 3 };
+/* Power management is the one capability that both have, at different places. */
+static unsigned cap_pm(const struct e1000 *x) { return x->model->e ? 0xc8 : 0xdc; }
+
 
 static const struct e1000_model m_82545em = {.name = "e1000",
                                              .id = {0x8086, 0x100f, 0x15ad, 0x0750, 0x02000001},
@@ -44,7 +47,7 @@ static const struct net_end_ops lb_ops = {.receive = lb_receive};
 
 /* ---- PCI ---- */
 
-static bool in_d3(const struct e1000 *x) { return (x->pci.cfg[CAP_PM + 4] & 3) == PM_D3; }
+static bool in_d3(const struct e1000 *x) { return (x->pci.cfg[cap_pm(x) + 4] & 3) == PM_D3; }
 
 static void config_changed(struct pci_dev *p, unsigned off, unsigned size)
 {
@@ -61,7 +64,7 @@ static void config_changed(struct pci_dev *p, unsigned off, unsigned size)
         e1000_irq_update(x);
     }
     /* Leaving D3 resets the MAC (PCI Power Management 1.1, 5.4.1): the driver sets everything up again. */
-    if (off <= CAP_PM + 4 && off + size > CAP_PM + 4) {
+    if (off <= cap_pm(x) + 4 && off + size > cap_pm(x) + 4) {
         if (x->d3 && !in_d3(x)) {
             e1000_mac_reset(x);
             e1000_irq_update(x);
@@ -73,16 +76,16 @@ static void config_changed(struct pci_dev *p, unsigned off, unsigned size)
 }
 
 /* The capabilities are in no order that software could rely on; each points to the one before. */
-static void add_pm(struct pci_dev *p)
+static void add_pm(struct pci_dev *p, unsigned at)
 {
-    p->cfg[CAP_PM] = 0x01;
-    p->cfg[CAP_PM + 1] = p->cfg[0x34];
-    p->cfg[0x34] = CAP_PM;
+    p->cfg[at] = 0x01;
+    p->cfg[at + 1] = p->cfg[0x34];
+    p->cfg[0x34] = (uint8_t)at;
     p->cfg[0x06] |= 0x10;
-    st_le16(p->cfg + CAP_PM + 2, 0xc822); /* version 2, device specific initialization, PME from D0 and D3 */
-    p->wmask[CAP_PM + 4] = 0x03;
-    p->wmask[CAP_PM + 5] = 0x1f;
-    p->w1cmask[CAP_PM + 5] = 0x80;
+    st_le16(p->cfg + at + 2, 0xc822); /* version 2, device specific initialization, PME from D0 and D3 */
+    p->wmask[at + 4] = 0x03;
+    p->wmask[at + 5] = 0x1f;
+    p->w1cmask[at + 5] = 0x80;
 }
 
 /* ---- life ---- */
@@ -104,9 +107,10 @@ static int init_model(struct dev *d, const struct e1000_model *m, const struct n
     pci_bar_io(&x->pci, 2, m->e ? 32 : 64, &e1000_io_ops, x);
     if (m->e) {
         pci_msix_add(&x->pci, CAP_MSIX, 3, m->ivec, 0x4000);
+        pci_express_add(&x->pci, CAP_EXPRESS, 1);
         pci_msi_add(&x->pci, CAP_MSI);
     }
-    add_pm(&x->pci);
+    add_pm(&x->pci, cap_pm(x));
     pci_on_config(&x->pci, config_changed);
     if (nic_rom_init(&x->rom, &x->pci, p->rom, p->rom_size, e)) {
         free(x->wmask);

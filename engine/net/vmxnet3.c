@@ -20,6 +20,7 @@
 
 enum {
     CAP_PM = 0x40, /* the places where VMware has them */
+    CAP_EXPRESS = 0x48,
     CAP_MSI = 0x84,
     CAP_MSIX = 0x9c,
     MSIX_BAR_SIZE = 0x2000,
@@ -519,6 +520,7 @@ static int v3_init(struct dev *d, const void *params, struct err *e)
     pci_bar_mem(&v->pci, 0, &v->bar0, false, false);
     pci_bar_mem(&v->pci, 1, &v->bar1, false, false);
     add_pm(&v->pci);
+    pci_express_add(&v->pci, CAP_EXPRESS, 2);
     pci_msi_add(&v->pci, CAP_MSI);
     pci_msix_add(&v->pci, CAP_MSIX, 2, V3_INTRS, MSIX_BAR_SIZE);
     if (p->rom && nic_rom_init(&v->rom, &v->pci, p->rom, p->rom_size, e))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI bus 0: configuration mechanism 1 (PCI 2.1, 3.7.4.1), type 0 headers, BARs, command register, INTx and one-vector MSI.
- * MSI-X is in msix.c.
+ * PCI: configuration mechanism 1 (PCI 2.1, 3.7.4.1), type 0 headers, BARs, command register, INTx and one-vector MSI.
+ * MSI-X is in msix.c, buses behind bridges and PCI Express capabilities in bridge.c.
  *
  * What a function decodes is a pure function of its config space: map_update() brings the memory map and the port table to it after every
- * write. An I/O BAR that lies over another function's ports stays unmapped until these are gone (io_blocked).
+ * write, and behind a bridge after every write to that. An I/O BAR that lies over another function's ports stays unmapped until these are
+ * gone (io_blocked).
  */
 #include "pci/pci_private.h"
 
@@ -18,7 +19,6 @@
 enum {
     PCI_VENDOR_ID = 0x00,
     PCI_DEVICE_ID = 0x02,
-    PCI_COMMAND = 0x04,
     PCI_CLASS_REVISION = 0x08,
     PCI_CACHE_LINE_SIZE = 0x0c,
     PCI_LATENCY_TIMER = 0x0d,
@@ -30,8 +30,6 @@ enum {
     PCI_INTERRUPT_LINE = 0x3c,
     PCI_INTERRUPT_PIN = 0x3d,
 
-    CMD_IO = 0x0001,
-    CMD_MEMORY = 0x0002,
     CMD_MASTER = 0x0004,
     CMD_INTX_DISABLE = 0x0400,
     CMD_WRITABLE = 0x0557, /* I/O, memory, master, MWI, parity, SERR#, INTx disable */
@@ -52,17 +50,6 @@ enum {
     RCR_RCPU = 4, /* rising edge: resets */
 };
 
-struct pci_bus {
-    struct dev dev;
-    struct port_range ports;
-    struct pci_dev *fn[256];
-    const struct irq_sink *pirq;
-    unsigned pirq_count[4]; /* functions that assert each PIRQ now */
-    /* guest-visible */
-    uint32_t config_address;
-    uint8_t rcr;
-};
-
 /* ---- BARs ---- */
 
 static unsigned bar_off(int i) { return i == ROM_BAR ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4 * (unsigned)i; }
@@ -77,7 +64,7 @@ static bool bar_wanted(const struct pci_dev *p, int i, uint64_t *addr)
         return false;
     if (b->io) {
         *addr = lo & ~3u;
-        return *addr && *addr + b->size <= 0x10000;
+        return *addr && *addr + b->size <= 0x10000 && bridge_forwards(p->bus, true, *addr, b->size);
     }
     if (i == ROM_BAR && !(lo & 1))
         return false;
@@ -88,7 +75,7 @@ static bool bar_wanted(const struct pci_dev *p, int i, uint64_t *addr)
     if (!a || __builtin_add_overflow(a, b->size - 1, &last) || last == 0xffffffff || (!b->is64 && last > 0xffffffff) || last >> 52)
         return false;
     *addr = a;
-    return true;
+    return bridge_forwards(p->bus, false, a, b->size);
 }
 
 static void bar_unmap(struct pci_dev *p, struct pci_bar *b)
@@ -144,18 +131,46 @@ static void fn_map(struct pci_dev *p)
     }
 }
 
+/* Ports became free: functions that waited for them may have them now. */
+static void map_blocked(struct pci_bus *root)
+{
+    for (struct pci_bus *b = root; b; b = b->next)
+        for (unsigned i = 0; i < 256; i++)
+            if (b->fn[i] && b->fn[i]->io_blocked)
+                fn_map(b->fn[i]);
+}
+
+static void map_commit(struct pci_dev *p)
+{
+    struct err e = {0};
+    if (memmap_commit(p->dev.vm, &e))
+        log_msg(LOG_ERROR, "pci", "%s: %s", p->dev.id, e.msg);
+}
+
 static void map_update(struct pci_dev *p)
 {
-    struct pci_bus *bus = p->bus;
-    struct err e = {0};
     memmap_begin(p->dev.vm);
     bool freed = fn_unmap(p);
     fn_map(p);
-    for (unsigned i = 0; i < 256 && freed; i++)
-        if (bus->fn[i] && bus->fn[i] != p && bus->fn[i]->io_blocked)
+    if (freed)
+        map_blocked(p->bus->root);
+    map_commit(p);
+}
+
+/* The windows of the bridge before this bus changed. */
+void bus_remap(struct pci_bus *bus)
+{
+    bool freed = false;
+    memmap_begin(bus->bridge->dev.vm);
+    for (unsigned i = 0; i < 256; i++)
+        if (bus->fn[i])
+            freed |= fn_unmap(bus->fn[i]);
+    for (unsigned i = 0; i < 256; i++)
+        if (bus->fn[i])
             fn_map(bus->fn[i]);
-    if (memmap_commit(p->dev.vm, &e))
-        log_msg(LOG_ERROR, "pci", "%s: %s", p->dev.id, e.msg);
+    if (freed)
+        map_blocked(bus->root);
+    map_commit(bus->bridge);
 }
 
 void pci_bar_mem(struct pci_dev *p, int bar, struct memregion *mr, bool prefetch, bool is64)
@@ -206,8 +221,8 @@ static void intx_update(struct pci_dev *p)
     if (want == p->intx_driven)
         return;
     p->intx_driven = want;
-    p->bus->pirq_count[p->pirq] += want ? 1 : -1u;
-    pirq_drive(p->bus, p->pirq);
+    p->bus->root->pirq_count[p->pirq] += want ? 1 : -1u;
+    pirq_drive(p->bus->root, p->pirq);
 }
 
 void pci_set_intx(struct pci_dev *p, bool level)
@@ -260,7 +275,8 @@ int pci_register(struct pci_dev *p, struct pci_bus *bus, uint8_t devfn, const st
     st_le16(p->cfg + PCI_SUBSYSTEM_VENDOR_ID, id->subvendor);
     st_le16(p->cfg + PCI_SUBSYSTEM_ID, id->subdevice);
     p->cfg[PCI_INTERRUPT_PIN] = pin;
-    p->pirq = (uint8_t)(((devfn >> 3) + pin + 2) & 3); /* slot + pin - 2 */
+    /* Slot + pin - 2; pin p of slot s behind a bridge is the bridge's pin (p - 1 + s) & 3 + 1 (PCI-to-PCI Bridge 1.2, 9.1). */
+    p->pirq = (uint8_t)(((devfn >> 3) + (bus->bridge ? bus->bridge->devfn >> 3 : 0) + pin + 2) & 3);
     st_le16(p->wmask + PCI_COMMAND, CMD_WRITABLE);
     p->w1cmask[PCI_STATUS + 1] = STS_W1C;
     p->wmask[PCI_CACHE_LINE_SIZE] = 0xff;
@@ -316,10 +332,25 @@ int pci_dma_write(struct pci_dev *p, gpa_t a, const void *buf, size_t n)
 
 /* ---- configuration space ---- */
 
+/* The function that CONFIG_ADDRESS names, on bus 0 or the one whose bridge has that number; NULL: none. */
+static struct pci_dev *addressed(struct pci_bus *root)
+{
+    uint32_t ca = root->config_address;
+    uint8_t number = (uint8_t)(ca >> 16), devfn = (uint8_t)(ca >> 8);
+    if (!(ca >> 31))
+        return NULL;
+    if (!number)
+        return root->fn[devfn];
+    for (struct pci_bus *b = root->next; b; b = b->next)
+        if (b->bridge->cfg[PCI_SECONDARY_BUS] == number)
+            return b->fn[devfn];
+    return NULL;
+}
+
 static uint32_t cfg_read(struct pci_bus *bus, unsigned port_off, unsigned size)
 {
     uint32_t ca = bus->config_address;
-    struct pci_dev *p = ca >> 31 && !(ca >> 16 & 0xff) ? bus->fn[ca >> 8 & 0xff] : NULL;
+    struct pci_dev *p = addressed(bus);
     unsigned off = (ca & 0xfc) + port_off;
     uint32_t v = 0;
     if (!p)
@@ -335,7 +366,7 @@ static bool touches_cap(unsigned cap, unsigned off, unsigned size) { return cap 
 static void cfg_write(struct pci_bus *bus, unsigned port_off, unsigned size, uint32_t val)
 {
     uint32_t ca = bus->config_address;
-    struct pci_dev *p = ca >> 31 && !(ca >> 16 & 0xff) ? bus->fn[ca >> 8 & 0xff] : NULL;
+    struct pci_dev *p = addressed(bus);
     unsigned off = (ca & 0xfc) + port_off;
     if (!p)
         return;
@@ -394,6 +425,7 @@ static const struct io_ops bus_ports = {.read = bus_port_read, .write = bus_port
 static int bus_init(struct dev *d, const void *params, struct err *e)
 {
     struct pci_bus *bus = (struct pci_bus *)d;
+    bus->root = bus;
     bus->ports = (struct port_range){"pci", 0xcf8, 8, &bus_ports, bus};
     return port_claim(d->vm, &bus->ports, e);
 }

@@ -83,6 +83,11 @@ void pci_msix_add(struct pci_dev *p, uint8_t off, int bar, unsigned n, uint32_t 
 bool pci_msix_enabled(const struct pci_dev *p);
 void pci_msix_send(struct pci_dev *p, unsigned vector);  /* [dev] vectors that do not exist are dropped */
 void pci_msix_clear(struct pci_dev *p, unsigned vector); /* [dev] what was to be told is over: not pending any more */
+/*
+ * Adds a PCI Express capability (version 1 or 2) at config offset off, unless the function is on a conventional bus behind a bridge. It
+ * is an endpoint behind a root port, an integrated one on bus 0. Init time only.
+ */
+void pci_express_add(struct pci_dev *p, uint8_t off, unsigned version);
 extern const struct state_desc pci_dev_state; /* sub-section for devices: SF_STRUCT of their pci_dev */
 
 #endif

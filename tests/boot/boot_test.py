@@ -1134,6 +1134,7 @@ import nic_tests  # noqa: E402, F401
 import adapter_tests  # noqa: E402, F401
 import switch_tests  # noqa: E402, F401
 import install_tests  # noqa: E402, F401
+import slot_tests  # noqa: E402, F401
 
 def prepare(chosen):
     """Makes the media of tests: each runs until its first guest would start."""

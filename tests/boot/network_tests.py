@@ -277,9 +277,10 @@ def test_net_bad(work):
         off(g)
 
 
-@test(quick=lambda dev: dev == "e1000", dev=["e1000", "e1000e", "vlance", "vmxnet3"])
+@test(quick=lambda dev: dev == "e1000", dev=["e1000", "e1000e", "vlance", "vmxnet3", "e1000@33", "vmxnet3@160", "e1000e@1216"])
 def test_pxe(work, dev):
-    """A machine without disks boots from the network: the adapter's ROM, DHCP and TFTP of NAT, Linux by iPXE."""
+    """A machine without disks boots from the network: the adapter's ROM, DHCP and TFTP of NAT, Linux by iPXE; the ROM also behind bridges."""
+    dev, _, slot = dev.partition("@")
     if RUNNER == "qemu":
         raise Skip("Lodge's own NAT")
     linux_iso(work, "cloud", 'echo "PXE USERLAND $(uname -m)"; poweroff -f\n', args="")
@@ -291,6 +292,8 @@ def test_pxe(work, dev):
           "initrd tftp://${next-server}/initrd\nboot\n")
     keys = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.natTftp": tftp,
             "ethernet0.natBootFile": "boot.ipxe", "bios.bootOrder": "ethernet0"}
+    if slot:
+        keys["ethernet0.pciSlotNumber"] = slot
     with Guest("pxe-" + dev, mem=256, keys=keys) as g:
         g.expect(r"PXE USERLAND x86_64", 240)
         off(g)

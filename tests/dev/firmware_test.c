@@ -21,6 +21,9 @@ static void params(struct firmware_params *p, unsigned n_cpus, uint64_t ram)
     p->n_cpus = n_cpus;
     p->ram = ram;
     p->acpi = (struct acpi_params){.n_cpus = n_cpus, .ram_below_4g = ram < 0xC0000000ull ? ram : 0xC0000000ull, .hpet = true, .com = 1, .kbd_mouse = true};
+    p->acpi.n_bridges = 2;
+    p->acpi.bridge[0] = (struct acpi_bridge){.devfn = 17 << 3, .n = 32, .first = 32};
+    p->acpi.bridge[1] = (struct acpi_bridge){.devfn = 22 << 3 | 2, .n = 1, .first = 194};
     for (unsigned i = 0; i < n_cpus; i++)
         p->acpi.apic_id[i] = i;
     p->smbios = (struct smbios_params){.ram = ram, .n_sockets = n_cpus, .cores_per_socket = 1, .cpu_mhz = 2600, .cpu_signature = 0x806f8,
@@ -198,16 +201,17 @@ static const uint8_t *table_at(const struct acpi *a, uint64_t addr)
     return ld_le32(t + 4) <= a->tn - (addr - TABLES) ? t : NULL;
 }
 
-static const uint8_t *table(const struct acpi *a, const char *sig)
+static const uint8_t *table_of(const struct acpi *a, const char *sig, const char *id)
 {
     const uint8_t *x = table_at(a, ld_le64(a->r + 24));
     for (unsigned i = 36; x && i < ld_le32(x + 4); i += 8) {
         const uint8_t *t = table_at(a, ld_le64(x + i));
-        if (t && !memcmp(t, sig, 4))
+        if (t && !memcmp(t, sig, 4) && (!id || !memcmp(t + 16, id, 8)))
             return t;
     }
     return NULL;
 }
+static const uint8_t *table(const struct acpi *a, const char *sig) { return table_of(a, sig, NULL); }
 
 static bool have(const char *program)
 {
@@ -275,6 +279,7 @@ static void test_acpi(struct vm *vm, const char *dir)
     if (have("iasl")) {
         disassemble(dir, "dsdt", d);
         disassemble(dir, "ssdt", table(&a, "SSDT"));
+        disassemble(dir, "slots", table_of(&a, "SSDT", "LODGEPCI"));
         disassemble(dir, "facp", f);
         disassemble(dir, "apic", m);
         disassemble(dir, "hpet", table(&a, "HPET"));
@@ -287,6 +292,9 @@ static void test_acpi(struct vm *vm, const char *dir)
         ok(system(cmd) == 0, "the DSDT knows the PCI window and the serial ports");
         snprintf(cmd, sizeof cmd, "test \"$(grep -c 'Processor (C0' %s/ssdt.dsl)\" = 2", dir);
         ok(system(cmd) == 0, "two processors in the SSDT");
+        snprintf(cmd, sizeof cmd, "test \"$(grep -c 'Name (_SUN' %s/slots.dsl)\" = 33 && grep -A 2 '_ADR, 0x001F0000' %s/slots.dsl | grep -q '_SUN, 0x0000003F' && "
+                 "grep -A 5 '_ADR, 0x00160002' %s/slots.dsl | grep -q '_SUN, 0x000000C2'", dir, dir, dir);
+        ok(system(cmd) == 0, "slots 32 to 63 behind 00:11.0, and 194 behind 00:16.2");
     }
     free(a.t);
     free(a.r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fuzz target: PCI bus with host bridge, ISA bridge, power management, port 92h and a function with one BAR of each kind. */
+/* Fuzz target: PCI bus with host bridge, ISA bridge, power management, port 92h and a function with one BAR of each kind, on bus 0 and
+ * behind each kind of bridge. */
 #include <string.h>
 
 #include "tests/dev/toypci.h"
@@ -9,6 +10,7 @@
 #include "chipset/piix4.h"
 #include "chipset/pm.h"
 #include "chipset/port92.h"
+#include "pci/bridge.h"
 
 static struct fakevm_irqs irqs;
 static uint8_t ram_bytes[2][4 << 20] __attribute__((aligned(4096))), rom_bytes[0x20000] __attribute__((aligned(4096)));
@@ -42,17 +44,22 @@ static void make(struct vm *vm)
     struct port92_params p92 = {.a20 = {i440_a20_sink(i440), 0, A20_SRC_PORT92}};
     dev_create(vm, &port92_class, "port92", &p92, &e);
     dev_create(vm, &toy_class, "toy", &(struct toy_params){bus, PCI_DEVFN(3, 0), 1, &toy_ops, &toy_ops, &toy_ops}, &e);
+    struct dev *b = dev_create(vm, &pci_bridge_class, "bridge", &(struct pci_bridge_params){bus, PCI_DEVFN(17, 0), false, 0}, &e);
+    struct dev *r = dev_create(vm, &pci_bridge_class, "port", &(struct pci_bridge_params){bus, PCI_DEVFN(21, 0), true, 160}, &e);
+    dev_create(vm, &toy_class, "toy1", &(struct toy_params){pci_bridge_bus(b), PCI_DEVFN(1, 0), 1, &toy_ops, &toy_ops, &toy_ops}, &e);
+    dev_create(vm, &toy_class, "toy2", &(struct toy_params){pci_bridge_bus(r), 0, 1, &toy_ops, &toy_ops, &toy_ops}, &e);
 }
 
 /* 0, 1: a configuration write; 2: power button; 3: a general-purpose event, or A20 by the keyboard controller. */
 static void extra(struct fuzz *f, unsigned what)
 {
-    static const uint8_t fn[] = {0, PIIX4_DEVFN_ISA, PIIX4_DEVFN_PM, PCI_DEVFN(3, 0)};
+    /* bus << 8 | devfn */
+    static const uint16_t fn[] = {0, PIIX4_DEVFN_ISA, PIIX4_DEVFN_PM, PCI_DEVFN(3, 0), PCI_DEVFN(17, 0), PCI_DEVFN(21, 0), 0x100 | PCI_DEVFN(1, 0), 0x200};
     uint8_t a = (uint8_t)fuzz_bytes(f, 1), off = (uint8_t)fuzz_bytes(f, 1);
     if (what < 2) {
-        unsigned size = a & 4 ? 4 : a & 8 ? 2 : 1;
+        unsigned size = a & 8 ? 4 : a & 16 ? 2 : 1;
         off &= (uint8_t)~(size - 1);
-        fakevm_out(f->vm, 0xcf8, 4, 0x80000000u | (uint32_t)fn[a & 3] << 8 | (off & 0xfc));
+        fakevm_out(f->vm, 0xcf8, 4, 0x80000000u | (uint32_t)fn[a & 7] << 8 | (off & 0xfc));
         fakevm_out(f->vm, (uint16_t)(0xcfc + (off & 3)), size, fuzz_bytes(f, size));
         fakevm_in(f->vm, (uint16_t)(0xcfc + (off & 3)), size);
     } else if (what == 2) {

@@ -55,7 +55,7 @@ static void test_generated(void)
     ok(mac_is(&n->nic[0], "00:0c:29:ab:cd:fb") && mac_is(&n->nic[1], "00:0c:29:ab:ce:05") && mac_is(&n->nic[4], "00:0c:29:ab:ce:23"), "addresses of uuid.bios");
     ok(value_is("ethernet0.generatedAddress", "00:0c:29:ab:cd:fb") && value_is("ethernet0.generatedAddressOffset", "0") &&
            value_is("ethernet1.generatedAddressOffset", "10") && value_is("ethernet4.generatedAddressOffset", "40"), "are written, with their offsets");
-    ok(n->nic[0].slot == 18 && n->nic[4].slot == 22 && value_is("ethernet4.pciSlotNumber", "22"), "slots are assigned and written");
+    ok(n->nic[0].slot.number == 18 && n->nic[4].slot.number == 22 && value_is("ethernet4.pciSlotNumber", "22"), "slots are assigned and written");
     ok(n->nic[0].model == NIC_E1000 && !strcmp(n->nic[0].link.type, "bridged") && n->nic[0].start_connected && n->nic[0].rom, "defaults");
     net_plan_free(n);
 
@@ -132,17 +132,67 @@ static void test_types(void)
     ok(!n->nic[4].present && strstr(said, "ethernet4.connectionType: has no effect"), "an adapter that is not present");
     ok(strstr(said, "ethernet5.natForward0: has no effect"), "a forward without NAT");
     net_plan_free(n);
+}
 
-    n = make("ethernet0.present = \"TRUE\"\nethernet0.pciSlotNumber = \"33\"\nethernet1.present = \"TRUE\"\nethernet1.pciSlotNumber = \"18\"\n"
-             "ethernet2.present = \"TRUE\"\nethernet2.pciSlotNumber = \"7\"\n");
-    ok(n->nic[1].slot == 18 && n->nic[0].slot == 19 && n->nic[2].slot == 20 && strstr(said, "ethernet2.pciSlotNumber: the PCI slot 7"),
-       "slots: one asked for, one behind a bridge, one that is taken");
+static bool at(const struct plan_nic *n, unsigned number, int bridge, unsigned function, unsigned device)
+{
+    const struct pci_place *s = &n->slot;
+    bool good = s->number == number && s->bridge == bridge && s->function == function && s->device == device;
+    if (!good)
+        printf("# slot %u: bridge %d, function %u, device %u\n", s->number, s->bridge, s->function, s->device);
+    return good;
+}
+
+/* device | (index of the bridge + 1) << 5 | the bridge's function << 10, as files of other products have it */
+static void test_slots(void)
+{
     struct err e;
-    ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet0.pciSlotNumber", "33"), "a number of another product stays in the file");
     char boot[300] = "";
+    struct acpi_bridge acpi[ACPI_MAX_BRIDGES];
+    struct plan_net *n = make("ethernet0.present = \"TRUE\"\nethernet0.pciSlotNumber = \"33\"\nethernet1.present = \"TRUE\"\nethernet1.pciSlotNumber = \"18\"\n"
+                              "ethernet2.present = \"TRUE\"\nethernet2.pciSlotNumber = \"7\"\nethernet3.present = \"TRUE\"\nethernet3.pciSlotNumber = \"160\"\n"
+                              "ethernet4.present = \"TRUE\"\nethernet4.pciSlotNumber = \"2240\"\nethernet5.present = \"TRUE\"\nethernet5.pciSlotNumber = \"33\"\n"
+                              "ethernet6.present = \"TRUE\"\nethernet6.pciSlotNumber = \"97\"\n");
+    ok(at(&n->nic[0], 33, 0, 0, 1) && at(&n->nic[3], 160, 4, 0, 0) && at(&n->nic[4], 2240, 5, 2, 0), "slots behind bridges");
+    ok(at(&n->nic[1], 18, -1, 0, 18) && at(&n->nic[2], 20, -1, 0, 20), "slots of bus 0");
+    ok(strstr(said, "6 ethernet2.pciSlotNumber: the PCI slot 7 has another device") && strstr(said, "12 ethernet5.pciSlotNumber: the PCI slot 33 has") &&
+           strstr(said, "14 ethernet6.pciSlotNumber: there is no PCI slot 97"), "slots that cannot be had are said: %s", said);
+    ok(n->nic[5].slot.bridge == -1 && n->nic[6].slot.bridge == -1 && n->nic[5].slot.device != n->nic[6].slot.device, "and others are given");
+    ok(n->pci.bridge[0].device == 17 && n->pci.bridge[4].device == 21 && n->pci.bridge[5].device == 22 && n->pci.bridge[5].functions == 5 &&
+           !n->pci.bridge[6].device, "the bridges that are needed, where other products have them, with function 0");
+    is_u64(pci_plan_acpi(&n->pci, acpi), 4, "in the firmware's tables too");
+    ok(acpi[0].devfn == 17 << 3 && acpi[0].first == 32 && acpi[0].n == 32 && acpi[1].devfn == 21 << 3 && acpi[1].first == 160 && acpi[1].n == 1 &&
+           acpi[3].devfn == (22 << 3 | 2) && acpi[3].first == 194, "by the numbers that guests show");
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet6.pciSlotNumber", "97"), "a number of another product stays in the file");
     size_t w = net_plan_boot_lines(n, "ethernet1,hdd", 9, boot, sizeof boot);
-    ok(w == strlen(boot) && strstr(boot, "@12") && !strchr(boot, ','), "the firmware's path of slot 18: %.*s", (int)strcspn(boot, "\n"), boot);
+    ok(w == strlen(boot) && !strcmp(boot, "/pci@i0cf8/*@12\n"), "the firmware's path of slot 18: %.*s", (int)strcspn(boot, "\n"), boot);
+    net_plan_boot_lines(n, "ethernet0", 9, boot, sizeof boot);
+    ok(!strcmp(boot, "/pci@i0cf8/pci-bridge@11/*@1\n"), "of slot 33: %.*s", (int)strcspn(boot, "\n"), boot);
+    net_plan_boot_lines(n, "ethernet4", 9, boot, sizeof boot);
+    ok(!strcmp(boot, "/pci@i0cf8/pci-bridge@16,2/*@0\n"), "of slot 2240: %.*s", (int)strcspn(boot, "\n"), boot);
     net_plan_free(n);
+
+    /* What libvirt and Packer write: bridges, but no slots of adapters. */
+    static const char bridges[] = "pciBridge0.present = \"TRUE\"\npciBridge4.present = \"TRUE\"\npciBridge4.virtualDev = \"pcieRootPort\"\npciBridge4.functions = \"8\"\n"
+                                  "pciBridge5.present = \"TRUE\"\npciBridge5.virtualDev = \"pcieRootPort\"\npciBridge5.functions = \"8\"\n"
+                                  "scsi0.present = \"TRUE\"\nscsi0.pciSlotNumber = \"160\"\n";
+    char text[2000];
+    snprintf(text, sizeof text, "%sethernet0.present = \"TRUE\"\nethernet1.present = \"TRUE\"\nethernet1.virtualDev = \"vmxnet3\"\n"
+             "ethernet2.present = \"TRUE\"\nethernet2.virtualDev = \"e1000e\"\nethernet3.present = \"TRUE\"\nethernet3.virtualDev = \"vlance\"\n", bridges);
+    n = make(text);
+    ok(at(&n->nic[0], 33, 0, 0, 1) && at(&n->nic[1], 192, 5, 0, 0) && at(&n->nic[2], 1184, 4, 1, 0) && at(&n->nic[3], 34, 0, 0, 2),
+       "new adapters go behind the bridges of the file, past what it gives to others");
+    ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet1.pciSlotNumber", "192"), "and that is written");
+    net_plan_free(n);
+
+    n = make("pciBridge0.pciSlotNumber = \"30\"\nethernet0.present = \"TRUE\"\nethernet0.pciSlotNumber = \"17\"\nethernet1.present = \"TRUE\"\n"
+             "ethernet1.pciSlotNumber = \"32\"\nethernet2.present = \"TRUE\"\nethernet2.pciSlotNumber = \"21\"\nethernet3.present = \"TRUE\"\n"
+             "ethernet3.pciSlotNumber = \"160\"\n");
+    ok(n->pci.bridge[0].device == 30 && n->pci.bridge[4].device == 31 && at(&n->nic[2], 21, -1, 0, 21), "a bridge whose place is taken goes elsewhere");
+    net_plan_free(n);
+    for (int64_t i = -2; i < 70000; i++)
+        if (pci_plan_known(i) != ((i >= 0 && i < 64) || (i >= 0 && i < 8192 && !(i & 31) && (i >> 5 & 31) >= 5 && (i >> 5 & 31) <= 8)))
+            ok(false, "slot %d", (int)i);
 }
 
 static void test_forwards(void)
@@ -182,6 +232,7 @@ int main(void)
     test_static();
     test_models();
     test_types();
+    test_slots();
     test_forwards();
     vmx_dict_free(dict);
     return TAP_DONE();
