@@ -129,7 +129,6 @@ gboolean app_process_start(const char *vmx_path, gboolean wait_for_power_on,
         return FALSE;
     }
     g_autoptr(GSubprocessLauncher) l = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
-    g_autofree char *dir = g_path_get_dirname(vmx_path);
     g_subprocess_launcher_take_stderr_fd(l, child);
     g_subprocess_launcher_set_child_setup(l, detach, NULL, NULL);
     g_subprocess_launcher_set_cwd(l, "/");

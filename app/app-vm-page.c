@@ -166,7 +166,6 @@ static void update_summary(AppVmPage *p)
     gtk_label_set_text(GTK_LABEL(p->name), app_vm_get_name(p->vm));
     gtk_label_set_text(GTK_LABEL(p->guest), d ? app_guest_os_name(vmx_get_str(d, "guestOS")) : "");
     gtk_label_set_text(GTK_LABEL(p->state), app_vm_state_name(s));
-    g_autofree char *dir = g_path_get_dirname(app_vm_get_path(p->vm));
     gtk_button_set_label(GTK_BUTTON(p->location), app_vm_get_path(p->vm));
     GtkWidget *label = gtk_bin_get_child(GTK_BIN(p->location));
     if (GTK_IS_LABEL(label))

@@ -210,9 +210,9 @@ static void vm_fini(struct vm *vm)
     struct bt_vm *bv = vm_backend_data(vm);
     if (!bv)
         return;
-    munmap((void *)bv->code_lines, bv->n_pfn * 8);
-    munmap((void *)bv->code_cpus, bv->n_pfn);
-    munmap((void *)bv->write_cpus, bv->n_pfn);
+    munmap(bv->code_lines, bv->n_pfn * 8);
+    munmap(bv->code_cpus, bv->n_pfn);
+    munmap(bv->write_cpus, bv->n_pfn);
     munmap(bv->mark_seq, bv->n_pfn * 2);
     for (unsigned i = 0; i < 64; i++)
         pthread_mutex_destroy(&bv->page_lock[i]);

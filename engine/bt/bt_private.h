@@ -162,9 +162,10 @@ struct bt_vm {
     struct vm *vm;
     struct cpu_features feat;
     uint64_t n_pfn;
-    _Atomic uint64_t *code_lines; /* per guest page: 64-byte lines that hold translated code, of any vCPU */
-    _Atomic uint8_t *code_cpus;   /* vCPUs that have code from the page */
-    _Atomic uint8_t *write_cpus;  /* vCPUs that may have a write-TLB entry */
+    /* By guest page, accessed by __atomic_* only. */
+    uint64_t *code_lines;         /* 64-byte lines that hold translated code, of any vCPU */
+    uint8_t *code_cpus;           /* vCPUs that have code from the page */
+    uint8_t *write_cpus;          /* vCPUs that may have a write-TLB entry */
     uint16_t *mark_seq;           /* counts how often lines of the page were marked */
     pthread_mutex_t page_lock[64]; /* by page: code_lines, code_cpus and mark_seq change together */
     unsigned n;

@@ -53,7 +53,8 @@ static int ferr_init(struct dev *d, const void *params, struct err *e)
 static void ferr_reset(struct dev *d, enum reset_kind k)
 {
     struct ferr *f = (struct ferr *)d;
-    f->latched = f->ignne = false;
+    f->latched = false;
+    f->ignne = false;
 }
 
 static void ferr_reset_done(struct dev *d)

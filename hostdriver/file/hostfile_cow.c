@@ -193,7 +193,8 @@ int hostfile_cow(struct hostfile *out, const struct hostfile *base, struct err *
         cow_close(c);
         return -1;
     }
-    c->base_size = c->size = (uint64_t)size;
+    c->base_size = (uint64_t)size;
+    c->size = (uint64_t)size;
     *out = *base;
     out->ops = &ops;
     out->f = c;
