@@ -9,6 +9,8 @@ import hashlib
 import os
 import random
 import re
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -248,6 +250,80 @@ def chosen(patterns, everything):
     return [t for t in TESTS if (any(fnmatch.fnmatch(t[0], p) for p in patterns) if patterns else everything or t[0] in quick)]
 
 
+def limit_of(name):
+    """Seconds that a test may take. How long the outer guest took to come up says how fast this machine is."""
+    with open("/proc/uptime") as f:
+        up = float(f.read().split()[0]) - (time.monotonic() - T0)
+    quick = name in dict(OWN) or dict(BOOT)[name]
+    return float(os.environ.get("LODGE_VT_LIMIT", max(180, min(480, 12 * up)) * (1 if quick else 8)))
+
+
+def session(sid):
+    """Processes of a session, with what their threads wait for."""
+    out = {}
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.getsid(int(p)) == sid:
+                out[int(p)] = ["%s %s %s %s" % (t, *(open("/proc/%s/task/%s/%s" % (p, t, f)).read().strip() for f in ("comm", "wchan", "syscall")))
+                               for t in os.listdir("/proc/%s/task" % p)]
+        except OSError:
+            pass
+    return out
+
+
+def bounded(name, fn):
+    """Runs a test in a process of its own, for a limited time. The first word of its TAP line, and why it failed or was left out."""
+    limit = limit_of(name)
+    r, w = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(r)
+        os.setsid()
+        try:
+            fn()
+            word, text = "ok", ""
+        except Skip as e:
+            word, text = "ok", str(e)
+        except GuestError as e:
+            word, text = "not ok", str(e)
+        except BaseException:
+            word, text = "not ok", traceback.format_exc()
+        with open(w, "w", errors="replace") as f:
+            f.write(word + "\n" + text)
+        sys.stdout.flush()
+        os._exit(0)
+    os.close(w)
+    got, end = b"", time.monotonic() + limit
+    while time.monotonic() < end:
+        if select.select([r], [], [], 1)[0]:
+            data = os.read(r, 65536)
+            if not data:
+                break
+            got += data
+    else:
+        for lines in session(pid).values():
+            got += b"".join(b"thread %s\n" % s.encode() for s in lines)
+        got = b"not ok\nstood still: %d s have passed, and the outer guest lives\n" % limit + got
+    os.close(r)
+    for _ in range(100):  # also what a test forgot
+        here = session(pid)
+        if not here:
+            break
+        for p in here:
+            try:
+                os.kill(p, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+            except OSError:
+                pass
+        time.sleep(0.3)
+    else:  # only the kernel can keep a process from dying
+        print("OUTER-STUCK %s: the outer guest's kernel does not end processes: %s" % (name, here), flush=True)
+        time.sleep(600)
+    word, _, text = (got or b"not ok\nthe test's process died").decode(errors="replace").partition("\n")
+    return word, text
+
+
 def main():
     patterns = []
     everything = "--all" in sys.argv
@@ -265,15 +341,11 @@ def main():
     failed = 0
     for i, (name, fn) in enumerate(tests):
         start = time.monotonic()
-        try:
-            fn()
-            line, text = "ok", ""
-        except Skip as e:
-            line, text, name = "ok", "", "%s # SKIP %s" % (name, e)
-        except Exception as e:
+        line, text = bounded(name, fn)
+        if line == "not ok":
             failed += 1
-            line = "not ok"
-            text = str(e) if isinstance(e, GuestError) else traceback.format_exc()
+        elif text:
+            name, text = "%s # SKIP %s" % (name, text), ""
         with OUT:
             print("%s %d - vt %s (%d s)" % (line, i + 1, name, time.monotonic() - start), flush=True)
             for s in text.rstrip().split("\n") if text else ():
