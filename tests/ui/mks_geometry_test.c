@@ -32,12 +32,27 @@ static void one_to_one(void)
     }
     ok(whole, "actual pixels: a guest pixel is a device pixel at scale 1 and 2");
     ok(centred, "a picture smaller than the widget is in its middle");
-    /* Fractional desktops paint at twice the size and shrink: 1280 guest pixels at 125 % must be 1280 real pixels, so 2048 device pixels. */
+    /* Without a surface of its own the console paints at twice the size and the desktop shrinks: 1280 guest pixels at 125 % are 2048 of those. */
     static const double real[] = {1.25, 1.5, 1.75};
     for (int i = 0; i < 3; i++) {
         struct mks_geometry g = make(1280, 800, 1600, 1000, 2, real[i], true, false);
         ok(abs((int)lround(g.w * real[i] / 2) - 1280) == 0 && (int)lround(g.h * real[i] / 2) == 800, "actual pixels on a desktop scaled to %d %%", (int)(real[i] * 100));
     }
+    ok(mks_geometry_unit(1) == 1 && mks_geometry_unit(1.25) == 4 && mks_geometry_unit(1.5) == 2 && mks_geometry_unit(1.75) == 4 && mks_geometry_unit(160 / 120.0) == 3,
+       "where application pixels and the monitor's begin together");
+    /* With one, device pixels are the monitor's. Its pixel's left edge, told in 1/256 of an application pixel, rounded down, is that pixel. */
+    bool exact = true;
+    for (int i = 0; i < 3; i++) {
+        struct mks_geometry g = {.guest_w = 700, .guest_h = 500, .ox = 3, .oy = 1, .width = 800, .height = 600, .scale = real[i], .real = real[i], .actual = true};
+        mks_geometry_compute(&g);
+        exact &= g.w == 700 && g.h == 500 && g.dev_w == (int)(800 * real[i]);
+        for (int k = 0; k < 700; k++) {
+            int x, y;
+            mks_geometry_to_guest(&g, floor(((g.x + k) / real[i] + 3) * 256) / 256, floor(((g.y + k % 500) / real[i] + 1) * 256) / 256, &x, &y);
+            exact &= x == k && y == k % 500;
+        }
+    }
+    ok(exact, "fractional desktops with a surface of its own: 1:1, and each place is its pixel");
     struct mks_geometry g = make(800, 600, 800, 600, 1, 1, false, false);
     ok(g.w == 800 && g.h == 600 && !g.x && !g.y, "a guest that has the window's size fills it exactly");
     g = make(640, 480, 1000, 900, 1, 1, false, false);

@@ -3,7 +3,8 @@
 # weston.sh SCALE PROGRAM: runs a test in a Wayland session whose screen is the X server that $DISPLAY names.
 scale=$1
 shift
-weston --backend=x11-backend.so --shell=kiosk-shell.so --width=$((1600 / scale)) --height=$((1200 / scale)) --use-pixman --scale="$scale" --no-config --idle-time=0 --socket=wayland-test \
+size=$(xdotool getdisplaygeometry)
+weston --backend=x11-backend.so --shell=kiosk-shell.so --width=$((${size% *} / scale)) --height=$((${size#* } / scale)) --use-pixman --scale="$scale" --no-config --idle-time=0 --socket=wayland-test \
     >"$XDG_RUNTIME_DIR/weston.log" 2>&1 &
 w=$!
 for i in $(seq 50); do

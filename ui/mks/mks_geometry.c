@@ -13,13 +13,23 @@ static int one_to_one(const struct mks_geometry *g, int guest)
     return (int)lround(guest * f);
 }
 
+int mks_geometry_unit(double real)
+{
+    for (int n = 1; n <= 20; n++)
+        if (fabs(n * real - round(n * real)) < 1e-6)
+            return n;
+    return 1;
+}
+
 void mks_geometry_compute(struct mks_geometry *g)
 {
     g->x = g->y = g->w = g->h = 0;
     g->zoom_x = g->zoom_y = 1;
     if (g->guest_w <= 0 || g->guest_h <= 0)
         return;
-    gint64 dw = MAX(1, (gint64)g->width * g->scale), dh = MAX(1, (gint64)g->height * g->scale);
+    g->dev_w = g->dev_w > 0 ? g->dev_w : (int)(g->width * g->scale);
+    g->dev_h = g->dev_h > 0 ? g->dev_h : (int)(g->height * g->scale);
+    gint64 dw = MAX(1, g->dev_w), dh = MAX(1, g->dev_h);
     gint64 w = MAX(1, one_to_one(g, g->guest_w)), h = MAX(1, one_to_one(g, g->guest_h));
     if (!g->actual && (g->may_grow || w > dw || h > dh)) {
         /* As large as fits; the aspect as near as whole pixels allow. */
@@ -51,7 +61,9 @@ gboolean mks_geometry_to_guest(const struct mks_geometry *g, double x, double y,
     if (!g->w || !g->h)
         return FALSE;
     /* The device pixel below the pointer decides, as it does for what is painted there: both use mks_nearest. */
-    double fx = floor(x * g->scale), fy = floor(y * g->scale);
+    /* A fractional desktop tells a pixel's edge in 1/256 of an application pixel, rounded down: it is still that pixel. */
+    double slack = g->scale == floor(g->scale) ? 0 : g->scale / 256;
+    double fx = floor((x - g->ox) * g->scale + slack), fy = floor((y - g->oy) * g->scale + slack);
     gint64 dx = (gint64)CLAMP(fx, -1e6, 1e6) - g->x, dy = (gint64)CLAMP(fy, -1e6, 1e6) - g->y;
     /* Beyond an edge is that edge, also when the picture is shrunk so far that its last pixel is painted nowhere. */
     *gx = dx < 0 ? 0 : dx >= g->w ? g->guest_w - 1 : mks_nearest((int)dx, g->w, g->guest_w);
@@ -82,4 +94,11 @@ void mks_geometry_source(const struct mks_geometry *g, const struct mks_box *dev
     int x1 = clamp_int((gint64)ceil((device->x + device->w - g->x) / g->zoom_x) + border, 0, g->guest_w);
     int y1 = clamp_int((gint64)ceil((device->y + device->h - g->y) / g->zoom_y) + border, 0, g->guest_h);
     *guest = (struct mks_box){x0, y0, MAX(0, x1 - x0), MAX(0, y1 - y0)};
+}
+
+gboolean mks_box_intersect(struct mks_box *b, int x, int y, int w, int h)
+{
+    int x0 = MAX(b->x, x), y0 = MAX(b->y, y), x1 = MIN(b->x + b->w, x + w), y1 = MIN(b->y + b->h, y + h);
+    *b = (struct mks_box){x0, y0, x1 - x0, y1 - y0};
+    return x1 > x0 && y1 > y0;
 }

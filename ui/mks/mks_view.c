@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The console widget: where the picture lies, and painting it. Only what was damaged is painted, from the shared pixels straight into the window:
- * 1:1 is a copy, whole factors and the nearest filter are done here exactly (mks_nearest), the rest by cairo on a piece of the right size.
- */
+/* The console widget: where the picture lies, what the session says, properties. Painting: mks_view_paint.c, input: mks_view_input.c. */
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
 #include "ui/mks/mks_view_private.h"
 
-enum { RESIZE_MS = 150, BLANK_MS = 1500, MAX_CLIPS = 32, DEFAULT_W = 320, DEFAULT_H = 200 };
+enum { RESIZE_MS = 150, BLANK_MS = 1500, DEFAULT_W = 320, DEFAULT_H = 200 };
 enum { PROP_0, PROP_SESSION, PROP_SCALING, PROP_FILTER, PROP_GRABBED, PROP_HINT, PROP_ZOOM, PROP_READ_ONLY, PROP_GRAB_KEYBOARD, PROP_STATUS_TEXT, N_PROPS,
        PROP_HADJ = N_PROPS, PROP_VADJ, PROP_HPOLICY, PROP_VPOLICY };
 enum { SIG_HOTKEY, SIG_RESUME, SIG_AT_TOP, N_SIGNALS };
@@ -23,7 +20,9 @@ G_DEFINE_TYPE_WITH_CODE(LodgeMksView, lodge_mks_view, GTK_TYPE_DRAWING_AREA, G_I
 static double real_scale(LodgeMksView *v)
 {
     GdkWindow *w = gtk_widget_get_window(GTK_WIDGET(v));
-    double r = v->device_scale > 0 ? v->device_scale : w ? mks_wayland_scale(w) : 0;
+    double r = v->device_scale > 0 ? v->device_scale : v->surface ? mks_surface_scale(v->surface) : 0;
+    if (r <= 0 && w)
+        r = mks_wayland_scale(w);
     return r > 0 ? r : gtk_widget_get_scale_factor(GTK_WIDGET(v));
 }
 
@@ -38,23 +37,105 @@ static void set_adjustment(LodgeMksView *v, int i, int picture, int size)
     gtk_adjustment_configure(a, value, 0, upper, 16, size * 0.9, size);
 }
 
+/* These device pixels (NULL: all) are to be painted again. */
+static void redraw(LodgeMksView *v, const struct mks_box *b)
+{
+    int sc = gtk_widget_get_scale_factor(GTK_WIDGET(v));
+    if (v->surface)
+        mks_surface_damage(v->surface, b);
+    else if (b)
+        gtk_widget_queue_draw_area(GTK_WIDGET(v), b->x / sc, b->y / sc, (b->x + b->w + sc - 1) / sc - b->x / sc, (b->y + b->h + sc - 1) / sc - b->y / sc);
+    else
+        gtk_widget_queue_draw(GTK_WIDGET(v));
+}
+
+static void paint_surface(gpointer u, cairo_t *cr) { mks_view_paint_area(u, cr); }
+static void relayout(LodgeMksView *v);
+static void surface_scale(gpointer u) { relayout(u); }
+
+static void drop_surface(LodgeMksView *v)
+{
+    g_clear_pointer(&v->surface, mks_surface_free);
+    gtk_widget_queue_draw(GTK_WIDGET(v));
+}
+
+/* A surface of the monitor's own pixels where GDK's whole factor is not the desktop's. */
+static void choose_surface(LodgeMksView *v)
+{
+    static const struct mks_surface_fns fns = {paint_surface, surface_scale};
+    GtkWidget *w = GTK_WIDGET(v);
+    gboolean want = gtk_widget_get_mapped(w) && v->device_scale <= 0 && real_scale(v) != gtk_widget_get_scale_factor(w);
+    if (want && !v->surface)
+        v->surface = mks_surface_new(gtk_widget_get_window(w), &fns, v);
+    else if (!want && v->surface)
+        drop_surface(v);
+}
+
+static void window_place(LodgeMksView *v, int *x, int *y)
+{
+    GdkWindow *win = gtk_widget_get_window(GTK_WIDGET(v)), *top = gdk_window_get_toplevel(win);
+    double fx = 0, fy = 0;
+    for (; win && win != top; win = gdk_window_get_effective_parent(win))
+        gdk_window_coords_to_parent(win, fx, fy, &fx, &fy);
+    *x = (int)fx;
+    *y = (int)fy;
+}
+
+/*
+ * The area that the surface takes of the widget: it begins, and in a window ends, where an application pixel's edge is a monitor pixel's, as seen
+ * from the toplevel's corner, which the compositor puts at a whole pixel. Full screen, it goes to the end, and the compositor rounds as we do.
+ */
+static void surface_area(LodgeMksView *v, struct mks_geometry *g)
+{
+    GdkWindow *top = gdk_window_get_toplevel(gtk_widget_get_window(GTK_WIDGET(v)));
+    gboolean full = gdk_window_get_state(top) & GDK_WINDOW_STATE_FULLSCREEN;
+    int unit = mks_geometry_unit(g->real), x, y;
+    window_place(v, &x, &y);
+    g->ox = (unit - x % unit) % unit;
+    g->oy = (unit - y % unit) % unit;
+    g->width = MAX(0, g->width - g->ox);
+    g->height = MAX(0, g->height - g->oy);
+    if (!full) {
+        g->width -= g->width % unit;
+        g->height -= g->height % unit;
+    }
+    g->scale = g->real;
+    g->dev_w = (int)lround(g->width * g->scale);
+    g->dev_h = (int)lround(g->height * g->scale);
+}
+
+void mks_view_place_surface(LodgeMksView *v)
+{
+    struct mks_geometry *g = &v->geo;
+    int x, y;
+    window_place(v, &x, &y);
+    mks_surface_place(v->surface, &(struct mks_box){x + g->ox, y + g->oy, g->width, g->height}, g->dev_w, g->dev_h);
+}
+
 static void relayout(LodgeMksView *v)
 {
     GtkWidget *w = GTK_WIDGET(v);
     struct mks_geometry *g = &v->geo;
     double zoom = g->zoom_x;
+    choose_surface(v);
     *g = (struct mks_geometry){.width = gtk_widget_get_allocated_width(w), .height = gtk_widget_get_allocated_height(w),
                                .scale = gtk_widget_get_scale_factor(w), .real = real_scale(v), .actual = v->scaling == LODGE_MKS_ACTUAL,
                                .may_grow = v->scaling == LODGE_MKS_STRETCH};
+    if (v->surface)
+        surface_area(v, g);
     if (v->session)
         lodge_mks_session_get_guest_size(v->session, &g->guest_w, &g->guest_h);
     mks_geometry_compute(g);
-    set_adjustment(v, 0, (g->w + g->scale - 1) / g->scale, g->width);
-    set_adjustment(v, 1, (g->h + g->scale - 1) / g->scale, g->height);
+    set_adjustment(v, 0, (int)ceil(g->w / g->scale - 1e-6), g->width);
+    set_adjustment(v, 1, (int)ceil(g->h / g->scale - 1e-6), g->height);
     if (g->actual) {
         g->scroll_x = v->adj[0] ? (int)lround(gtk_adjustment_get_value(v->adj[0]) * g->scale) : 0;
         g->scroll_y = v->adj[1] ? (int)lround(gtk_adjustment_get_value(v->adj[1]) * g->scale) : 0;
         mks_geometry_compute(g);
+    }
+    if (v->surface) {
+        mks_view_place_surface(v);
+        redraw(v, NULL);
     }
     gtk_widget_queue_draw(w);
     if (zoom != g->zoom_x) {
@@ -66,8 +147,8 @@ static void relayout(LodgeMksView *v)
 static void real_size(LodgeMksView *v, int *w, int *h)
 {
     double r = real_scale(v);
-    *w = (int)floor(gtk_widget_get_allocated_width(GTK_WIDGET(v)) * r + 1e-6);
-    *h = (int)floor(gtk_widget_get_allocated_height(GTK_WIDGET(v)) * r + 1e-6);
+    *w = v->surface ? v->geo.dev_w : (int)floor(gtk_widget_get_allocated_width(GTK_WIDGET(v)) * r + 1e-6);
+    *h = v->surface ? v->geo.dev_h : (int)floor(gtk_widget_get_allocated_height(GTK_WIDGET(v)) * r + 1e-6);
 }
 
 static gboolean ask_size(gpointer u)
@@ -104,227 +185,12 @@ gboolean lodge_mks_view_get_natural_size(LodgeMksView *v, int *width, int *heigh
     return has;
 }
 
-/* ---- painting ---- */
-
-static gboolean whole_factor(const struct mks_geometry *g)
-{
-    return g->w >= g->guest_w && g->w % g->guest_w == 0 && g->h % g->guest_h == 0 && g->w / g->guest_w == g->h / g->guest_h;
-}
-
-/* These device pixels of the picture, as an image of their own. */
-static cairo_surface_t *nearest_piece(const struct mks_geometry *g, const struct mks_picture *pic, const struct mks_box *b)
-{
-    cairo_surface_t *sf = cairo_image_surface_create(CAIRO_FORMAT_RGB24, b->w, b->h);
-    guint8 *data = cairo_image_surface_get_data(sf);
-    if (!data)
-        return sf;
-    int stride = cairo_image_surface_get_stride(sf), last = -1;
-    int *column = g_new(int, b->w);
-    for (int x = 0; x < b->w; x++)
-        column[x] = mks_nearest(b->x - g->x + x, g->w, pic->width);
-    for (int y = 0; y < b->h; y++) {
-        int row = mks_nearest(b->y - g->y + y, g->h, pic->height);
-        guint32 *out = (guint32 *)(void *)(data + (gsize)y * (gsize)stride);
-        const guint32 *in = (const guint32 *)(const void *)(pic->pixels + (gsize)row * (gsize)pic->stride);
-        if (row == last)
-            memcpy(out, data + (gsize)(y - 1) * (gsize)stride, (gsize)b->w * 4);
-        else
-            for (int x = 0; x < b->w; x++)
-                out[x] = in[column[x]];
-        last = row;
-    }
-    g_free(column);
-    cairo_surface_mark_dirty(sf);
-    return sf;
-}
-
-static cairo_surface_t *smooth_piece(const struct mks_geometry *g, struct mks_picture *pic, const struct mks_box *b)
-{
-    cairo_surface_t *sf = cairo_image_surface_create(CAIRO_FORMAT_RGB24, b->w, b->h), *src = mks_picture_surface(pic);
-    cairo_t *cr = cairo_create(sf);
-    cairo_translate(cr, g->x - b->x, g->y - b->y);
-    cairo_scale(cr, g->zoom_x, g->zoom_y);
-    cairo_set_source_surface(cr, src, 0, 0);
-    /* Down to half, two by two pixels are all that there is below one; the better filter costs five times as much. */
-    cairo_pattern_set_filter(cairo_get_source(cr), g->zoom_x < 0.5 ? CAIRO_FILTER_GOOD : CAIRO_FILTER_BILINEAR);
-    cairo_pattern_set_extend(cairo_get_source(cr), CAIRO_EXTEND_PAD);
-    cairo_set_operator(cr, CAIRO_OPERATOR_SOURCE);
-    cairo_paint(cr);
-    cairo_destroy(cr);
-    cairo_surface_destroy(src);
-    return sf;
-}
-
-/* cr is in device pixels. */
-static void paint_box(LodgeMksView *v, cairo_t *cr, struct mks_picture *pic, const struct mks_box *b)
-{
-    const struct mks_geometry *g = &v->geo;
-    cairo_surface_t *sf;
-    if (g->w == pic->width && g->h == pic->height) {
-        sf = mks_picture_surface(pic);
-        cairo_set_source_surface(cr, sf, g->x, g->y);
-    } else {
-        gboolean nearest = v->filter == LODGE_MKS_FILTER_NEAREST || (v->filter == LODGE_MKS_FILTER_AUTO && whole_factor(g));
-        sf = nearest ? nearest_piece(g, pic, b) : smooth_piece(g, pic, b);
-        cairo_set_source_surface(cr, sf, b->x, b->y);
-    }
-    cairo_pattern_set_filter(cairo_get_source(cr), CAIRO_FILTER_NEAREST);
-    cairo_set_operator(cr, CAIRO_OPERATOR_SOURCE);
-    cairo_rectangle(cr, b->x, b->y, b->w, b->h);
-    cairo_fill(cr);
-    cairo_surface_destroy(sf);
-    cairo_set_operator(cr, CAIRO_OPERATOR_OVER);
-}
-
-static gboolean intersect(struct mks_box *b, int x, int y, int w, int h)
-{
-    int x0 = MAX(b->x, x), y0 = MAX(b->y, y), x1 = MIN(b->x + b->w, x + w), y1 = MIN(b->y + b->h, y + h);
-    *b = (struct mks_box){x0, y0, x1 - x0, y1 - y0};
-    return x1 > x0 && y1 > y0;
-}
-
-static void paint_picture(LodgeMksView *v, cairo_t *cr, struct mks_picture *pic)
-{
-    const struct mks_geometry *g = &v->geo;
-    cairo_rectangle_list_t *l = cairo_copy_clip_rectangle_list(cr);
-    double x0, y0, x1, y1;
-    int n = l->status == CAIRO_STATUS_SUCCESS && l->num_rectangles <= MAX_CLIPS ? l->num_rectangles : 0;
-    for (int i = 0; i < n; i++) {
-        const cairo_rectangle_t *r = &l->rectangles[i];
-        struct mks_box b = {(int)floor(r->x), (int)floor(r->y), 0, 0};
-        b.w = (int)ceil(r->x + r->width) - b.x;
-        b.h = (int)ceil(r->y + r->height) - b.y;
-        if (intersect(&b, g->x, g->y, g->w, g->h))
-            paint_box(v, cr, pic, &b);
-    }
-    cairo_rectangle_list_destroy(l);
-    if (n)
-        return;
-    cairo_clip_extents(cr, &x0, &y0, &x1, &y1);
-    struct mks_box b = {(int)floor(x0), (int)floor(y0), (int)ceil(x1) - (int)floor(x0), (int)ceil(y1) - (int)floor(y0)};
-    if (intersect(&b, g->x, g->y, g->w, g->h))
-        paint_box(v, cr, pic, &b);
-}
-
-/* The guest's pointer, where the host's is not in its place. */
-static void paint_cursor(LodgeMksView *v, cairo_t *cr)
-{
-    const struct mks_cursor *c = mks_session_cursor(v->session);
-    const struct mks_geometry *g = &v->geo;
-    if (!c->argb || !c->shown || lodge_mks_session_get_pointer_absolute(v->session))
-        return;
-    cairo_surface_t *sf = cairo_image_surface_create_for_data((guint8 *)c->argb, CAIRO_FORMAT_ARGB32, c->width, c->height, c->width * 4);
-    cairo_save(cr);
-    cairo_rectangle(cr, g->x, g->y, g->w, g->h);
-    cairo_clip(cr);
-    cairo_translate(cr, g->x + floor((c->x - c->hot_x) * g->zoom_x), g->y + floor((c->y - c->hot_y) * g->zoom_y));
-    cairo_scale(cr, g->zoom_x, g->zoom_y);
-    cairo_set_source_surface(cr, sf, 0, 0);
-    cairo_pattern_set_filter(cairo_get_source(cr), g->zoom_x == floor(g->zoom_x) ? CAIRO_FILTER_NEAREST : CAIRO_FILTER_BILINEAR);
-    cairo_paint(cr);
-    cairo_restore(cr);
-    cairo_surface_destroy(sf);
-}
-
-static const char *status_of(LodgeMksView *v)
-{
-    if (v->status_text)
-        return v->status_text;
-    if (!v->session)
-        return "";
-    const char *error = lodge_mks_session_get_error(v->session);
-    if (*error)
-        return error;
-    switch (lodge_mks_session_get_state(v->session)) {
-    case LODGE_MKS_CONNECTING:
-        return _("Connecting…");
-    case LODGE_MKS_NO_PICTURE:
-        return _("The guest shows nothing yet.");
-    case LODGE_MKS_PAUSED:
-        return _("Paused. Click to continue.");
-    case LODGE_MKS_OFF:
-        return _("The machine is off.");
-    case LODGE_MKS_RUNNING:
-        return v->say_blank ? _("The guest has switched its display off. A key or the pointer may wake it.") : "";
-    case LODGE_MKS_CLOSED:
-    case LODGE_MKS_FAULT:
-        break;
-    }
-    return "";
-}
-
-/* cr is in application pixels. */
-static void paint_status(LodgeMksView *v, cairo_t *cr)
-{
-    const char *text = status_of(v);
-    int w = gtk_widget_get_allocated_width(GTK_WIDGET(v)), h = gtk_widget_get_allocated_height(GTK_WIDGET(v)), tw, th;
-    gboolean paused = v->session && lodge_mks_session_get_state(v->session) == LODGE_MKS_PAUSED && !v->status_text;
-    if (!*text)
-        return;
-    if (v->geo.w) {
-        cairo_set_source_rgba(cr, 0, 0, 0, 0.6);
-        cairo_paint(cr);
-    }
-    PangoLayout *l = gtk_widget_create_pango_layout(GTK_WIDGET(v), text);
-    pango_layout_set_width(l, MAX(100, w - 40) * PANGO_SCALE);
-    pango_layout_set_wrap(l, PANGO_WRAP_WORD_CHAR);
-    pango_layout_set_alignment(l, PANGO_ALIGN_CENTER);
-    pango_layout_get_pixel_size(l, &tw, &th);
-    double r = paused ? CLAMP(MIN(w, h) / 8, 16, 64) : 0, y = (h - th - (paused ? 2 * r + 16 : 0)) / 2;
-    if (paused) {
-        double cx = w / 2.0, cy = y + r;
-        cairo_set_source_rgba(cr, 1, 1, 1, 0.85);
-        cairo_arc(cr, cx, cy, r, 0, 2 * G_PI);
-        cairo_fill(cr);
-        cairo_set_source_rgb(cr, 0.1, 0.1, 0.1);
-        cairo_move_to(cr, cx - r * 0.3, cy - r * 0.5);
-        cairo_line_to(cr, cx - r * 0.3, cy + r * 0.5);
-        cairo_line_to(cr, cx + r * 0.55, cy);
-        cairo_close_path(cr);
-        cairo_fill(cr);
-        y += 2 * r + 16;
-    }
-    cairo_set_source_rgb(cr, 1, 1, 1);
-    cairo_move_to(cr, (w - MAX(100, w - 40)) / 2.0, y);
-    pango_cairo_show_layout(cr, l);
-    g_object_unref(l);
-}
-
-static gboolean view_draw(GtkWidget *w, cairo_t *cr)
-{
-    LodgeMksView *v = LODGE_MKS_VIEW(w);
-    const struct mks_geometry *g = &v->geo;
-    struct mks_picture *pic = v->session ? mks_session_picture(v->session) : NULL;
-    double s = gtk_widget_get_scale_factor(w);
-    gboolean shown = pic && pic->width == g->guest_w && pic->height == g->guest_h;
-    cairo_save(cr);
-    cairo_scale(cr, 1 / s, 1 / s);
-    /* The surround, without the picture's place: nothing is painted twice. */
-    cairo_set_fill_rule(cr, CAIRO_FILL_RULE_EVEN_ODD);
-    cairo_rectangle(cr, 0, 0, g->width * s, g->height * s);
-    if (shown)
-        cairo_rectangle(cr, g->x, g->y, g->w, g->h);
-    cairo_set_source_rgb(cr, 0, 0, 0);
-    cairo_fill(cr);
-    cairo_rectangle(cr, 0, 0, g->width * s, g->height * s);
-    cairo_clip(cr);
-    if (shown) {
-        paint_picture(v, cr, pic);
-        paint_cursor(v, cr);
-    }
-    cairo_restore(cr);
-    paint_status(v, cr);
-    if (v->session)
-        mks_session_painted(v->session);
-    return TRUE;
-}
-
 /* ---- what the session says ---- */
 
 static void on_damage(LodgeMksSession *s, int x, int y, int w, int h, LodgeMksView *v)
 {
     struct mks_box guest = {x, y, w, h}, b;
-    int gw, gh, sc = v->geo.scale;
+    int gw, gh;
     if (!v->visible)
         return;
     lodge_mks_session_get_guest_size(s, &gw, &gh);
@@ -333,8 +199,8 @@ static void on_damage(LodgeMksSession *s, int x, int y, int w, int h, LodgeMksVi
         return;
     }
     mks_geometry_from_guest(&v->geo, &guest, &b);
-    if (intersect(&b, 0, 0, v->geo.width * sc, v->geo.height * sc))
-        gtk_widget_queue_draw_area(GTK_WIDGET(v), b.x / sc, b.y / sc, (b.x + b.w + sc - 1) / sc - b.x / sc, (b.y + b.h + sc - 1) / sc - b.y / sc);
+    if (mks_box_intersect(&b, 0, 0, v->geo.dev_w, v->geo.dev_h))
+        redraw(v, &b);
     else
         mks_session_painted(s); /* scrolled out of sight: nothing to wait for */
 }
@@ -342,7 +208,7 @@ static void on_damage(LodgeMksSession *s, int x, int y, int w, int h, LodgeMksVi
 static void on_cursor(LodgeMksSession *s, LodgeMksView *v)
 {
     if (!lodge_mks_session_get_pointer_absolute(s))
-        gtk_widget_queue_draw(GTK_WIDGET(v));
+        redraw(v, NULL);
     mks_view_input_changed(v);
 }
 
@@ -386,7 +252,7 @@ static void on_absolute(LodgeMksSession *s, GParamSpec *spec, LodgeMksView *v)
         lodge_mks_view_release(v);
     mks_view_input_changed(v);
     mks_view_update_hint(v);
-    gtk_widget_queue_draw(GTK_WIDGET(v));
+    redraw(v, NULL);
 }
 
 static void on_can_resize(LodgeMksSession *s, GParamSpec *spec, LodgeMksView *v)
@@ -553,6 +419,7 @@ static void view_unmap(GtkWidget *w)
 {
     mks_view_input_stop(LODGE_MKS_VIEW(w));
     set_visible(LODGE_MKS_VIEW(w), FALSE);
+    drop_surface(LODGE_MKS_VIEW(w));
     GTK_WIDGET_CLASS(lodge_mks_view_parent_class)->unmap(w);
 }
 
@@ -622,7 +489,7 @@ static void set_property(GObject *o, guint id, const GValue *val, GParamSpec *sp
         break;
     case PROP_FILTER:
         v->filter = (LodgeMksFilter)g_value_get_enum(val);
-        gtk_widget_queue_draw(GTK_WIDGET(v));
+        redraw(v, NULL);
         break;
     case PROP_READ_ONLY:
         v->read_only = g_value_get_boolean(val);
@@ -727,7 +594,7 @@ static void lodge_mks_view_class_init(LodgeMksViewClass *k)
     ok->get_property = get_property;
     ok->dispose = view_dispose;
     ok->finalize = view_finalize;
-    wk->draw = view_draw;
+    wk->draw = mks_view_draw;
     wk->size_allocate = view_allocate;
     wk->get_preferred_width = preferred_width;
     wk->get_preferred_height = preferred_height;

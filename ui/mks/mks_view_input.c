@@ -41,8 +41,10 @@ static GdkCursor *dot_cursor(GdkDisplay *d)
 /* The guest's pointer in the size in which the guest is painted. */
 static GdkCursor *guest_cursor(LodgeMksView *v, GdkDisplay *d, const struct mks_cursor *c)
 {
-    double s = v->geo.scale > 0 ? v->geo.scale : 1, fit = MIN(1, (double)MKS_MAX_CURSOR / MAX(c->width * v->geo.zoom_x, c->height * v->geo.zoom_y));
-    double zx = v->geo.zoom_x * fit, zy = v->geo.zoom_y * fit;
+    /* Cursors have GDK's whole factor, whatever the picture has. */
+    double s = gtk_widget_get_scale_factor(GTK_WIDGET(v)), f = v->geo.scale > 0 ? s / v->geo.scale : 1;
+    double fit = MIN(1, (double)MKS_MAX_CURSOR / MAX(c->width * v->geo.zoom_x * f, c->height * v->geo.zoom_y * f));
+    double zx = v->geo.zoom_x * f * fit, zy = v->geo.zoom_y * f * fit;
     int w = MAX(1, (int)lround(c->width * zx)), h = MAX(1, (int)lround(c->height * zy));
     cairo_surface_t *src = cairo_image_surface_create_for_data((guint8 *)c->argb, CAIRO_FORMAT_ARGB32, c->width, c->height, c->width * 4);
     cairo_surface_t *sf = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, w, h);

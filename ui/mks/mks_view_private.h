@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The view's parts: mks_view.c (widget, painting), mks_view_input.c (keys, pointer, grabs), mks_x11.c, mks_wayland.c. */
+/* The view's parts: mks_view.c (widget), mks_view_paint.c, mks_view_input.c (keys, pointer, grabs), mks_x11.c, mks_wayland.c. */
 #ifndef LODGE_UI_MKS_VIEW_PRIVATE_H
 #define LODGE_UI_MKS_VIEW_PRIVATE_H
 
 #include "ui/mks/mks_geometry.h"
 #include "ui/mks/mks_session_private.h"
+#include "ui/mks/mks_surface.h"
 #include "ui/mks/mks_view.h"
 
 enum { MKS_HOST_KEYS = 32 };
@@ -24,6 +25,7 @@ struct _LodgeMksView {
     double device_scale; /* set by the application; 0: not */
     char *status_text, *hint;
     struct mks_geometry geo;
+    struct mks_surface *surface; /* the picture's own, on desktops scaled by fractions; NULL: painted into the window */
     gboolean visible; /* counted as a viewer of session */
     guint blank_id;   /* the guest's display is off; said when it stays so */
     gboolean say_blank;
@@ -56,6 +58,12 @@ gboolean mks_view_live(LodgeMksView *v); /* there is a guest that takes input */
 void mks_view_emit_at_top(LodgeMksView *v, gboolean at_top);
 gboolean mks_view_emit_hotkey(LodgeMksView *v, LodgeMksHotkey which);
 void mks_view_request_resume(LodgeMksView *v);
+
+void mks_view_place_surface(LodgeMksView *v); /* its place in the toplevel as it is now */
+
+/* mks_view_paint.c */
+gboolean mks_view_draw(GtkWidget *w, cairo_t *cr);
+void mks_view_paint_area(LodgeMksView *v, cairo_t *cr); /* surround and picture; in device pixels from the area's corner */
 
 /* mks_view_input.c */
 void mks_view_input_class_init(GtkWidgetClass *k);

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Wayland, what GTK+ 3 does not offer: a locked pointer with relative movement (pointer-constraints, relative-pointer), and how many real pixels
- * the monitor has to an application pixel, which with fractional scaling is not GDK's whole factor.
+ * the monitor has to an application pixel, which with fractional scaling is not GDK's whole factor. The surface for such monitors: mks_surface.c.
  */
 #include "config.h"
 #include "ui/mks/mks_view_private.h"
 
 #include <gdk/gdk.h>
+#include <math.h>
 #if defined(GDK_WINDOWING_WAYLAND) && defined(HAVE_WAYLAND)
 #include <gdk/gdkwayland.h>
 #include <string.h>
 #include <wayland-client.h>
 
+#include "gen/fractional-scale.h"
 #include "gen/pointer-constraints.h"
 #include "gen/relative-pointer.h"
+#include "gen/viewporter.h"
+#include "gen/xdg-output.h"
+#include "ui/mks/mks_wayland.h"
 
 struct output {
     struct wl_output *wl;
+    struct zxdg_output_v1 *xdg;
     guint32 name;
     int x, y, width, height, transform;
-};
-
-struct globals {
-    struct wl_registry *registry;
-    struct zwp_pointer_constraints_v1 *constraints;
-    struct zwp_relative_pointer_manager_v1 *relative;
-    GSList *outputs; /* of struct output */
+    int logical_w; /* application pixels; 0: not known */
 };
 
 struct lock {
@@ -61,29 +61,71 @@ static void output_done(void *u, struct wl_output *wl) { (void)u, (void)wl; }
 static void output_scale(void *u, struct wl_output *wl, int32_t f) { (void)u, (void)wl, (void)f; }
 static const struct wl_output_listener output_listener = {.geometry = output_geometry, .mode = output_mode, .done = output_done, .scale = output_scale};
 
+/* Compositors that know xdg-output may leave out the place above. */
+static void logical_position(void *u, struct zxdg_output_v1 *xo, int32_t x, int32_t y)
+{
+    struct output *o = u;
+    (void)xo;
+    o->x = x;
+    o->y = y;
+}
+static void logical_size(void *u, struct zxdg_output_v1 *xo, int32_t w, int32_t h)
+{
+    struct output *o = u;
+    (void)xo, (void)h;
+    o->logical_w = w;
+}
+static void xdg_done(void *u, struct zxdg_output_v1 *xo) { (void)u, (void)xo; }
+static void xdg_text(void *u, struct zxdg_output_v1 *xo, const char *s) { (void)u, (void)xo, (void)s; }
+static const struct zxdg_output_v1_listener xdg_listener = {
+    .logical_position = logical_position, .logical_size = logical_size, .done = xdg_done, .name = xdg_text, .description = xdg_text};
+
+static void ask_logical(struct mks_wayland *g, struct output *o)
+{
+    if (!g->xdg_output || o->xdg)
+        return;
+    o->xdg = zxdg_output_manager_v1_get_xdg_output(g->xdg_output, o->wl);
+    zxdg_output_v1_add_listener(o->xdg, &xdg_listener, o);
+}
+
 static void global_came(void *u, struct wl_registry *r, uint32_t name, const char *iface, uint32_t version)
 {
-    struct globals *g = u;
+    struct mks_wayland *g = u;
     if (!strcmp(iface, zwp_pointer_constraints_v1_interface.name)) {
         g->constraints = wl_registry_bind(r, name, &zwp_pointer_constraints_v1_interface, 1);
     } else if (!strcmp(iface, zwp_relative_pointer_manager_v1_interface.name)) {
         g->relative = wl_registry_bind(r, name, &zwp_relative_pointer_manager_v1_interface, 1);
+    } else if (!strcmp(iface, wl_subcompositor_interface.name)) {
+        g->subcompositor = wl_registry_bind(r, name, &wl_subcompositor_interface, 1);
+    } else if (!strcmp(iface, wl_shm_interface.name)) {
+        g->shm = wl_registry_bind(r, name, &wl_shm_interface, 1);
+    } else if (!strcmp(iface, wp_viewporter_interface.name)) {
+        g->viewporter = wl_registry_bind(r, name, &wp_viewporter_interface, 1);
+    } else if (!strcmp(iface, wp_fractional_scale_manager_v1_interface.name)) {
+        g->fractional = wl_registry_bind(r, name, &wp_fractional_scale_manager_v1_interface, 1);
+    } else if (!strcmp(iface, zxdg_output_manager_v1_interface.name) && version >= 2) {
+        g->xdg_output = wl_registry_bind(r, name, &zxdg_output_manager_v1_interface, 2);
+        for (GSList *l = g->outputs; l; l = l->next)
+            ask_logical(g, l->data);
     } else if (!strcmp(iface, wl_output_interface.name) && version >= 2) {
         struct output *o = g_new0(struct output, 1);
         o->name = name;
         o->wl = wl_registry_bind(r, name, &wl_output_interface, 2);
         wl_output_add_listener(o->wl, &output_listener, o);
         g->outputs = g_slist_append(g->outputs, o);
+        ask_logical(g, o);
     }
 }
 static void global_gone(void *u, struct wl_registry *r, uint32_t name)
 {
-    struct globals *g = u;
+    struct mks_wayland *g = u;
     (void)r;
     for (GSList *l = g->outputs; l; l = l->next) {
         struct output *o = l->data;
         if (o->name != name)
             continue;
+        if (o->xdg)
+            zxdg_output_v1_destroy(o->xdg);
         wl_output_destroy(o->wl);
         g_free(o);
         g->outputs = g_slist_delete_link(g->outputs, l);
@@ -99,13 +141,13 @@ static void to_default_queue(gpointer proxy)
 }
 
 /* Once for each display, and kept with it. The first round has a queue of its own, so that none of GDK's events runs inside of it. */
-static struct globals *globals_of(GdkDisplay *d)
+struct mks_wayland *mks_wayland_of(GdkDisplay *d)
 {
     static const char key[] = "lodge-mks-wayland";
-    struct globals *g = g_object_get_data(G_OBJECT(d), key);
+    struct mks_wayland *g = g_object_get_data(G_OBJECT(d), key);
     if (g)
         return g;
-    g = g_new0(struct globals, 1);
+    g = g_new0(struct mks_wayland, 1);
     g_object_set_data(G_OBJECT(d), key, g);
     struct wl_display *wl = gdk_wayland_display_get_wl_display(d);
     struct wl_event_queue *q = wl_display_create_queue(wl);
@@ -116,16 +158,25 @@ static struct globals *globals_of(GdkDisplay *d)
     wl_registry_add_listener(g->registry, &registry_listener, g);
     wl_display_roundtrip_queue(wl, q); /* the globals */
     wl_display_roundtrip_queue(wl, q); /* what the outputs say */
-    to_default_queue(g->registry);
-    to_default_queue(g->constraints);
-    to_default_queue(g->relative);
-    for (GSList *l = g->outputs; l; l = l->next)
+    gpointer proxies[] = {g->registry, g->constraints, g->relative, g->subcompositor, g->shm, g->viewporter, g->fractional, g->xdg_output};
+    for (gsize i = 0; i < G_N_ELEMENTS(proxies); i++)
+        to_default_queue(proxies[i]);
+    for (GSList *l = g->outputs; l; l = l->next) {
         to_default_queue(((struct output *)l->data)->wl);
+        to_default_queue(((struct output *)l->data)->xdg);
+    }
     wl_event_queue_destroy(q);
     return g;
 }
 
 /* ---- scale ---- */
+
+/* A monitor's size in application pixels is rounded: its scale is the nearest of which there are 120 between two whole numbers, in steps of 5 %. */
+static double nice_scale(double s)
+{
+    double nice = round(s * 20) / 20;
+    return fabs(nice - s) < 0.004 ? nice : round(s * 120) / 120;
+}
 
 double mks_wayland_scale(GdkWindow *w)
 {
@@ -137,12 +188,12 @@ double mks_wayland_scale(GdkWindow *w)
     if (!m)
         return 0;
     gdk_monitor_get_geometry(m, &r);
-    struct globals *g = globals_of(d);
+    struct mks_wayland *g = mks_wayland_of(d);
     for (GSList *l = g->outputs; l; l = l->next) {
         struct output *o = l->data;
-        int width = o->transform & 1 ? o->height : o->width;
-        if (width > 0 && r.width > 0 && ((o->x == r.x && o->y == r.y) || !g->outputs->next))
-            return (double)width / r.width;
+        int width = o->transform & 1 ? o->height : o->width, logical = o->logical_w > 0 ? o->logical_w : r.width;
+        if (width > 0 && logical > 0 && ((o->x == r.x && o->y == r.y) || !g->outputs->next))
+            return nice_scale((double)width / logical);
     }
     return 0;
 }
@@ -162,7 +213,7 @@ gpointer mks_wayland_lock_pointer(GdkWindow *w, GdkDevice *pointer, mks_motion_f
     GdkDisplay *d = gdk_window_get_display(w);
     if (!GDK_IS_WAYLAND_DISPLAY(d))
         return NULL;
-    struct globals *g = globals_of(d);
+    struct mks_wayland *g = mks_wayland_of(d);
     struct wl_surface *sf = gdk_wayland_window_get_wl_surface(gdk_window_get_effective_toplevel(w));
     struct wl_pointer *p = gdk_wayland_device_get_wl_pointer(pointer);
     if (!g->constraints || !g->relative || !sf || !p)
