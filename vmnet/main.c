@@ -116,6 +116,7 @@ static void conn_accept(struct server *sv, int listen_fd)
     }
     c->sv = sv;
     c->fd = fd;
+    c->pid = peer.pid;
     sv->conn[sv->n_conns++] = c;
 }
 

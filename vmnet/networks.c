@@ -331,10 +331,44 @@ static void answer_all(struct network *n)
     }
 }
 
+static bool same_interface(const struct port *p, const struct port *o)
+{
+    return !strcmp(p->interface, o->interface) || (*p->interface && (!strcmp(p->interface, o->uplink) || !strcmp(p->interface, o->lower)));
+}
+
+/*
+ * The port of another machine in this network (n, or the host's when NULL) with the same MAC address, as a copy has that kept its uuid: the
+ * switch would send each frame to the one that spoke last.
+ */
+static const struct port *twin(const struct server *sv, const struct port *p, const struct network *n)
+{
+    static const uint8_t none[6];
+    for (unsigned i = 0; i < sv->n_conns && !p->twins && memcmp(p->mac, none, 6); i++) {
+        const struct port *o = sv->conn[i]->port;
+        if (o && o != p && o->answered && o->conn->pid != p->conn->pid && o->net == n && !memcmp(o->mac, p->mac, 6) && (n || same_interface(p, o)))
+            return o;
+    }
+    return NULL;
+}
+
+static bool refuse_twin(struct conn *c, const struct network *n)
+{
+    char text[MESSAGE], mac[18];
+    const struct port *o = twin(c->sv, c->port, n);
+    if (!o)
+        return false;
+    snprintf(text, sizeof text, "the machine \"%s\" on the same network has this adapter's address, %s, so the cable stays out. Give one of them another address "
+             "(a copied machine: answer \"I copied it\", or remove generatedAddress and uuid.bios), or set ignoreMACAddressConflict = \"TRUE\".",
+             o->vm, net_mac_format(o->mac, mac));
+    log_msg(LOG_WARN, "vmnet", "%s: %s", c->port->vm, text);
+    conn_error(c, text);
+    return true;
+}
+
 void network_attach(struct conn *c, const struct netmsg *m)
 {
     struct server *sv = c->sv;
-    char network[32], segment[80], mac[18], follow[4];
+    char network[32], segment[80], mac[18], follow[4], twins[4];
     struct err e = {0};
     struct port *p = calloc(1, sizeof *p);
     if (!p || c->port) {
@@ -353,6 +387,7 @@ void network_attach(struct conn *c, const struct netmsg *m)
     netmsg_get(m, "id", p->vm_id, sizeof p->vm_id);
     netmsg_get(m, "interface", p->interface, sizeof p->interface);
     p->follow = netmsg_get(m, "follow", follow, sizeof follow) && follow[0] == '1';
+    p->twins = netmsg_get(m, "twins", twins, sizeof twins) && twins[0] == '1';
     if (netmsg_get(m, "mac", mac, sizeof mac) && !net_mac_parse(mac, p->mac)) {
         conn_error(c, "The MAC address is none.");
         return;
@@ -370,11 +405,14 @@ void network_attach(struct conn *c, const struct netmsg *m)
             if (!p->interface[0])
                 memcpy(p->interface, sv->conf.net[index].interface, sizeof p->interface);
             p->method = sv->conf.net[index].method;
-            bridged_attach(c);
+            if (!refuse_twin(c, NULL))
+                bridged_attach(c);
             return;
         }
     }
     struct network *n = find(sv, index, segment);
+    if (n && refuse_twin(c, n))
+        return;
     if (!n) {
         n = network_new(sv, index, segment, &e);
         if (n && n->conf.type == NETCONF_NAT && index >= 0 && start_nat(n, &e)) {

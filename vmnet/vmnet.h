@@ -54,6 +54,7 @@ struct port {
     struct net_switch_port *sp;
     bool answered;
     uint8_t mac[6];
+    bool twins; /* another machine may have the same address */
     char vm[64], vm_id[64];
     uint32_t ip; /* by DHCP */
     /* bridged */
@@ -67,6 +68,7 @@ struct port {
 struct conn {
     struct server *sv;
     int fd;
+    int pid; /* who made the connection: the machine's launcher */
     struct port *port;
 };
 

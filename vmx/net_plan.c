@@ -225,6 +225,7 @@ static void plan_type(const struct making *m, const struct plan_net *pn, struct 
     l->domain = dup_str(vmx_get_str_f(m->d, "%s.natDomain", n->name));
     l->restricted = vmx_get_bool_f(m->d, "%s.natRestricted", n->name);
     l->no_host = !vmx_get_bool_f(m->d, "%s.natHostLoopback", n->name);
+    l->mac_twins = vmx_get_bool_f(m->d, "%s.ignoreMACAddressConflict", n->name);
     l->follow_link = vmx_get_bool_f(m->d, "%s.linkStatePropagation.enable", n->name);
     snprintf(key, sizeof key, "%s.natTftp", n->name);
     if (*tftp && access(l->tftp_dir, R_OK | X_OK))

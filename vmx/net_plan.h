@@ -18,7 +18,7 @@ struct plan_link {
     char *type;               /* connectionType in lower case; "": stays unplugged */
     char *vnet, *segment, *interface;
     char *subnet4, *prefix6, *tftp_dir, *boot_file, *domain;
-    bool restricted, no_host, follow_link;
+    bool restricted, no_host, follow_link, mac_twins;
     struct net_forward forward[NET_FORWARDS_MAX];
     uint8_t forward_key[NET_FORWARDS_MAX]; /* the K of natForwardK */
     unsigned n_forward;

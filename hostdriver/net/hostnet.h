@@ -37,6 +37,7 @@ struct net_conf {
     const char *segment;   /* LAN segment: its id (pvnID) */
     const char *interface; /* bridged: interface or bridge of the host (ethernetN.bridgeInterface), "" = choose */
     uint8_t mac[6];        /* of the adapter */
+    bool mac_twins;        /* ignoreMACAddressConflict: another machine there may have the same address */
     bool follow_link;      /* linkStatePropagation.enable: carrier follows the host's */
     /* NAT in this process */
     const char *subnet4, *prefix6;  /* "10.0.2.0/24"; "fd00::/64"; "": default */

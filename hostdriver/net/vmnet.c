@@ -273,6 +273,7 @@ static int attach(struct vm *vm, const struct net_conf *c, const char *network, 
     netmsg_add(&v->attach, "name", "%.200s", c->vm_name);
     netmsg_add(&v->attach, "id", "%.64s", c->vm_id);
     netmsg_add(&v->attach, "follow", "%d", c->follow_link);
+    netmsg_add(&v->attach, "twins", "%d", c->mac_twins);
     v->chan = launcher_channel(e);
     if (v->chan < 0 || first_attach(v, e)) {
         close_port(&v->f.back);

@@ -4,7 +4,7 @@
  * interfaces, for which it asks lodge-nethelper. Needs launcher_start (net/launcher.h) early in main.
  *
  * Messages (net/netmsg.h) on a connection to lodge-vmnet:
- *     attach, network=vmnetN | segment=<id>, interface=, mac=, name=, id=, follow=0|1
+ *     attach, network=vmnetN | segment=<id>, interface=, mac=, name=, id=, follow=0|1, twins=0|1
  *         -> ok, kind=switch|tap, carrier=0|1, text=<note for the user>, with the descriptor for frames; or error, text=
  *     later, from lodge-vmnet: link, up=0|1, text=<why>; fd, with another descriptor; lease, address=<IPv4>
  * The port lives as long as the connection.

@@ -172,7 +172,7 @@ def test_nat(work, dev):
             check(c.connect_ex(("127.0.0.1", p2)), "the removed forward still listens")
         # the cable
         call(g, "ConnectNetwork", 0, "false")
-        sh(g, "sleep 1; cat /sys/class/net/eth0/carrier", r"\n0\r?\n")
+        sh(g, "for i in 1 2 3 4 5 6 7 8; do sleep 1; [ $(cat /sys/class/net/eth0/carrier) = 0 ] && break; done; cat /sys/class/net/eth0/carrier", r"\n0\r?\n")
         check("link" in call(g, "GetNetworks"), "GetNetworks without a cable")
         call(g, "ConnectNetwork", 0, "true")
         sh(g, "for i in 1 2 3 4 5 6 7 8; do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; sleep 1; done; ping -c 1 -W 5 10.0.2.2 >/dev/null && echo BACK", r"BACK", 60)

@@ -64,6 +64,44 @@ def switching(h):
         p.close()
 
 
+def elsewhere(h, **attach):
+    """Attaches from another process, as another machine does: the refusal's text, or "" when it is connected."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            h.port(**attach)
+            os.write(w, b"")
+        except Refused as e:
+            os.write(w, str(e).encode())
+        os._exit(0)
+    os.close(w)
+    text = b""
+    while part := os.read(r, 1000):
+        text += part
+    os.close(r)
+    os.waitpid(pid, 0)
+    return text.decode()
+
+
+def twins(h):
+    a = h.port(network="vmnet2", mac=A, name="First")
+    s = h.port(segment="twins", mac=A, name="First")
+    text = elsewhere(h, network="vmnet2", mac=A, name="Second")
+    ok('"First"' in text and A in text and "ignoreMACAddressConflict" in text, "an address that another machine on the network has is refused: " + text)
+    ok('"First"' in elsewhere(h, segment="twins", mac=A, name="Second"), "on a LAN segment too")
+    ok(not elsewhere(h, network="vmnet2", mac=B, name="Second"), "another address is not")
+    ok(not elsewhere(h, network="vmnet3", mac=A, name="Second"), "nor the same on another network")
+    ok(not elsewhere(h, network="vmnet2", mac=A, name="Second", twins=1), "nor when it is allowed")
+    b = h.port(network="vmnet2", mac=A, name="First")
+    b.close()
+    ok(True, "a machine that plugs its own cable in again is not another machine")
+    a.close()
+    time.sleep(0.1)
+    ok(not elsewhere(h, network="vmnet2", mac=A, name="Second"), "and the address is free when the first is off")
+    s.close()
+
+
 def flood(h):
     a, b = h.port(network="vmnet2", mac=A), h.port(network="vmnet2", mac=B)
     b.send(frame(ALL, B))
@@ -307,7 +345,7 @@ def process(h):
 
 os.environ["LODGE_NETHELPER"] = "/nonexistent/lodge-nethelper"
 h = Home().start()
-for part in (switching, leases, nat, flood):
+for part in (switching, twins, leases, nat, flood):
     part(h)
 process(h)
 h.end()
