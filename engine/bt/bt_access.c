@@ -263,7 +263,7 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     if (slot || add_base)
         s->flags &= (uint8_t)~SITE_BASE;
     if (live && !slot) {
-        e_tlb_index(e);
+        e_tlb_index_keep(e);
         e_st(e, 1, HOT_T1);
         e_gs_r11(e, 0x8b, 1, tr_tlb_tag(t, acc));     /* mov rcx, ntag */
         e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */

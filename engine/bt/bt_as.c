@@ -58,11 +58,11 @@ static void put_aside(struct bt_cpu *bc, struct bt_as *as)
     uint32_t n = 0;
     bt_stk_reset(bc);
     for (uint32_t k = 0; k < bc->n_fill; k++) {
-        uint32_t m = bc->fill[k] >> 16, i = bc->fill[k] & 0xffff;
+        uint32_t m = MI_TLB(bc->fill[k]), i = MI_INDEX(bc->fill[k]);
         uint64_t none = bt_tlb_never(i), r = bc->tlb[m].rtag[i], w = bc->tlb[m].wtag[i], g = bc->tlb[m].cgpa[i];
         if (n < AS_ENTRIES && !(g & (CG_GLOBAL | CG_TRACKED)) && (r != none || w != none)) {
             struct bt_as_entry *e = &as->e[n++];
-            e->mi = m << 16 | i;
+            e->mi = MI(m, i);
             e->r = r != none;
             e->w = w != none;
             e->ntag = e->r ? r : w;
@@ -82,7 +82,7 @@ static void put_back(struct bt_cpu *bc, struct bt_as *as)
     struct bt_vm *bv = bc->bv;
     for (uint32_t k = 0; k < as->n; k++) {
         const struct bt_as_entry *e = &as->e[k];
-        uint32_t m = e->mi >> 16, i = e->mi & 0xffff;
+        uint32_t m = MI_TLB(e->mi), i = MI_INDEX(e->mi);
         uint64_t none = bt_tlb_never(i), pfn = e->gpa >> 12;
         if (bc->tlb[m].rtag[i] != none || bc->tlb[m].wtag[i] != none || bc->tlb[m].ctag[i] != none)
             continue; /* a global page */
@@ -103,6 +103,7 @@ static void put_back(struct bt_cpu *bc, struct bt_as *as)
         bc->tlb[m].host[i] = e->host;
         bc->tlb[m].addend[i] = e->host + e->ntag;
         bc->tlb[m].cgpa[i] = e->gpa;
+        bc->tlb[m].used[i / TLB_CHUNK] = true;
         if (e->r)
             bc->tlb[m].rtag[i] = e->ntag;
         if (w)

@@ -168,12 +168,11 @@ static inline void e_cmp_r10(struct em *e, uint32_t imm) /* sets the flags */
     e3(e, 0x49, 0x81, 0xfa);
     e4(e, imm);
 }
-/* r11 = index of the TLB for the address in r10 */
+/* r11 = index of the TLB for the address in r10; the flags are spoilt */
 static inline void e_tlb_index(struct em *e)
 {
-    e4(e, 0xf0fb43c4); /* rorx r11, r10, 12 */
-    e2(e, 0xda, 12);
-    e4(e, 0xdbb70f45); /* movzx r11d, r11w */
+    e3(e, 0x45, 0x89, 0xd3); /* mov r11d, r10d */
+    e4(e, 0x0cebc141);       /* shr r11d, 12 */
 }
 /* pext reg, reg, gs:[mask], reg = rcx or r11: zero if it has none of the mask's bits */
 static inline void e_pext(struct em *e, unsigned reg, uint32_t mask)
@@ -182,6 +181,14 @@ static inline void e_pext(struct em *e, unsigned reg, uint32_t mask)
     e3(e, 0xc4, reg >= 8 ? 0x62 : 0xe2, reg >= 8 ? 0xa2 : 0xf2);
     e3(e, 0xf5, (uint8_t)(0x04 | (reg & 7) << 3), 0x25);
     e4(e, mask);
+}
+/* r11 = index of the TLB for the address in r10, and no flag changes */
+static inline void e_tlb_index_keep(struct em *e)
+{
+    e2(e, 0x41, 0xbb); /* mov r11d, 12 */
+    e4(e, 12);
+    e4(e, 0xf72342c4); /* shrx r11d, r10d, r11d */
+    e1(e, 0xda);
 }
 static inline uint8_t *e_jmp32(struct em *e) /* returns the place of rel32 */
 {

@@ -16,11 +16,18 @@
 void bt_tlb_init(struct bt_cpu *bc)
 {
     bt_stk_reset(bc);
-    for (unsigned m = 0; m < 3; m++)
-        for (uint32_t i = 0; i < TLB_N; i++)
-            bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
-    for (unsigned m = 0; m < 3; m++)
-        cpu_zero(bc->tlb[m].logged, TLB_N);
+    for (unsigned m = 0; m < 3; m++) {
+        for (uint32_t k = 0; k < TLB_N; k += TLB_CHUNK) {
+            if (!bc->tlb[m].used[k / TLB_CHUNK])
+                continue;
+            bc->tlb[m].used[k / TLB_CHUNK] = false;
+            cpu_zero(&bc->tlb[m].rtag[k], TLB_CHUNK * sizeof bc->tlb[m].rtag[0]);
+            cpu_zero(&bc->tlb[m].wtag[k], TLB_CHUNK * sizeof bc->tlb[m].wtag[0]);
+            cpu_zero(&bc->tlb[m].ctag[k], TLB_CHUNK * sizeof bc->tlb[m].ctag[0]);
+            cpu_zero(&bc->tlb[m].logged[k], TLB_CHUNK);
+        }
+        bt_tlb_forget(bc, m, 0);
+    }
     bc->n_fill = bc->n_gfill = 0;
     bc->fill_over = false;
     bt_as_reset(bc);
@@ -34,7 +41,7 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
         return;
     }
     for (uint32_t k = 0; k < bc->n_fill; k++) {
-        uint32_t m = bc->fill[k] >> 16, i = bc->fill[k] & 0xffff;
+        uint32_t m = MI_TLB(bc->fill[k]), i = MI_INDEX(bc->fill[k]);
         bt_tlb_forget(bc, m, i);
         bc->tlb[m].logged[i] &= 2;
     }
@@ -42,7 +49,7 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
     if (!global)
         return;
     for (uint32_t k = 0; k < bc->n_gfill; k++) {
-        uint32_t m = bc->gfill[k] >> 16, i = bc->gfill[k] & 0xffff;
+        uint32_t m = MI_TLB(bc->gfill[k]), i = MI_INDEX(bc->gfill[k]);
         bt_tlb_forget(bc, m, i);
         bc->tlb[m].logged[i] = 0;
     }
@@ -58,7 +65,7 @@ void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i)
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
 {
     bt_stk_reset(bc);
-    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint32_t i = tlb_index(lin);
     uint64_t ntag = -(lin & ~0xfffull);
     for (unsigned m = 0; m < 3; m++) {
         if (bc->tlb[m].rtag[i] == ntag)
@@ -78,7 +85,7 @@ void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
         bt_tlb_init(bc);
     } else {
         for (uint32_t k = 0; k < bc->n_fill + bc->n_gfill; k++) {
-            uint32_t f = k < bc->n_fill ? bc->fill[k] : bc->gfill[k - bc->n_fill], m = f >> 16, i = f & 0xffff;
+            uint32_t f = k < bc->n_fill ? bc->fill[k] : bc->gfill[k - bc->n_fill], m = MI_TLB(f), i = MI_INDEX(f);
             if ((bc->tlb[m].cgpa[i] & ~0xfffull) - gpa < len)
                 bc->tlb[m].wtag[i] = NEVER(i);
         }
@@ -149,7 +156,7 @@ void bt_drop_tracked(struct bt_cpu *bc)
         n = TRACKED_N;
     }
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t m = bc->tracked[k].mi >> 16, i = bc->tracked[k].mi & 0xffff;
+        uint32_t m = MI_TLB(bc->tracked[k].mi), i = MI_INDEX(bc->tracked[k].mi);
         bc->tlb[m].wtag[i] = NEVER(i);
         __atomic_fetch_or(bc->tracked[k].word, bc->tracked[k].bit, __ATOMIC_SEQ_CST); /* written between the reading and now */
     }
@@ -158,7 +165,7 @@ void bt_drop_tracked(struct bt_cpu *bc)
 
 static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, bool rd, bool wr, bool global, uint64_t cgpa)
 {
-    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint32_t i = tlb_index(lin);
     uint64_t ntag = -(lin & ~0xfffull);
     uint64_t page = (uint64_t)(uintptr_t)host & ~0xfffull;
     bool same = bc->tlb[m].host[i] == page;
@@ -175,12 +182,13 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     bc->tlb[m].host[i] = page;
     bc->tlb[m].addend[i] = page + ntag;
     bc->tlb[m].cgpa[i] = cgpa;
+    bc->tlb[m].used[i / TLB_CHUNK] = true;
     /* Logged once as what it is. An entry that is in the log as not global is removed too early when it has become global: no harm. */
     if (!(bc->tlb[m].logged[i] & (global ? 3 : 1))) {
         bc->tlb[m].logged[i] |= global ? 2 : 1;
         uint32_t *n = global ? &bc->n_gfill : &bc->n_fill;
         if (*n < sizeof bc->fill / sizeof bc->fill[0])
-            (global ? bc->gfill : bc->fill)[(*n)++] = i | m << 16;
+            (global ? bc->gfill : bc->fill)[(*n)++] = MI(m, i);
         else
             bc->fill_over = true;
     }
@@ -253,7 +261,7 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     if (tracked(r)) {
         if (wr) {
             if (can_wr)
-                note_tracked(bc, m << 16 | ((uint32_t)(lin >> 12) & 0xffff), r, a);
+                note_tracked(bc, MI(m, tlb_index(lin)), r, a);
             mark_dirty(r, a);
         } else {
             can_wr = false;
@@ -262,7 +270,7 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     if (!bc->dr_watch || !*watch) {
         fill(bc, m, lin, h, true, can_wr, w.global, (a & ~0xfffull) | (w.global ? CG_GLOBAL : 0) | (tracked(r) || r->mr->kind != MR_RAM ? CG_TRACKED : 0));
         if (code && !tracked(r) && !bc->dr_watch) {
-            uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+            uint32_t i = tlb_index(lin);
             bc->tlb[m].ctag[i] = -(lin & ~0xfffull);
         }
     }
@@ -312,7 +320,7 @@ int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, 
 {
     struct bt_cpu *bc = CPU2BT(c);
     unsigned m = mmu_of(bc, acc);
-    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint32_t i = tlb_index(lin);
     uint64_t ntag = -(lin & ~0xfffull);
     if (!(acc & ACC_X) && (acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == ntag) {
         *host = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] + (lin & 0xfff));
@@ -435,7 +443,7 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
     if (page_access(bc, lin, acc, &h, &gpa, &watch) < 0)
         return BTX_FAULT;
     unsigned m = mmu_of(bc, acc);
-    uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+    uint32_t i = tlb_index(lin);
     if ((s->acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == -(lin & ~0xfffull)) {
         bc->ret_r10 = start & 0xfff;
         bc->ret_r11 = bc->tlb[m].host[i];
@@ -567,7 +575,7 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
     bool w0, w1 = false;
     if ((acc & ACC_W) && n0 >= size) { /* a page that holds code: most writes miss the code */
         unsigned m = mmu_of(bc, acc);
-        uint32_t i = (uint32_t)(lin >> 12) & 0xffff;
+        uint32_t i = tlb_index(lin);
         if (bc->tlb[m].ctag[i] == -(lin & ~0xfffull) && code_in(bc->bv, bc->tlb[m].cgpa[i] >> 12)) { /* else the page is ordinary again */
             g0 = (bc->tlb[m].cgpa[i] & ~0xfffull) | (lin & 0xfff);
             h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));

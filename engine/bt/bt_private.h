@@ -29,7 +29,9 @@
 #include "cpu/cpu.h"
 
 #define PAGE 4096u
-#define TLB_N 65536u
+#define TLB_BITS 20
+#define TLB_N (1u << TLB_BITS) /* one shift of a 32-bit register makes the index of an address */
+#define TLB_CHUNK 512u       /* entries of an array that are one host page */
 #define JC_N 65536u
 #define CELL_N 65536u
 #define CODE_SIZE (96u << 20)
@@ -190,7 +192,7 @@ struct bt_vm {
 #define CTX_N 128
 struct bt_as_entry {
     uint64_t ntag, host, gpa;
-    uint32_t mi; /* TLB << 16 | index */
+    uint32_t mi; /* MI() */
     bool r, w;
 };
 struct bt_as {
@@ -295,7 +297,7 @@ struct bt_cpu {
     } bnc;
     /* TLB fill log, so that a flush costs what was filled */
     uint32_t n_fill, n_gfill;
-    uint32_t fill[16384], gfill[16384]; /* TLB << 16 | index of what is not global, and of what is */
+    uint32_t fill[16384], gfill[16384]; /* MI() of what is not global, and of what is */
     bool fill_over;
     struct { /* write entries for pages with a dirty log */
         uint32_t mi;
@@ -335,6 +337,7 @@ struct bt_cpu {
         uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
         uint64_t cgpa[TLB_N]; /* guest-physical page, and CG_* */
         uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */
+        bool used[TLB_N / TLB_CHUNK]; /* chunks that have been filled into since the last bt_tlb_init */
     } tlb[3] __attribute__((aligned(4096)));
 };
 
@@ -390,7 +393,13 @@ void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
 /* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
  * the check that preserves flags (it looks at the last byte). */
-static inline uint64_t bt_tlb_never(uint32_t i) { return (uint64_t)-(int64_t)((uint64_t)((i ^ 0x8000) & 0xffff) << 12); }
+static inline uint32_t tlb_index(uint64_t lin) { return (uint32_t)lin >> 12; }
+/* A TLB (M_MMU) and an index in it. */
+#define MI(m, i) ((uint32_t)(m) << TLB_BITS | (i))
+#define MI_TLB(mi) ((mi) >> TLB_BITS)
+#define MI_INDEX(mi) ((mi) & (TLB_N - 1))
+/* Minus the address of page 0, which has index 0: so memory that is all zero is a TLB with nothing in it, but for that index. */
+static inline uint64_t bt_tlb_never(uint32_t i) { return i ? 0 : (uint64_t)-(int64_t)PAGE; }
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);

@@ -132,14 +132,14 @@ void bt_stress_dispatch(struct bt_cpu *bc)
 /* "tlb": the last few entries that were filled are all there are. */
 void bt_stress_filled(struct bt_cpu *bc, unsigned m, uint32_t i)
 {
-    uint32_t me = m << 16 | i, n = sizeof bc->stress.ring / sizeof bc->stress.ring[0];
+    uint32_t me = MI(m, i), n = sizeof bc->stress.ring / sizeof bc->stress.ring[0];
     for (unsigned k = 0; k < n; k++)
         if (bc->stress.ring[k] == (me | 0x80000000u))
             return;
     uint32_t *slot = &bc->stress.ring[bc->stress.ring_at++ % n];
     if (*slot) {
-        unsigned om = (*slot >> 16) & 3;
-        uint32_t oi = *slot & 0xffff;
+        unsigned om = MI_TLB(*slot & 0x7fffffff);
+        uint32_t oi = MI_INDEX(*slot);
         bt_tlb_forget(bc, om, oi);
         bt_stk_reset(bc);
     }

@@ -39,7 +39,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
     e_ld(e, 11, stk + STK_PAGE);
     e_lea(e, 1, 10, 10, 11, 1, 0);
     if (rcx) {
-        e_tlb_index(e);
+        e_tlb_index_keep(e);
         e_gs_r11(e, 0x8b, 1, tag);
         e_lea(e, 1, 10, 10, 1, 1, 0);
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)s->size - 1);

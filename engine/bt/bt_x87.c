@@ -21,9 +21,9 @@ static bool linear_of(struct bt_cpu *bc, uint32_t host, uint64_t *lin)
     }
     uint32_t n = bc->fill_over ? 0 : bc->n_fill;
     for (uint32_t k = 0; k <= n; k++) { /* most often it is the page of the last time */
-        uint32_t f = k ? bc->fill[k - 1] : bc->x87_fill, m = (f >> 16) & 3, i = f & 0xffff;
+        uint32_t f = k ? bc->fill[k - 1] : bc->x87_fill, m = MI_TLB(f), i = MI_INDEX(f);
         uint64_t at = -bc->tlb[m].rtag[i];
-        if ((uint32_t)bc->tlb[m].host[i] == page && ((at >> 12) & 0xffff) == i && !(at & 0xfff)) {
+        if ((uint32_t)bc->tlb[m].host[i] == page && tlb_index(at) == i && !(at & 0xfff)) {
             bc->x87_fill = f;
             *lin = at | (host & 0xfff);
             return true;
