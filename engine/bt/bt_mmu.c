@@ -27,6 +27,7 @@ void bt_tlb_init(struct bt_cpu *bc)
             cpu_zero(&bc->tlb[m].logged[k], TLB_CHUNK);
         }
         bt_tlb_forget(bc, m, 0);
+        bt_tlb_forget(bc, m, TLB_N - 1);
     }
     bc->n_fill = bc->n_gfill = 0;
     bc->fill_over = false;

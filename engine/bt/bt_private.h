@@ -398,8 +398,11 @@ static inline uint32_t tlb_index(uint64_t lin) { return (uint32_t)lin >> 12; }
 #define MI(m, i) ((uint32_t)(m) << TLB_BITS | (i))
 #define MI_TLB(mi) ((mi) >> TLB_BITS)
 #define MI_INDEX(mi) ((mi) & (TLB_N - 1))
-/* Minus the address of page 0, which has index 0: so memory that is all zero is a TLB with nothing in it, but for that index. */
-static inline uint64_t bt_tlb_never(uint32_t i) { return i ? 0 : (uint64_t)-(int64_t)PAGE; }
+/*
+ * An entry that never hits. Zero does for nearly all, as no address of another index is below PAGE: memory that is all zero is an empty TLB. Not so for
+ * the first index, nor for the last, where an access may reach over the end of the address space; there it is an address far from both.
+ */
+static inline uint64_t bt_tlb_never(uint32_t i) { return i - 1 < TLB_N - 2 ? 0 : (uint64_t)-(1ll << 31); }
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
 void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
