@@ -104,6 +104,7 @@ void bt_code_left(struct bt_cpu *bc, uint64_t page)
 void bt_cache_flush(struct bt_cpu *bc)
 {
     struct bt_vm *bv = bc->bv;
+    bt_x87_detach(bc);
     for (uint32_t i = 1; i < bc->n_cpages; i++) {
         uint64_t pfn = bc->cpages[i].gpa >> 12;
         if (pfn < bv->n_pfn)

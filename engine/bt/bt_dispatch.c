@@ -732,7 +732,7 @@ enum vcpu_exit bt_run(struct vcpu *v)
     bt_stress_start(bc);
     bt_mode_update(bc);
     enum vcpu_exit x = run(bc);
-    bt_fpu_out(bc);
+    bt_x87_detach(bc); /* whoever reads the state, saves it or goes on with it under another engine finds the guest's addresses */
     if (x == VX_SHUTDOWN)
         bc->c.s.run_state = CPU_SHUTDOWN;
     pthread_mutex_lock(&bc->shoot.lock);

@@ -194,6 +194,7 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
             bc->fill_over = true;
     }
     bc->st.tlb_fills++;
+    bt_x87_seen(bc, page, lin);
     if (__builtin_expect(bc->stress.on & BT_STRESS_TLB, 0))
         bt_stress_filled(bc, m, i);
 }

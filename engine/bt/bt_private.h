@@ -207,6 +207,7 @@ enum { CG_GLOBAL = 1, CG_TRACKED = 2 }; /* in tlb.cgpa */
 #define SHOOT_N 64
 enum bt_shoot_kind { SHOOT_WRITES = 1 /* drop write entries of the page */, SHOOT_CODE /* code was written */ };
 #define TRACKED_N 2048
+#define SEEN_N 1024
 struct bt_shoot {
     pthread_mutex_t lock;
     unsigned n;
@@ -245,6 +246,10 @@ struct bt_cpu {
     uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
     bool nogroup_once;
     uint8_t flags_blocks; /* so many blocks are run with M_FLAGS */
+    struct {
+        uint32_t host; /* low half of the host address of a page */
+        uint64_t lin;
+    } seen[SEEN_N]; /* where pages were seen last, for x87 operands whose TLB entries have been flushed */
     uint32_t x87_fill;    /* the entry of the fill log where an x87 operand was found last */
     bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
     _Atomic bool in_run;
@@ -484,6 +489,8 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
 int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
 int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save);
 int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r);
+void bt_x87_seen(struct bt_cpu *bc, uint64_t host, uint64_t lin);
+void bt_x87_detach(struct bt_cpu *bc);
 bool bt_branch_back(struct bt_cpu *bc);
 void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide);
 void bt_vec_out(struct bt_cpu *bc);

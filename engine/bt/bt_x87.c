@@ -11,6 +11,15 @@ struct pointers {
     uint16_t op, cs, ds;
 };
 
+static uint32_t host_slot(uint32_t page) { return (page >> 12) & (SEEN_N - 1); }
+
+void bt_x87_seen(struct bt_cpu *bc, uint64_t host, uint64_t lin)
+{
+    uint32_t page = (uint32_t)host & ~0xfffu, i = host_slot(page);
+    bc->seen[i].host = page;
+    bc->seen[i].lin = lin & ~0xfffull;
+}
+
 /* The linear address of a byte of host memory that the guest has accessed; only the low half of the host address is known. */
 static bool linear_of(struct bt_cpu *bc, uint32_t host, uint64_t *lin)
 {
@@ -19,7 +28,7 @@ static bool linear_of(struct bt_cpu *bc, uint32_t host, uint64_t *lin)
         *lin = bc->bnc.lin + (host - bounce) - (bc->bnc.lin & 63);
         return true;
     }
-    uint32_t n = bc->fill_over ? 0 : bc->n_fill;
+    uint32_t n = bc->fill_over ? 0 : bc->n_fill, seen = host_slot(page);
     for (uint32_t k = 0; k <= n; k++) { /* most often it is the page of the last time */
         uint32_t f = k ? bc->fill[k - 1] : bc->x87_fill, m = MI_TLB(f), i = MI_INDEX(f);
         uint64_t at = -bc->tlb[m].rtag[i];
@@ -29,20 +38,28 @@ static bool linear_of(struct bt_cpu *bc, uint32_t host, uint64_t *lin)
             return true;
         }
     }
-    return false;
+    /* Flushed since: where the page was seen last. */
+    *lin = bc->seen[seen].lin | (host & 0xfff);
+    return bc->seen[seen].host == page && page;
 }
 
-/* What the code at lin is: the opcode as FOP has it, the segment of its memory operand (-1: it has none). */
-static int decode(struct bt_cpu *bc, uint64_t lin, uint16_t *op)
+/*
+ * What the instruction at off of a block is: the opcode as FOP has it, the segment of its memory operand (-1: it has none). The bytes come from the
+ * page itself: the state may be saved where the code is not mapped or may not be read (a kernel, with SMAP).
+ */
+static int decode(struct bt_cpu *bc, const struct bt_block *blk, uint16_t off, uint16_t *op)
 {
+    const struct bt_cpage *p = &bc->cpages[blk->cpage];
+    const uint8_t *page = bt_ram_ptr(bc, p->gpa, false);
     uint8_t b[15];
-    unsigned n = PAGE - (unsigned)(lin & 0xfff), i = 0;
+    unsigned n = PAGE - off, i = 0;
     int seg = -1;
-    bool m64 = (bc->mode & M_CODE) == M_CODE64, a16 = (bc->mode & M_CODE) == M_CODE16;
+    bool m64 = (p->mode & M_CODE) == M_CODE64, a16 = (p->mode & M_CODE) == M_CODE16;
+    if (!page)
+        return -1;
     if (n > sizeof b)
         n = sizeof b;
-    if (cpu_mem_read(&bc->c, lin, b, n, bc->c.cpl == 3 ? ACC_USER : 0) < 0)
-        return -1;
+    cpu_copy(b, page + off, n);
     for (; i + 1 < n; i++) {
         switch (b[i]) {
         case 0x26: seg = S_ES; continue;
@@ -79,8 +96,10 @@ static int decode(struct bt_cpu *bc, uint64_t lin, uint16_t *op)
     return seg;
 }
 
+static bool in_cache(const struct bt_cpu *bc, uint64_t ip) { return ip - (uint64_t)(uintptr_t)bc->code_rx < CODE_SIZE; }
+
 /*
- * From the host's to the guest's. Pointers that the guest itself has loaded stay; those into code that has been dropped since are lost.
+ * From the host's to the guest's. Pointers that the guest itself has loaded stay; bt_x87_detach has seen to those into code that is gone.
  * whole: all 64 bits of the instruction pointer are known.
  */
 static void guest_pointers(struct bt_cpu *bc, struct pointers *p, bool whole)
@@ -94,14 +113,12 @@ static void guest_pointers(struct bt_cpu *bc, struct pointers *p, bool whole)
         *p = (struct pointers){0};
         return;
     }
-    bool m64 = (bc->mode & M_CODE) == M_CODE64;
+    bool m64 = (bc->cpages[b->cpage].mode & M_CODE) == M_CODE64;
     struct pointers g = {0};
     uint16_t off = b->tramp_target ? b->off : bt_guest_off(bc, b, rx + at);
     g.ip = bc->cells[b->cpage].va + off;
-    /* Where the code cannot be read now (a kernel saves the state of a program, with SMAP), the host's opcode is as good: it differs in how a
-     * memory operand is addressed only. */
-    g.op = p->op;
-    int seg = decode(bc, m64 ? g.ip : (uint32_t)(bc->c.s.seg[S_CS].base + g.ip), &g.op);
+    g.op = p->op; /* the host's, where the page has gone: it differs in how a memory operand is addressed only */
+    int seg = decode(bc, b, off, &g.op);
     if (!m64)
         g.ip = (uint32_t)g.ip;
     if (p->dp && linear_of(bc, (uint32_t)p->dp, &g.dp)) {
@@ -192,11 +209,11 @@ int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save)
 /* The same in an image that FXSAVE64 or XSAVE64 has made. wide: the guest's instruction stores pointers of 64 bits. */
 void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide)
 {
-    struct pointers p;
+    struct pointers p = {0};
     cpu_copy(&p.op, img + 6, 2);
     cpu_copy(&p.ip, img + 8, 8);
     cpu_copy(&p.dp, img + 16, 8);
-    if (!p.ip)
+    if (!in_cache(bc, p.ip)) /* the guest's own */
         return;
     guest_pointers(bc, &p, true);
     put16(img + 6, p.op);
@@ -206,6 +223,13 @@ void bt_fix_image(struct bt_cpu *bc, uint8_t *img, bool wide)
         put32(img + 12, p.cs);
         put32(img + 20, p.ds);
     }
+}
+
+/* The code cache is about to be emptied: what points into it becomes the guest's while that can be told. */
+void bt_x87_detach(struct bt_cpu *bc)
+{
+    bt_fpu_out(bc);
+    bt_fix_image(bc, bc->c.s.xsave, true);
 }
 
 int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r)

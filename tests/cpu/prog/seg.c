@@ -288,7 +288,7 @@ static void seg_limits(void)
                 hash(fault.err);
                 if (!fault.sig && st[k][1] != 0x60) /* PUSHA stores the selector in BX, which the kernel chose */
                     hash_mem(DATAP, 2 * PAGE);
-                note("stack %u at %lx: sp %lx signal %d trap %lu error %lx", stacks[s], in.r[SP], out.r[SP], fault.sig, fault.trap, fault.err);
+                note("stack %u at %lx: cx %lx bp %lx sp %lx signal %d trap %lu error %lx", stacks[s], in.r[SP], out.r[CX], out.r[BP], out.r[SP], fault.sig, fault.trap, fault.err);
             }
         }
     }

@@ -202,10 +202,14 @@ static void x87_env(void)
     }
 }
 
-/* The pointers: FSTENV and FXSAVE say where the last x87 instruction and its operand were. */
+/*
+ * The pointers: FSTENV and FXSAVE say where the last x87 instruction and its operand were. AMD's processors forget them whenever a system saves and
+ * restores the state between the two instructions without an error pending (APM vol. 2, 11.4.4), and FXSAVE stores none then: they are right or zero.
+ */
 static void x87_pointers(void)
 {
     static const uint8_t ops[][8] = {{2, 0xd9, 0xe8}, {2, 0xdc, 0x06}, {2, 0xd9, 0x07}, {2, 0xd8, 0xf1}, {3, 0x90, 0xd9, 0xfe}};
+    uint32_t last = 0;
     vec_mode = 1;
     for (unsigned o = 0; o < sizeof ops / sizeof ops[0]; o++) {
         for (int fx = 0; fx < 2; fx++) {
@@ -222,18 +226,25 @@ static void x87_pointers(void)
             fill_data(o);
             rnd_regs();
             in.r[BX] = DATA + 0xc00;
-            memset(DATAP + 0xc00, 0, 512);
-            set_stack(2, 0x37f, 0, 0x7f);
-            run();
             const uint8_t *m = DATAP + 0xc00;
-            uint32_t ip, dp, opcode;
-            memcpy(&ip, m + (fx ? 8 : 12), 4);
-            memcpy(&dp, m + (fx ? 16 : 20), 4);
-            opcode = fx ? *(uint16_t *)(m + 6) : *(uint16_t *)(m + 18) & 0x7ff;
-            note("ip %lx dp %x op %x", ip ? ip - code_ptr : ip, dp, opcode);
-            hash(ip ? ip - code_ptr : 0xffff);
-            hash(dp);
-            hash(opcode);
+            uint32_t ip = 0, dp = 0, opcode = 0;
+            unsigned wrong = 0;
+            const uint8_t *op = ops[o] + (ops[o][1] == 0x90 ? 2 : 1);
+            for (int tries = 0; tries < 20; tries++) {
+                memset(DATAP + 0xc00, 0, 512);
+                set_stack(2, 0x37f, 0, 0x7f);
+                run();
+                memcpy(&ip, m + (fx ? 8 : 12), 4);
+                memcpy(&dp, m + (fx ? 16 : 20), 4);
+                opcode = fx ? *(uint16_t *)(m + 6) : *(uint16_t *)(m + 18) & 0x7ff;
+                wrong |= ip && ip != (uint32_t)code_ptr + (op - ops[o] - 1) ? 1 : 0;
+                wrong |= dp && dp != (op[1] == 6 ? in.r[SI] : op[1] == 7 ? in.r[DI] : last) ? 2 : 0;
+                wrong |= opcode && opcode != ((op[0] & 7u) << 8 | op[1]) ? 4 : 0;
+            }
+            if (op[1] == 6 || op[1] == 7) /* a register instruction leaves the pointer to the operand of the one before */
+                last = (uint32_t)(op[1] == 6 ? in.r[SI] : in.r[DI]);
+            note("ip %x (code at %lx) dp %x op %x: wrong %x", ip, code_ptr, dp, opcode, wrong);
+            hash(wrong);
         }
     }
 }
