@@ -3,12 +3,7 @@
  * The thread "memory" of a machine: once a second, or more often while there is something to give back, it lets trimming take its step and looks at
  * how short of memory the host is (PSI: the share of time in which somebody waited for memory).
  *
- * The balloon's target, once a second. The guest is asked for memory when the user says so (memory_set_balloon), when sched.mem.max is less than
- * memsize, and when the host is short of memory (PSI, or little left of the computer's or the control group's): then each second a little more, as long
- * as the host stays short; when it has enough again, the balloon is let go a little each second. It never goes beyond sched.mem.maxmemctl (65 % of
- * the memory when that is not set), nor below
- * sched.mem.min. A guest that is short itself gets memory back, and is left alone for a minute: one that cannot follow the target, or that reads its
- * disks all the time, which is what a guest does that has no memory left to cache them.
+ * The balloon's target is balloon_policy.c's: here is what it goes by, once a second.
  *
  * When the host, or the control group that the process is in, has almost nothing left, its kernel would kill the process in the next page fault of
  * the guest. So the machine is paused before, with a message; the less is left, the more often it looks. A paused machine's memory is named to the
@@ -30,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "balloon_policy.h"
 #include "base/bitmap.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -47,26 +43,23 @@ enum {
     DEFAULT_TRIM_RATE = 16384, /* pages a second: 64 MiB. A GiB goes back within the 20 s in which a scan comes round */
     COUNT_CHUNKS = 1024,       /* of 2 MiB that one question about the statistics may count */
     PRESSURE_AT = 1000,        /* PSI, hundredths of a percent over ten seconds: 10 % */
-    MB_PAGES = 256,
-    BALLOON_UP = 128,          /* MB a second, at most */
-    BALLOON_DOWN = 64,
-    BALLOON_CAP = 65,          /* percent of the guest's memory, without sched.mem.maxmemctl */
-    STALL_S = 10,              /* a guest that is this long behind the target has no more */
-    LEFT_ALONE_S = 60,
+    KSM_EVERY_S = 10,
+    SHORT_MB = 512,            /* that all machines together give in a second while the host is short */
     WATER_PART = 8,            /* of the memory there is, between WATER_MB and WATER_MOST_MB: with less left the host is short */
     WATER_MB = 96,
     WATER_MOST_MB = 1024,
     LOW_PART = 128,            /* of the memory there is, and at least LOW_MB: with less left the machine is paused */
     LOW_MB = 32,
     LOW_MOST_MB = 256,
-    READS_AT = 16 << 20,       /* bytes a second from its disks that make a guest short of memory, while it has a balloon */
 };
 
 struct memory {
     struct memory_params p;
     struct memacct *acct;
     struct trim *trim;
-    int psi;
+    int psi, ksm;
+    _Atomic int ksm_runs; /* does the host look for equal pages? -1: not asked yet */
+    int64_t ksm_due;
     struct room *room;
     struct hostmem *host;
     bool paused_low;
@@ -80,14 +73,13 @@ struct memory {
     _Atomic uint64_t pressure; /* hundredths of a percent */
     _Atomic bool sharing;
     _Atomic uint64_t rate;
-    /* The balloon: pages. Its policy is the thread's. */
     struct dev *balloon;
-    _Atomic int64_t wanted;  /* MB, -1 automatic */
-    uint64_t asked, had;     /* of the guest by shortage; what it had a second ago */
-    uint64_t reads;
-    unsigned stalled, busy_reads;
-    int64_t alone_until;
-    _Atomic uint64_t target;
+    struct balloon_policy policy; /* the thread's */
+    _Atomic int64_t wanted;       /* MB, -1 automatic */
+    _Atomic uint64_t breaths, harvested;
+    int statm;
+    uint64_t own_rss;             /* pages of this process that are not the guest's, about */
+    int64_t no_driver_since;
     bool warned_no_driver;
 };
 
@@ -188,59 +180,73 @@ int memory_set_balloon(struct memory *m, int64_t mb, struct err *e)
     return 0;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
-static bool guest_is_short(struct memory *m, uint64_t have, uint64_t target)
+/* Pages of this process in the host's memory: the second number of statm. */
+static uint64_t read_rss(struct memory *m)
 {
-    uint64_t reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0, read = reads - m->reads;
-    m->reads = reads;
-    m->stalled = have + 16 * MB_PAGES < target && have <= m->had + MB_PAGES ? m->stalled + 1 : 0;
-    m->busy_reads = have >= 64 * MB_PAGES && read > READS_AT ? m->busy_reads + 1 : 0;
-    m->had = have;
-    return m->stalled >= STALL_S || m->busy_reads >= 3;
+    char buf[128], *p;
+    ssize_t n = m->statm >= 0 ? pread(m->statm, buf, sizeof buf - 1, 0) : -1;
+    if (n <= 0)
+        return 0;
+    buf[n] = 0;
+    strtoull(buf, &p, 10);
+    return strtoull(p, NULL, 10);
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static void say_no_driver(struct memory *m, int64_t now)
+{
+    if (!m->no_driver_since)
+        m->no_driver_since = now;
+    if (m->policy.l.max >= m->policy.l.all || m->warned_no_driver || now - m->no_driver_since < 120 * 1000000000ll)
+        return;
+    log_msg(LOG_INFO, "memory", "sched.mem.max is less than memsize, but the guest runs no balloon driver (Linux: vmw_balloon): it keeps its memory");
+    m->warned_no_driver = true;
 }
 
 /* Once a second. short_mb: of host_is_short. */
-static void balloon_policy(struct memory *m, int64_t now, int64_t short_mb)
+static void step_balloon(struct memory *m, int64_t now, int64_t short_mb)
 {
-    const struct plan *p = m->p.plan;
+    struct balloon_policy *b = &m->policy;
     struct balloon_stats s;
     balloon_get_stats(m->balloon, &s);
-    uint64_t all = m->p.ram->size >> 12, have = memacct_ballooned(m->acct), target = atomic_load(&m->target);
-    uint64_t least = min_u64(p->mem_min > 0 ? (uint64_t)p->mem_min * MB_PAGES : 0, all);
-    uint64_t cap = p->mem_maxctl >= 0 ? (uint64_t)p->mem_maxctl * MB_PAGES : all * BALLOON_CAP / 100;
-    cap = p->mem_pin ? 0 : min_u64(cap, all - least);
-    uint64_t always = p->mem_max >= 0 && (uint64_t)p->mem_max * MB_PAGES < all ? all - (uint64_t)p->mem_max * MB_PAGES : 0;
-    int64_t wanted = atomic_load(&m->wanted);
-    if (!s.driver) {
-        if (always && !m->warned_no_driver && now > m->alone_until + 120 * 1000000000ll && m->alone_until) {
-            log_msg(LOG_INFO, "memory", "sched.mem.max is less than memsize, but the guest runs no balloon driver (Linux: vmw_balloon): it keeps its memory");
-            m->warned_no_driver = true;
-        }
-        if (!m->alone_until)
-            m->alone_until = now;
-        m->asked = 0;
-        m->stalled = m->busy_reads = 0;
-    } else if (guest_is_short(m, have, target)) {
+    uint64_t have = memacct_ballooned(m->acct), rss = read_rss(m), here = rss > m->own_rss ? rss - m->own_rss : 0, before = b->target;
+    struct balloon_now in = {
+        .now = now, .driver = s.driver, .huge = s.huge, .trimming = atomic_load(&m->rate) && rss && vm_get_state(m->p.vm) == VM_RUNNING, .have = have,
+        .small = s.small, .wanted = atomic_load(&m->wanted), .short_mb = short_mb, .reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0,
+        .cpu_ns = cpu_ns(), .rss = rss, .unused = b->l.all > here + have ? b->l.all - here - have : 0, .rate = atomic_load(&m->rate)};
+    if (!s.driver)
+        say_no_driver(m, now);
+    balloon_set_target(m->balloon, balloon_policy_step(b, &in));
+    if (b->was_short)
         log_msg(LOG_INFO, "memory", "The guest is short of memory itself (balloon %llu of %llu MB): it gets some back",
-                (unsigned long long)(have / MB_PAGES), (unsigned long long)(target / MB_PAGES));
-        m->asked = have > all / 16 ? have - all / 16 : 0;
-        m->alone_until = now + LEFT_ALONE_S * 1000000000ll;
-        m->stalled = m->busy_reads = 0;
-        if (wanted < 0 && always)
-            always = min_u64(always, m->asked);
-    } else if (short_mb > 0 && now >= m->alone_until) {
-        m->asked = min_u64(m->asked + min_u64((uint64_t)short_mb, BALLOON_UP) * MB_PAGES, cap);
-    } else if (short_mb < 0) {
-        m->asked -= min_u64(m->asked, BALLOON_DOWN * MB_PAGES);
-    }
-    target = wanted >= 0 ? (uint64_t)wanted * MB_PAGES : m->asked > always ? m->asked : always;
-    target = min_u64(target, cap);
-    /* Alone: what the guest could not give is not asked for again at once, whoever wants it. */
-    if (now < m->alone_until && s.driver)
-        target = min_u64(target, m->asked);
-    atomic_store(&m->target, target);
-    balloon_set_target(m->balloon, target);
+                (unsigned long long)(have / BP_MB_PAGES), (unsigned long long)(before / BP_MB_PAGES));
+    atomic_store(&m->breaths, b->breaths);
+    atomic_store(&m->harvested, b->harvested);
+}
+
+/* ---- sharing ---- */
+
+/* Whether the host's kernel looks for equal pages, which an administrator may change at any time; says so when it has changed. */
+static void watch_ksm(struct memory *m, int64_t now)
+{
+    char c = '0';
+    if (m->ksm < 0 || now < m->ksm_due || pread(m->ksm, &c, 1, 0) != 1)
+        return;
+    m->ksm_due = now + KSM_EVERY_S * 1000000000ll;
+    int runs = c == '1', before = atomic_exchange(&m->ksm_runs, runs);
+    if (before == runs || before < 0 || !atomic_load(&m->sharing))
+        return;
+    if (runs)
+        log_msg(LOG_INFO, "memory", "The host's kernel looks for equal pages again: pages of this machine are shared");
+    else
+        log_msg(LOG_INFO, "memory", "The host's kernel does not look for equal pages any more (/sys/kernel/mm/ksm/run is %c): %s. An administrator can start "
+                "it again: echo 1 | sudo tee /sys/kernel/mm/ksm/run", c, c == '2' ? "nothing is shared now" : "what is shared stays so, nothing is added");
 }
 
 /* ---- what the host has left ---- */
@@ -282,7 +288,7 @@ static int64_t host_is_short(struct memory *m)
     uint64_t left = atomic_load(&m->left) >> 20, water = m->total / WATER_PART >> 20;
     water = water < WATER_MB ? WATER_MB : water > WATER_MOST_MB ? WATER_MOST_MB : water;
     if (atomic_load(&m->pressure) >= PRESSURE_AT || left < water) {
-        int64_t mb = (int64_t)(part * 4 * BALLOON_UP);
+        int64_t mb = (int64_t)(part * SHORT_MB);
         memacct_refresh(m->acct, COUNT_CHUNKS / 8);
         return mb ? mb : 1;
     }
@@ -307,7 +313,8 @@ static void *memory_thread(void *arg)
             psi_due = now + 1000000000;
             int64_t short_mb = host_is_short(m);
             pressure = short_mb > 0;
-            balloon_policy(m, now, short_mb);
+            step_balloon(m, now, short_mb);
+            watch_ksm(m, now);
             if (pressure && vm_get_state(m->p.vm) == VM_PAUSED && atomic_load(&m->rate))
                 trim_page_out(m->trim, atomic_load(&m->rate));
         }
@@ -337,6 +344,14 @@ struct memory *memory_new(const struct memory_params *p, struct err *e)
         return NULL;
     }
     m->psi = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+    m->ksm = open("/sys/kernel/mm/ksm/run", O_RDONLY | O_CLOEXEC);
+    atomic_store(&m->ksm_runs, -1);
+    m->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    const struct plan *pl = p->plan;
+    m->policy.l = (struct balloon_limits){
+        .all = p->ram->size >> 12, .least = pl->mem_min > 0 ? (uint64_t)pl->mem_min * BP_MB_PAGES : 0,
+        .most = pl->mem_maxctl >= 0 ? (uint64_t)pl->mem_maxctl * BP_MB_PAGES : UINT64_MAX,
+        .max = pl->mem_max >= 0 ? (uint64_t)pl->mem_max * BP_MB_PAGES : UINT64_MAX, .pin = pl->mem_pin};
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_t ca;
     pthread_condattr_init(&ca);
@@ -365,6 +380,7 @@ fail:
 
 int memory_start(struct memory *m, struct err *e)
 {
+    m->own_rss = read_rss(m);
     if (thread_start(&m->thread, "memory", memory_thread, m, e))
         return -1;
     m->started = true;
@@ -387,6 +403,10 @@ void memory_free(struct memory *m)
     memacct_free(m->acct);
     if (m->psi >= 0)
         close(m->psi);
+    if (m->statm >= 0)
+        close(m->statm);
+    if (m->ksm >= 0)
+        close(m->ksm);
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -455,11 +475,14 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     fn(u, "balloon.pages_given", b.unlocked);
     fn(u, "balloon.refused", b.refused);
     fn(u, "balloon.starts", b.starts);
+    fn(u, "balloon.breaths", atomic_load(&m->breaths));
+    fn(u, "balloon.pages_harvested", atomic_load(&m->harvested));
     uint64_t left = atomic_load(&m->left);
     fn(u, "memory.host_left", left == UINT64_MAX ? 0 : left);
     fn(u, "memory.limit", m->p.plan->mem_limit << 20);
     fn(u, "memory.pressure", atomic_load(&m->pressure));
     fn(u, "memory.sharing", atomic_load(&m->sharing));
+    fn(u, "memory.sharing_runs", atomic_load(&m->sharing) && atomic_load(&m->ksm_runs) > 0);
     fn(u, "trim.rate", atomic_load(&m->rate));
     fn(u, "trim.pages_scanned", t.scanned);
     fn(u, "trim.pages_freed", t.freed);

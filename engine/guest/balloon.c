@@ -30,10 +30,11 @@ struct balloon {
     struct dev dev;
     struct balloon_params p;
     bool started, want_reset;
-    uint32_t caps, guest_id;
+    _Atomic uint32_t caps;
+    uint32_t guest_id;
     _Atomic uint64_t target;
     _Atomic int64_t asked; /* guest time of the last command */
-    _Atomic uint64_t polls, locked, unlocked, refused, starts;
+    _Atomic uint64_t polls, locked, small, unlocked, refused, starts;
     struct port_range ports;
 };
 
@@ -50,6 +51,7 @@ static uint32_t one(struct balloon *b, uint64_t ppn, bool lock, unsigned n)
         return lock ? ST_PPN_LOCKED : ST_PPN_UNLOCKED;
     }
     *(lock ? &b->locked : &b->unlocked) += n;
+    b->small += lock && n == 1;
     return ST_SUCCESS;
 }
 
@@ -188,6 +190,7 @@ void balloon_get_stats(struct dev *d, struct balloon_stats *s)
 {
     struct balloon *b = (struct balloon *)d;
     int64_t asked = b->asked;
-    *s = (struct balloon_stats){.driver = b->starts && clock_now(d->vm) - asked < ASKED_NS_S * 1000000000ll, .target = b->target, .polls = b->polls,
-                                .locked = b->locked, .unlocked = b->unlocked, .refused = b->refused, .starts = b->starts};
+    *s = (struct balloon_stats){.driver = b->starts && clock_now(d->vm) - asked < ASKED_NS_S * 1000000000ll, .huge = b->caps & CAP_BATCHED_2M,
+                                .target = b->target, .polls = b->polls, .locked = b->locked, .small = b->small, .unlocked = b->unlocked,
+                                .refused = b->refused, .starts = b->starts};
 }

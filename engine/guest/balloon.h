@@ -23,8 +23,9 @@ struct balloon_params {
 
 struct balloon_stats {
     bool driver;       /* one has started, and asked within the last seconds */
+    bool huge;         /* it can hand over 2 MiB at once */
     uint64_t target;   /* pages */
-    uint64_t polls, locked, unlocked, refused, starts; /* so far */
+    uint64_t polls, locked, small /* those locked one by one */, unlocked, refused, starts; /* so far */
 };
 void balloon_set_target(struct dev *d, uint64_t pages); /* [any] */
 void balloon_get_stats(struct dev *d, struct balloon_stats *out); /* [any] */

@@ -125,19 +125,25 @@ static bool is_zero(const uint8_t *page)
     return true;
 }
 
-/* Gives [off, off + n) back. In a file (mainMem.useNamedFile) that is a hole, and room for the pages reserved again: the disk must not be full
- * when the guest wants them. */
+/* [off, off + n) is not in memory any more and reads as zeros. Of a file (mainMem.useNamedFile) the blocks stay the file's, or a full disk would be
+ * the guest's death (SIGBUS) when it wants the pages again: so no hole is made. A file system that cannot do that keeps the pages. */
+static bool drop(const struct trim *t, uint64_t off, uint64_t n)
+{
+    if (t->p.ram->fd < 0)
+        return !madvise(t->p.ram->host + off, n, MADV_DONTNEED);
+    return !fallocate(t->p.ram->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n);
+}
+
 static bool release(struct trim *t, uint64_t off, uint64_t n)
 {
-    bool file = t->p.ram->fd >= 0;
-    if (!madvise(t->p.ram->host + off, n, file ? MADV_REMOVE : MADV_DONTNEED)) {
-        if (file && fallocate(t->p.ram->fd, 0, (off_t)off, (off_t)n))
-            t->refused = true;
+    if (t->refused)
+        return false;
+    if (drop(t, off, n)) {
         memacct_trimmed(t->p.acct, off, n);
         return true;
     }
-    if (!t->refused)
-        log_msg(LOG_WARN, "memory", "The host's kernel refuses to take memory back: %s", strerror(errno));
+    log_msg(LOG_WARN, "memory", "Memory trimming ends: the host's kernel%s refuses to take memory back: %s",
+            t->p.ram->fd < 0 ? "" : ", or the file system of the .vmem,", strerror(errno));
     t->refused = true;
     return false;
 }
@@ -276,7 +282,7 @@ int64_t trim_step(struct trim *t, int64_t now, bool pressure)
     uint64_t rate = atomic_load(&t->rate), first = (t->p.first + MEMBLK_CHUNK - 1) / MEMBLK_CHUNK;
     int64_t passed = t->last && now - t->last < 2 * SECOND ? now - t->last : TICK_NS;
     t->last = now;
-    if (!rate || first >= t->n_chunks || vm_get_state(t->p.vm) != VM_RUNNING) {
+    if (!rate || t->refused || first >= t->n_chunks || vm_get_state(t->p.vm) != VM_RUNNING) {
         t->scan_due = now;
         return TICK_NS;
     }
@@ -329,7 +335,7 @@ void trim_discard(struct trim *t, uint64_t off, uint64_t n)
         if (part < MEMBLK_CHUNK && t->p.huge && !bitmap_test(t->small, k))
             take_apart(t, k);
         if (off >= t->p.first)
-            madvise(t->p.ram->host + off, part, t->p.ram->fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
+            (void)drop(t, off, part);
         off += part;
     }
 }

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import shutil
 import subprocess
+import sys
 import time
 
 from guest import CACHE
@@ -17,10 +19,13 @@ INIT = "echo USERLAND; while read -r line; do [ \"$line\" = off ] && poweroff -f
 def memory_guest(work, mem=512, args="", modules=(), keys=None, name="memory", **kw):
     if RUNNER == "qemu":
         raise Skip("the numbers are those of Lodge's statistics")
-    prog = os.path.join(work, "guestmem")
+    kernel = kw.pop("kernel", "cloud")
+    arch = ["-m32"] if "686" in kernel else []
+    prog = os.path.join(work, "guestmem" + "32" * len(arch))
     if not os.path.exists(prog):
-        run(os.environ.get("CC", "gcc"), "-O2", "-static", "-Wall", "-o", prog, HERE + "/guestmem.c")
-    iso = linux_iso(work, kw.pop("kernel", "cloud"), INIT, args="console=ttyS0 quiet " + args, modules=modules, files=[prog + "=bin/guestmem"])
+        run(os.environ.get("CC", "gcc"), *arch, "-O2", "-static", "-Wall", "-o", prog, HERE + "/guestmem.c")
+    iso = linux_iso(work, kernel, INIT, args="console=ttyS0 quiet " + args, modules=modules, files=[prog + "=bin/guestmem"])
+    kw.setdefault("guest_os", "debian12" if arch else "debian12-64")
     return Guest(name, iso=iso, mem=mem, keys=keys, **kw)
 
 
@@ -93,6 +98,48 @@ def test_memory_trim(work, vcpus):
         g.stop()
 
 
+@test(quick=False, vcpus=[1, 2], kernel=["amd64", "686-pae"])
+def test_memory_free(work, vcpus, kernel):
+    """An ordinary Debian kernel, which leaves its old data in free pages: of 1 GiB that it frees 900 MiB come back within a minute by the balloon."""
+    with memory_guest(work, mem=2048, kernel=kernel, modules=["vmw_balloon"], vcpus=vcpus) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 1024\n")
+        g.expect(r"HELD 1024", 240)
+        until(g, "the driver", lambda s: s["balloon.driver"], 30)
+        before, a = host_kb(g), stats(g)
+        g.send("x\n")
+        g.expect(r"GOOD 1024", 120)
+        freed = time.monotonic()
+        until(g, "900 MiB of 1 GiB", lambda s: before - host_kb(g) >= 900 * 1024, 60)
+        took = time.monotonic() - freed
+        s, _ = until(g, "an empty balloon", lambda s: s["memory.ballooned"] == 0, 10)
+        print("# 900 MiB back after %.1f s, the balloon is empty after %.1f s; %d breaths, %d MiB harvested, %.2f s of processor time" % (
+            took, time.monotonic() - freed, s["balloon.breaths"], s["balloon.pages_harvested"] // 256,
+            sum(s[k] - a[k] for k in ("process.cpu_user_us", "process.cpu_system_us")) / 1e6))
+        # There is nothing more to get: it costs next to nothing.
+        g.settle(5)
+        b = stats(g)
+        g.settle(35)
+        c = stats(g)
+        print("# afterwards, with nothing to get: %.2f %% of a processor, %d pages asked for in 35 s" % (
+            sum(c[k] - b[k] for k in ("process.cpu_user_us", "process.cpu_system_us")) / 35e4, c["balloon.pages_taken"] - b["balloon.pages_taken"]))
+        check(c["balloon.pages_taken"] - b["balloon.pages_taken"] <= 4 * 8192, "the guest is asked again and again for what is not there")
+        # The guest has all of it; off is off.
+        call(g, "SetConfig", "MemTrimRate", "0")
+        g.send("guestmem hold 1024\n")
+        g.expect(r"HELD 1024", 240)
+        g.send("x\n")
+        g.expect(r"GOOD 1024", 120)
+        b = stats(g)
+        g.settle(35)
+        c = stats(g)
+        check(c["balloon.pages_taken"] == b["balloon.pages_taken"] and c["memory.resident"] > 1024 * MIB, "switched off, memory goes back")
+        g.send("dmesg | grep -E 'BUG|Call Trace|Out of memory' | sed 's/^/COMPLAINT /'; echo END\n")
+        g.expect(r"END", 30)
+        check("COMPLAINT" not in g.text(), "the guest complains:" + g.tail())
+        g.stop()
+
+
 @test(quick=False, vcpus=[1, 2])
 def test_memory_churn(work, vcpus):
     """Programs that write and zero pages all the time, in a guest whose disk does the same, lose nothing while trimming works at full speed."""
@@ -111,8 +158,7 @@ def test_memory_churn(work, vcpus):
 @test(quick=lambda vcpus, arch: vcpus == 1 and arch == "amd64", vcpus=[1, 2], arch=["amd64", "686-pae"])
 def test_memory_balloon(work, vcpus, arch):
     """Linux's vmw_balloon hands memory over when it is asked to, gets it back, and survives being asked for everything."""
-    with memory_guest(work, mem=512, kernel=arch, modules=["vmw_balloon"], vcpus=vcpus, keys={"MemTrimRate": "0"},
-                      guest_os="debian12-64" if arch == "amd64" else "debian12") as g:
+    with memory_guest(work, mem=512, kernel=arch, modules=["vmw_balloon"], vcpus=vcpus, keys={"MemTrimRate": "0"}) as g:
         g.expect(r"USERLAND", 240)
         g.send("stty -echo; guestmem hold 300\n")
         g.expect(r"HELD 300", 60)
@@ -173,6 +219,159 @@ def ksm(name, value=None):
         return int(f.read())
 
 
+def ram_kb(g):
+    """The guest's memory in smaps, by field; _range: its addresses. It may be in pieces (where huge pages were taken apart), between two guard areas."""
+    runs, end = [], 0
+    with open("/proc/%d/smaps" % g.proc.pid) as f:
+        for line in f:
+            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line)
+            if m:
+                lo, hi = int(m[1], 16), int(m[2], 16)
+                if lo != end or not m[3].startswith("rw") or not runs or "_rw" not in runs[-1]:
+                    runs.append({"_range": (lo, hi)})
+                    if m[3].startswith("rw"):
+                        runs[-1]["_rw"] = True
+                runs[-1]["_range"] = (runs[-1]["_range"][0], hi)
+                end = hi
+            else:
+                m = re.match(r"(\w+):\s+(\d+) kB", line)
+                if m:
+                    runs[-1][m[1]] = runs[-1].get(m[1], 0) + int(m[2])
+    found = [r for r in runs if "_rw" in r and r["_range"][1] - r["_range"][0] == g.mem * MIB]
+    check(len(found) == 1, "the guest's memory was not found in smaps: %s" % [(r["_range"][1] - r["_range"][0]) // MIB for r in runs])
+    return found[0]
+
+
+def same_figures(g, what):
+    """Lodge's figures are those of the host's kernel, which counts a moment later."""
+    for attempt in range(5):
+        g.settle(1)
+        s, k = stats(g), ram_kb(g)
+        pairs = [("configured", k["Size"]), ("resident", k["Rss"]), ("swapped", k["Swap"])]
+        if "KSM" in k:
+            pairs.append(("shared", k["KSM"]))
+        off = {n: s["memory." + n] / MIB - v / 1024 for n, v in pairs}
+        if all(abs(d) < 3 for d in off.values()):
+            break
+    print("# %s: %s; smaps: %s" % (what, ", ".join("%s %d" % (n, s["memory." + n] // MIB) for n in (
+        "configured", "touched", "resident", "swapped", "shared", "trimmed", "ballooned", "saved")), ", ".join("%s %d" % (n, k[n] // 1024) for n in (
+            "Size", "Rss", "Swap", "KSM") if n in k)), flush=True)
+    check(all(abs(d) < 3 for d in off.values()), "%s: Lodge counts other than the kernel, by MiB: %s" % (what, off))
+    check(s["memory.resident"] + s["memory.swapped"] <= s["memory.touched"] <= s["memory.configured"], "touched does not fit the others")
+    check(s["memory.resident"] + s["memory.swapped"] + s["memory.trimmed"] <= s["memory.configured"], "more is there and gone than there was")
+    check(s["memory.saved"] >= s["memory.trimmed"], "saved is less than trimmed")
+    return s
+
+
+@test(quick=False)
+def test_memory_figures(work):
+    """configured, touched, resident, swapped, shared, trimmed, ballooned and saved, beside what the host's kernel counts (smaps)."""
+    with memory_guest(work, mem=512, kernel="amd64", modules=["vmw_balloon"], args="init_on_free=1") as g:
+        g.expect(r"USERLAND", 240)
+        same_figures(g, "started")
+        g.send("stty -echo; guestmem hold 300\n")
+        g.expect(r"HELD 300", 60)
+        s = same_figures(g, "300 MB held")
+        check(s["memory.resident"] >= 300 * MIB, "resident")
+        until(g, "the driver", lambda s: s["balloon.driver"], 30)
+        g.send("x\n")
+        g.expect(r"GOOD 300", 60)
+        until(g, "trimming", lambda s: s["memory.trimmed"] >= 250 * MIB, 60)
+        s = same_figures(g, "freed and trimmed")
+        call(g, "SetBalloon", "200")
+        until(g, "the balloon", lambda s: s["memory.ballooned"] >= 199 * MIB, 60)
+        s = same_figures(g, "balloon of 200 MB")
+        check(s["memory.saved"] >= 200 * MIB, "what the balloon has is not saved")
+        g.stop()
+
+
+def straced(g, seconds):
+    """The system calls by which the machine could scan or give back memory, for a while: (madvise in the guest's memory, fallocate, looks at pagemap)."""
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    lo, hi = ram_kb(g)["_range"]
+    fds = "/proc/%d/fd" % g.proc.pid
+    pagemap = [n for n in os.listdir(fds) if os.readlink(os.path.join(fds, n)).endswith("/pagemap")]
+    log = os.path.join(g.dir, "strace")
+    p = subprocess.Popen(["strace", "-f", "-e", "trace=madvise,fallocate,pread64", "-o", log, "-p", str(g.proc.pid)], stderr=subprocess.DEVNULL)
+    g.settle(seconds)
+    if p.poll() is not None:
+        raise Skip("strace may not look at the machine")
+    p.send_signal(2)
+    p.wait()
+    with open(log) as f:
+        text = f.read()
+    advised = sum(lo <= int(a, 16) < hi for a in re.findall(r"madvise\(0x([0-9a-f]+),", text))
+    looks = sum(n in pagemap for n in re.findall(r"pread64\((\d+),", text))
+    check("pread64" in text, "strace has seen nothing")
+    return advised, text.count("fallocate("), looks
+
+
+@test(quick=False)
+def test_memory_off(work):
+    """Off means off: with MemTrimRate 0 and sharing off no page is looked at and no madvise() made, as strace sees it; switched on, they are."""
+    with memory_guest(work, mem=512, kernel="amd64", modules=["vmw_balloon"], args="init_on_free=1",
+                      keys={"MemTrimRate": "0", "sched.mem.pshare.enable": "FALSE"}) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 200\n")
+        g.expect(r"HELD 200", 60)
+        g.send("x\n")
+        g.expect(r"GOOD 200", 60)
+        a = stats(g)
+        got = straced(g, 45)
+        b = stats(g)
+        print("# off, 45 s: %d madvise, %d fallocate, %d looks at pagemap" % got)
+        check(got == (0, 0, 0), "switched off, memory is looked at")
+        check(all(b[k] == a[k] == 0 for k in ("trim.pages_scanned", "trim.pages_freed", "trim.stops", "trim.pages_cold", "balloon.pages_taken")), "counters")
+        check(b["trim.cpu_ns"] == 0, "it takes processor time")
+        with open("/proc/%d/ksm_merging_pages" % g.proc.pid) as f:
+            check(int(f.read()) == 0, "merged pages")
+        with open("/proc/%d/smaps" % g.proc.pid) as f:
+            check(not re.search(r"^VmFlags:.* mg", f.read(), re.M), "a mapping is mergeable")
+        call(g, "SetConfig", "MemTrimRate", "-1")
+        call(g, "SetConfig", "sched.mem.pshare.enable", "TRUE")
+        got = straced(g, 45)
+        print("# on, 45 s: %d madvise, %d fallocate, %d looks at pagemap" % got)
+        check(got[0] > 0 and got[2] > 0, "switched on, nothing is done")
+        with open("/proc/%d/smaps" % g.proc.pid) as f:
+            check(re.search(r"^VmFlags:.* mg", f.read(), re.M), "no mapping is mergeable")
+        g.stop()
+
+
+@test(quick=False)
+def test_memory_pin(work):
+    """Locked memory: all of it is, nothing of it goes back; without the right to, power on is refused with the number."""
+    with memory_guest(work, mem=128, args="init_on_free=1", keys={"sched.mem.pin": "TRUE"}, name="pinned") as g:
+        g.expect(r"USERLAND", 240)
+        with open("/proc/%d/status" % g.proc.pid) as f:
+            locked = int(re.search(r"^VmLck:\s+(\d+)", f.read(), re.M)[1])
+        check(locked >= 128 * 1024, "%d kB are locked" % locked)
+        g.settle(25)
+        s, k = stats(g), ram_kb(g)
+        print("# %d MiB locked, Rss %d MiB" % (locked // 1024, k["Rss"] // 1024))
+        check(s["trim.pages_freed"] == 0 and k["Rss"] == 128 * 1024, "locked memory went back")
+        g.stop()
+    if not shutil.which("setpriv") or not shutil.which("prlimit"):
+        raise Skip("no setpriv, prlimit")
+    wrap = os.path.join(work, "less")
+    with open(wrap, "w") as f:
+        f.write("#!/bin/sh\nexec setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock prlimit --memlock=8388608 %s \"$@\"\n" % find_lodge())
+    os.chmod(wrap, 0o755)
+    old = os.environ.get("LODGE_VMX")
+    os.environ["LODGE_VMX"] = wrap
+    try:
+        g = memory_guest(work, mem=128, keys={"sched.mem.pin": "TRUE"}, name="refused").start()
+        g.proc.wait(30)
+        print("# " + g.stderr().split("\n")[-1])
+        check(g.proc.returncode != 0 and "The guest's 128 MiB cannot be locked in memory" in g.stderr() and "may lock 8 MiB" in g.stderr(),
+              "not refused: " + g.stderr())
+        g.kill()
+    finally:
+        os.environ.pop("LODGE_VMX")
+        if old:
+            os.environ["LODGE_VMX"] = old
+
+
 class Ksm:
     """KSM at full speed while a test needs it, then as it was."""
     def __enter__(self):
@@ -209,8 +408,18 @@ def test_memory_share(work):
             c.send("x\n")
             c.expect(r"GOOD 100", 60)
             c.stop()
+        # KSM is switched off meanwhile, then on again: said, and survived.
+        for value, word in ((0, "does not look for equal pages any more"), (1, "looks for equal pages again"), (2, "is 2\\): nothing is shared now")):
+            ksm("run", value)
+            end = time.monotonic() + 30
+            while not re.search(word, open(os.path.join(a.dir, "vm.log"), errors="replace").read()):
+                check(time.monotonic() < end, "no word in the log about KSM's state %d" % value)
+                a.settle(1)
+            check(stats(a)["memory.sharing_runs"] == (value == 1), "memory.sharing_runs")
+        until(a, "taking apart", lambda s: s["memory.shared"] < 4 * MIB, 30)
+        ksm("run", 1)
+        until(a, "sharing of 100 MB again", lambda s: s["memory.shared"] >= 100 * MIB, 180)
         ksm("run", 0)
-        a.settle(2)
         call(a, "SetConfig", "sched.mem.pshare.enable", "FALSE")
         s = stats(a)
         with open("/proc/%d/smaps_rollup" % a.proc.pid) as f:
@@ -295,6 +504,135 @@ def test_memory_limit(work):
         g.send("x\n")
         g.expect(r"GOOD 330", 60)
         g.stop()
+
+
+@test(quick=False)
+def test_memory_oom(work):
+    """The control group is full in the middle of the guest's page faults, at once: where the kernel lets processes wait (version 1 with oom_kill_disable),
+    the machine is not killed but paused with a message, and goes on when there is memory again; nothing is lost."""
+    with Group(420) as group:
+        try:
+            with open(group.path + "/memory.oom_control", "w") as f:
+                f.write("1")
+        except OSError as e:
+            raise Skip("this kernel ends a process when its control group is full: %s" % e)
+        with group.start(memory_guest(work, mem=512, vcpus=2, keys={"prefvmx.minVmMemPct": "25"})) as g:
+            g.expect(r"USERLAND", 240)
+            g.send("stty -echo; guestmem hold 100 & sleep 3; guestmem work 30 1000 &\n")
+            g.expect(r"HELD 100", 60)
+            g.expect(r"SOFAR", 60)
+            code = "import mmap, time; open(%r, 'w').write(str(__import__('os').getpid())); mmap.mmap(-1, %d, flags=0x8022); time.sleep(1000)" % (
+                group.path + "/cgroup.procs", 420 * MIB)  # private, anonymous, populated
+            hog = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+            try:
+                end = time.monotonic() + 30
+                while "under_oom 1" not in open(group.path + "/memory.oom_control").read():
+                    check(time.monotonic() < end and g.proc.poll() is None and hog.poll() is None, "the group is not full: %d MiB in use" % group.in_use())
+                    g.settle(0.1)
+                g.settle(5)
+                print("# full: %d of 420 MiB in use; %s" % (group.in_use(), open(group.path + "/memory.oom_control").read().replace("\n", ", ")))
+                check(g.proc.poll() is None, "the machine was killed:" + g.tail())
+            finally:
+                group.set(900)
+                hog.kill()
+                hog.wait()
+            end = time.monotonic() + 30
+            while "'paused'" not in prop(g, "State"):
+                check(time.monotonic() < end and g.proc.poll() is None, "not paused" + g.tail())
+                g.settle(0.2)
+            with open(os.path.join(g.dir, "vm.log"), errors="replace") as f:
+                print("# " + re.search(r"The guest is paused, because this control group has only .*", f.read())[0])
+            call(g, "Resume")
+            g.pos = len(g.serial)
+            g.expect(r"SOFAR", 60)
+            g.send("fg %1 2>/dev/null; killall guestmem; echo ALIVE\n")
+            g.expect(r"ALIVE", 60)
+            g.send("guestmem hold 100\n")
+            g.expect(r"HELD 100", 60)
+            g.send("x\n")
+            g.expect(r"GOOD 100", 60)
+            g.stop()
+
+
+class Swap:
+    """A swap file of this computer for a while."""
+    def __init__(self, work, mb):
+        self.path = os.path.join(work, "swap")
+        try:
+            run("dd", "if=/dev/zero", "of=" + self.path, "bs=1M", "count=%d" % mb, stderr=subprocess.DEVNULL)
+            os.chmod(self.path, 0o600)
+            run("mkswap", self.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            run("swapon", self.path, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            raise Skip("no swap file can be used here")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        subprocess.run(["swapoff", self.path])
+        os.unlink(self.path)
+
+
+@test(quick=False)
+def test_memory_swap(work):
+    """What goes to swap is counted and comes back; a paused machine goes first when there is pressure."""
+    with Swap(work, 700), Group(700) as group, group.start(memory_guest(work, mem=512, keys={"prefvmx.minVmMemPct": "25"})) as g:
+        g.expect(r"USERLAND", 240)
+        g.send("stty -echo; guestmem hold 300\n")
+        g.expect(r"HELD 300", 60)
+        g.settle(2)
+        group.set(group.in_use() - 120)
+        s, took = until(g, "swapping", lambda s: s["memory.swapped"] >= 80 * MIB, 60)
+        same_figures(g, "limit lowered by 120 MB")
+        g.settle(3)
+        s = stats(g)
+        check(s["trim.pages_cold"] > 0, "under pressure nothing was named as cold")
+        if "'paused'" not in prop(g, "State"):
+            call(g, "Pause")
+        s, took = until(g, "a paused machine's swapping", lambda s: s["memory.resident"] < 100 * MIB, 60)
+        show(s, "paused, after %.0f s" % took)
+        group.set(900)
+        call(g, "Resume")
+        g.send("x\n")
+        g.expect(r"GOOD 300", 240)
+        same_figures(g, "back")
+        g.stop()
+
+
+@test(quick=False)
+def test_memory_psi(work):
+    """PSI alone: another control group thrashes, there is plenty of memory left; the guest's pages are named as cold and its balloon grows, by shares."""
+    if not os.path.exists("/proc/pressure/memory"):
+        raise Skip("this kernel has no PSI")
+    hog_code = ("import mmap, os, sys\nopen(%r, 'w').write(str(os.getpid()))\nm = mmap.mmap(-1, 260 << 20, flags=0x22)\n"
+                "while True:\n for i in range(0, 260 << 20, 4096): m[i] = 1\n")
+    with Swap(work, 700), Group(90) as thrash, \
+            memory_guest(work, mem=512, kernel="amd64", modules=["vmw_balloon"], name="low", keys={"sched.mem.shares": "low"}) as a, \
+            memory_guest(work, mem=512, kernel="amd64", modules=["vmw_balloon"], name="high", keys={"sched.mem.shares": "high", "sched.mem.min": "448"}) as b:
+        for g in (a, b):
+            g.expect(r"USERLAND", 240)
+            until(g, "the driver", lambda s: s["balloon.driver"], 60)
+        left = stats(a)["memory.host_left"]
+        hog = subprocess.Popen([sys.executable, "-c", hog_code % (thrash.path + "/cgroup.procs")])
+        try:
+            s, took = until(a, "pressure", lambda s: s["memory.pressure"] >= 1000, 60)
+            print("# PSI %.1f %% after %.0f s, %d MiB left" % (s["memory.pressure"] / 100, took, s["memory.host_left"] // MIB))
+            s, took = until(a, "a balloon by PSI", lambda s: s["memory.ballooned"] >= 64 * MIB and s["trim.pages_cold"] > 0, 60)
+            t = stats(b)
+            print("# low shares: balloon %d MiB after %.0f s, %d pages cold; high shares and a minimum: %d MiB" % (
+                s["memory.ballooned"] // MIB, took, s["trim.pages_cold"], t["memory.ballooned"] // MIB))
+            check(s["memory.host_left"] > left / 2, "there was little left, too: this does not show that PSI did it")
+            check(t["memory.ballooned"] < s["memory.ballooned"] and t["memory.ballooned"] <= 65 * MIB, "shares and minimum are not honoured")
+        finally:
+            hog.kill()
+            hog.wait()
+        until(a, "an empty balloon", lambda s: s["memory.ballooned"] == 0, 120)
+        for g in (a, b):
+            g.send("dmesg | grep -E 'BUG|Call Trace|Out of memory' | sed 's/^/COMPLAINT /'; echo END\n")
+            g.expect(r"END", 30)
+            check("COMPLAINT" not in g.text(), "the guest complains:" + g.tail())
+            g.stop()
 
 
 @test(quick=False)

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The balloon's target. The guest is asked for memory when the user says so, when sched.mem.max is less than memsize, and when the host is short of
+ * memory: then each second a little more, as long as the host stays short; when it has enough again, the balloon is let go a little each second.
+ * It never goes beyond sched.mem.maxmemctl (65 % of the memory when that is not set), nor below sched.mem.min. A guest that is short itself gets
+ * memory back, and is left alone for a minute: one that cannot follow the target, or that reads its disks all the time, which is what a guest does
+ * that has no memory left to cache them.
+ *
+ * Breaths: how the host learns what an ordinary guest has free. Such a guest leaves its old data in free pages, so that the search for zeros finds
+ * nothing. But what it hands over to the balloon is free in the guest, and what the balloon lets go again is free in the guest and not in the
+ * host's memory. So, as a part of trimming, while the guest has little to do:
+ *  1. It is asked for PROBE pages, each PROBE_S seconds. When the host has gained nothing by it (they were not in its memory), that was all: Linux
+ *     hands over first what was freed last, so there is nothing more to gain.
+ *  2. Else for four times as many, and so on, as fast as MemTrimRate allows on average.
+ *  3. When nothing is gained any more, or the guest begins to hand over single pages (it has no free 2 MiB left: what it gives now, it takes from its
+ *     caches), or it reads its disks, the balloon goes back at once to what it had.
+ * A program in the guest that wants much memory in such a moment must find it. So while the balloon holds more than a quarter of the guest's memory
+ * there is at least an eighth of it that the guest has to spare for certain: pages that are neither in the balloon nor in the host's memory. And it
+ * lasts for some seconds only.
+ */
+#include "balloon_policy.h"
+
+#define SECOND 1000000000ll
+enum {
+    UP = 128, DOWN = 64, /* MB a second, at most */
+    CAP = 65,            /* percent of the guest's memory, without sched.mem.maxmemctl */
+    STALL_S = 10,        /* a guest that is this long behind the target has no more */
+    LEFT_ALONE_S = 60,
+    READS_AT = 16 << 20, /* bytes a second from its disks that make a guest short of memory, while it has a balloon */
+    PROBE = 32 * BP_MB_PAGES,
+    PROBE_S = 15,
+    FOLLOW_S = 3,        /* so long the driver may take for a step: it asks for the target once a second */
+    CALM_S = 5,          /* a breath begins after so many seconds in which the machine took less than CALM_PCT of a processor */
+    CALM_PCT = 30,
+    SAVED_S = 60,        /* MemTrimRate not used for so long may be used at once */
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+uint64_t balloon_policy_cap(const struct balloon_policy *b)
+{
+    const struct balloon_limits *l = &b->l;
+    uint64_t cap = l->most != UINT64_MAX ? l->most : l->all * CAP / 100;
+    return l->pin ? 0 : min_u64(cap, less(l->all, l->least));
+}
+
+static bool guest_is_short(struct balloon_policy *b, const struct balloon_now *in)
+{
+    uint64_t read = in->reads - b->reads;
+    b->stalled = in->have + 16 * BP_MB_PAGES < b->target && in->have <= b->had + BP_MB_PAGES ? b->stalled + 1 : 0;
+    b->busy_reads = in->have >= 64 * BP_MB_PAGES && read > READS_AT ? b->busy_reads + 1 : 0;
+    b->reads = in->reads;
+    b->had = in->have;
+    return b->stalled >= STALL_S || b->busy_reads >= 3;
+}
+
+/* ---- breaths ---- */
+
+static uint64_t exhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t base)
+{
+    b->breath = 0;
+    b->next_breath = in->now + PROBE_S * SECOND;
+    return base;
+}
+
+static uint64_t inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages, uint64_t cap)
+{
+    uint64_t most = in->unused >= b->l.all / 8 ? cap : min_u64(cap, b->l.all / 4);
+    pages = min_u64(min_u64(pages, less(most, from)), b->tokens) & ~511ull;
+    b->step = pages;
+    b->from_rss = in->rss;
+    b->waited = 0;
+    b->breath = pages ? from + pages : 0;
+    return b->breath;
+}
+
+/* base: what the balloon has for other reasons. */
+static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, uint64_t base, uint64_t cap, bool reading)
+{
+    uint64_t ns = (uint64_t)(in->now - b->last), used = in->cpu_ns - b->cpu_ns, target;
+    bool first = !b->last;
+    b->last = in->now;
+    b->cpu_ns = in->cpu_ns;
+    if (first)
+        b->next_breath = in->now + PROBE_S * SECOND;
+    else
+        b->tokens = min_u64(b->tokens + (uint64_t)((double)in->rate * (double)ns / SECOND), in->rate * SAVED_S);
+    b->calm = !first && used * 100 < ns * CALM_PCT ? b->calm + 1 : 0;
+    if (!in->driver || !in->huge || !in->trimming || in->wanted >= 0 || in->short_mb > 0 || reading || (b->alone_until && in->now < b->alone_until))
+        return b->breath ? exhale(b, in, base) : base;
+    if (!b->breath) {
+        if (b->calm < CALM_S || in->now < b->next_breath || in->have > base)
+            return base;
+        b->from_small = in->small;
+        target = inhale(b, in, base, PROBE, cap);
+        return target ? target : exhale(b, in, base);
+    }
+    if (in->small != b->from_small)
+        return exhale(b, in, base);
+    if (in->have < b->breath)
+        return ++b->waited < FOLLOW_S ? b->breath : exhale(b, in, base);
+    uint64_t gained = less(b->from_rss, in->rss);
+    if (gained > b->step) /* the guest has freed more by itself, or the search for zeros has */
+        gained = b->step;
+    if (gained >= b->step / 8) {
+        b->breaths += b->breath == base + PROBE;
+        b->harvested += gained;
+        b->tokens = less(b->tokens, gained);
+    }
+    if (gained < b->step / 2)
+        return exhale(b, in, base);
+    target = inhale(b, in, b->breath, b->step * 4, cap);
+    return target ? target : exhale(b, in, base);
+}
+
+/* ---- all of it ---- */
+
+uint64_t balloon_policy_step(struct balloon_policy *b, const struct balloon_now *in)
+{
+    uint64_t cap = balloon_policy_cap(b), always = less(b->l.all, b->l.max), before = b->reads;
+    bool is_short = guest_is_short(b, in);
+    b->was_short = false;
+    if (!in->driver) {
+        b->asked = 0;
+        b->stalled = b->busy_reads = 0;
+    } else if (is_short) {
+        b->was_short = true;
+        b->asked = less(in->have, b->l.all / 16);
+        b->alone_until = in->now + LEFT_ALONE_S * SECOND;
+        b->stalled = b->busy_reads = 0;
+        if (in->wanted < 0)
+            always = min_u64(always, b->asked);
+    } else if (in->short_mb > 0 && in->now >= b->alone_until) {
+        b->asked = min_u64(b->asked + min_u64((uint64_t)in->short_mb, UP) * BP_MB_PAGES, cap);
+    } else if (in->short_mb < 0) {
+        b->asked -= min_u64(b->asked, DOWN * BP_MB_PAGES);
+    }
+    uint64_t target = in->wanted >= 0 ? (uint64_t)in->wanted * BP_MB_PAGES : b->asked > always ? b->asked : always;
+    target = min_u64(target, cap);
+    /* Alone: what the guest could not give is not asked for again at once, whoever wants it. */
+    if (in->driver && in->now < b->alone_until)
+        target = min_u64(target, b->asked);
+    b->target = breathe(b, in, target, cap, in->reads - before > READS_AT);
+    return b->target;
+}
