@@ -521,9 +521,10 @@ def test_memory_oom(work):
             g.send("stty -echo; guestmem hold 100 & sleep 3; guestmem work 30 1000 &\n")
             g.expect(r"HELD 100", 60)
             g.expect(r"SOFAR", 60)
-            code = "import mmap, time; open(%r, 'w').write(str(__import__('os').getpid())); mmap.mmap(-1, %d, flags=0x8022); time.sleep(1000)" % (
-                group.path + "/cgroup.procs", 420 * MIB)  # private, anonymous, populated
-            hog = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+            code = "import ctypes, os, time\nopen(%r, 'w').write(str(os.getpid()))\nn = %d\n" \
+                "mmap = ctypes.CDLL(None).mmap\nmmap.restype = ctypes.c_void_p\np = mmap(None, ctypes.c_size_t(n), 3, 0x22, -1, 0)\n" \
+                "ctypes.memset(ctypes.c_void_p(p), 1, n)\ntime.sleep(1000)\n" % (group.path + "/cgroup.procs", 420 * MIB)
+            hog = subprocess.Popen([sys.executable, "-c", code])
             try:
                 end = time.monotonic() + 30
                 while "under_oom 1" not in open(group.path + "/memory.oom_control").read():
