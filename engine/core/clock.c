@@ -50,10 +50,12 @@ int64_t host_ns(struct vm *vm)
     return h ? h->ns() : boottime();
 }
 
+/* At the guest's rate. */
 static uint64_t host_tsc(struct vm *vm)
 {
     const struct host_clock *h = vm->clk.host;
-    return h ? h->tsc() : __rdtsc();
+    uint64_t tsc = h ? h->tsc() : __rdtsc();
+    return vm->clk.scaled_from ? (uint64_t)((__uint128_t)tsc * vm->clk.tsc_khz / vm->clk.scaled_from) : tsc;
 }
 
 /* ---- the TSC's frequency ---- */
@@ -130,6 +132,13 @@ void clock_set_wall_offset(struct vm *vm, int64_t offset)
 }
 
 uint64_t clock_tsc_khz(struct vm *vm) { return vm->clk.tsc_khz; }
+bool clock_tsc_scaled(struct vm *vm) { return vm->clk.scaled_from != 0; }
+
+void clock_scale(struct vm *vm, uint64_t khz, uint64_t host_khz)
+{
+    vm->clk.tsc_khz = khz;
+    vm->clk.scaled_from = host_khz;
+}
 
 uint64_t clock_tsc(struct vm *vm)
 {

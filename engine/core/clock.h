@@ -35,12 +35,14 @@ static inline bool vtimer_armed(const struct vtimer *t) { return __atomic_load_n
 
 /*
  * Guest TSC = host TSC + clock_tsc_offset, the same on all vCPUs, running at clock_tsc_khz (measured against
- * CLOCK_BOOTTIME when the vm is made). The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the
+ * CLOCK_BOOTTIME when the vm is made). A state that was saved on a host with another rate keeps its own where the engine can scale
+ * (clock_tsc_scaled): then it is the scaled host TSC. The offset changes only while all vCPUs are parked. clock_tsc_to_ns gives the
  * clock_now() at which the TSC has that value; it counts from the present, so that the two clocks' drift never adds up:
  * use it for deadlines.
  */
 uint64_t clock_tsc(struct vm *vm);
 uint64_t clock_tsc_khz(struct vm *vm);
+bool clock_tsc_scaled(struct vm *vm);
 int64_t clock_tsc_offset(struct vm *vm);
 int64_t clock_tsc_to_ns(struct vm *vm, uint64_t tsc);
 

@@ -100,6 +100,9 @@ struct cpu_backend {
     /* [any] DMA or another vCPU wrote memory; bt drops blocks */
     void (*code_written)(struct vm *vm, gpa_t a, uint64_t n);
     void (*clock_changed)(struct vm *vm, int64_t now, bool running); /* vCPUs parked; guest TSC must follow clock_now */
+    /* Optional; vCPUs parked. From the next start of the clock on the guest's TSC shall count at khz. The host's rate, of which that is made, or
+     * 0: this processor cannot scale it. */
+    uint64_t (*scale_tsc)(struct vm *vm, uint64_t khz);
     int (*vcpu_init)(struct vcpu *v, struct err *e);
     void (*vcpu_fini)(struct vcpu *v);
     /* optional: first thing on the vCPU's own thread (signal stack, GS base) */

@@ -250,6 +250,24 @@ out:
     return rc;
 }
 
+/* A guest that was saved on another host counts time by that host's TSC. */
+static void follow_tsc_rate(struct vm *vm, uint64_t khz)
+{
+    uint64_t k = vm->clk.tsc_khz, diff = khz > k ? khz - k : k - khz, host = 0;
+    if (diff <= k / 4000) /* 250 ppm: no two hosts agree better, and a guest's NTP corrects twice that */
+        return;
+    /* A rate that no processor has is a damaged file's. */
+    if (khz >= 100000 && khz <= 100000000 && vm->be->scale_tsc && (host = vm->be->scale_tsc(vm, khz))) {
+        clock_scale(vm, khz, host);
+        log_msg(LOG_INFO, "vm", "The state was saved on a host with a TSC of %llu kHz; this one's processor scales its %llu kHz to that",
+                (unsigned long long)khz, (unsigned long long)host);
+        return;
+    }
+    log_msg(LOG_WARN, "vm", "The state was saved on a host with a TSC of %llu kHz, this one has %llu kHz and %s: the guest's clock may run wrong",
+            (unsigned long long)khz, (unsigned long long)k,
+            vm->be->scale_tsc ? "a processor that does not scale it" : "an engine that does not scale it (hardware virtualization can)");
+}
+
 static int load_locked(struct vm *vm, struct snap_reader *r, void *cs, struct err *e)
 {
     struct vm_section s = {0};
@@ -266,12 +284,7 @@ static int load_locked(struct vm *vm, struct snap_reader *r, void *cs, struct er
             "The saved state is of a virtual machine with %llu MiB of memory; this one has %llu. Set memsize "
             "= \"%llu\".",
             (unsigned long long)s.ram >> 20, (unsigned long long)vm->params.ram >> 20, (unsigned long long)s.ram >> 20);
-    uint64_t k = vm->clk.tsc_khz, diff = s.tsc_khz > k ? s.tsc_khz - k : k - s.tsc_khz;
-    if (diff > k / 1000)
-        log_msg(LOG_WARN, "vm",
-                "The state was saved on a host with a TSC of %llu kHz, this one has %llu kHz: the guest's clock may "
-                "run wrong",
-                (unsigned long long)s.tsc_khz, (unsigned long long)k);
+    follow_tsc_rate(vm, s.tsc_khz);
     clock_load(vm, (int64_t)s.now, s.tsc);
     clock_set_wall_offset(vm, (int64_t)s.wall_offset);
     memmap_begin(vm);
@@ -362,6 +375,8 @@ int vm_switch_backend(struct vm *vm, const struct cpu_backend *be, struct err *e
     const struct cpu_backend *old = vm->be;
     if (vm_get_state(vm) != VM_PAUSED)
         return err_set(e, ERR_BUSY, 0, "The virtual machine must be paused before it changes its engine.");
+    if (clock_tsc_scaled(vm) && !be->scale_tsc)
+        return err_set(e, ERR_UNSUPPORTED, 0, "The guest's time stamp counter runs at another rate than the host's, which the %s engine cannot do.", be->name);
     if (!old->cpu_state || be->cpu_state != old->cpu_state)
         return err_set(e, ERR_UNSUPPORTED, 0, "The %s and the %s engine do not share a state format.", old->name, be->name);
     struct snap_writer *w = snap_writer_new();

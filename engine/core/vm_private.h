@@ -23,9 +23,10 @@ struct host_clock {
 struct clock_state {
     _Atomic int64_t base, frozen;
     _Atomic int64_t wall_offset;
-    _Atomic int64_t tsc_offset;  /* guest TSC - host TSC while running */
+    _Atomic int64_t tsc_offset;  /* guest TSC - (scaled) host TSC while running */
     _Atomic uint64_t tsc_frozen; /* guest TSC while not running */
     uint64_t tsc_khz;
+    uint64_t scaled_from; /* the host's rate in kHz when the engine makes tsc_khz of it; 0: they are the same */
     const struct host_clock *host; /* NULL: the real ones */
     uint64_t ref_tsc;              /* the host's clocks when they were last compared */
     int64_t ref_ns;
@@ -144,6 +145,7 @@ int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e);
 void clock_fini(struct vm *vm);
 void clock_start(struct vm *vm); /* vCPUs parked, chipset lock held */
 void clock_stop(struct vm *vm);
+void clock_scale(struct vm *vm, uint64_t khz, uint64_t host_khz); /* while stopped */
 void clock_load(struct vm *vm, int64_t now, uint64_t tsc); /* while stopped */
 int64_t host_ns(struct vm *vm);
 /* Fires up to max due timers; chipset lock held. Sets the host timer for the next one. True: more are due. */

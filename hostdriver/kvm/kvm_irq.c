@@ -69,7 +69,7 @@ static int set_tsc(struct vt_cpu *c, struct err *e)
     }
 #endif
     /* KVM takes values that different vCPUs get within a second for the same one, and keeps them equal. */
-    return vt_msr_set(c, MSR_TSC, __builtin_ia32_rdtsc() + offset) ? vt_fail(e, "to set the TSC") : 0;
+    return vt_msr_set(c, MSR_TSC, clock_tsc(c->v->vm) + adjust) ? vt_fail(e, "to set the TSC") : 0;
 }
 
 int vt_resync(struct vt_cpu *c, struct err *e)

@@ -184,12 +184,37 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     c->shadow.cores_per_socket = p->cpu.cores_per_socket ? p->cpu.cores_per_socket : 1;
     c->shadow.tsc_khz = clock_tsc_khz(v->vm);
     cpu_reset(&c->shadow, false);
+    if (clock_tsc_scaled(v->vm) && kvm_call_n(c->fd, KVM_SET_TSC_KHZ, clock_tsc_khz(v->vm)) < 0) {
+        vt_fail(e, "the TSC's rate");
+        goto fail;
+    }
     if (vt_cpuid_set(c, e) || vt_set(v, &c->shadow.s, CPU_ALL, e))
         goto fail;
     return 0;
 fail:
     vcpu_fini(v);
     return -1;
+}
+
+static uint64_t scale_tsc(struct vm *vm, uint64_t khz)
+{
+    struct vt_vm *m = vt_of(vm);
+    struct err e = {0};
+    int host = kvm_has(m->sys, KVM_CAP_TSC_CONTROL) ? kvm_call_n(m->cpu[0]->fd, KVM_GET_TSC_KHZ, 0) : 0;
+    if (host <= 0 || cpu_features_init(&m->feat, &vm_get_params(vm)->cpu, m->n, khz))
+        return 0;
+    for (unsigned i = 0; i < m->n; i++) {
+        struct vt_cpu *c = m->cpu[i];
+        c->shadow.tsc_khz = khz;
+        /* The VMware leaf tells the rate; what has been set on some processors is of no harm when another one refuses, for the vm then stops. */
+        if (kvm_call_n(c->fd, KVM_SET_TSC_KHZ, khz) < 0 || vt_cpuid_set(c, &e)) {
+            if (e.kind == ERR_NONE)
+                vt_fail(&e, "the TSC's rate");
+            vm_fail(vm, &e);
+            return 0;
+        }
+    }
+    return (uint64_t)host;
 }
 
 static void vcpu_thread_start(struct vcpu *v)
@@ -539,6 +564,7 @@ const struct cpu_backend vt_backend = {
     .view_changed = vt_view_changed,
     .fetch_dirty = vt_fetch_dirty,
     .clock_changed = clock_changed,
+    .scale_tsc = scale_tsc,
     .vcpu_init = vcpu_init,
     .vcpu_fini = vcpu_fini,
     .vcpu_thread_start = vcpu_thread_start,

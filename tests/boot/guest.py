@@ -220,7 +220,7 @@ class Guest:
             if bad and bad.search(self.serial, self.pos):
                 while self._pump(1):
                     pass
-                raise GuestError("guest failed while waiting for %r%s" % (pattern, self.tail()))
+                raise GuestError("guest failed while waiting for %r%s" % (pattern, self.tail(100)))
             if time.monotonic() > end:
                 raise GuestError("no %r within %d s%s" % (pattern, timeout * SLOW, self.tail()))
             if not self._pump(0.25) and self.proc.poll() is not None:

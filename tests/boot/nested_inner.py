@@ -20,6 +20,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 os.environ.setdefault("LODGE_SLOW", "3")
 os.environ["LODGE_ENGINE"] = "hardware"
+import guest  # noqa: E402
 from guest import HERE, Guest, GuestError, find_lodge  # noqa: E402
 
 # Tests of boot_test.py that run here too; True: in "make check-boot". The program of cpu-* runs with -f: no XSAVE here, see complaints().
@@ -280,8 +281,15 @@ def bounded(name, fn):
     if pid == 0:
         os.close(r)
         os.setsid()
+
+        def late(signum, frame):
+            raise GuestError("stood still: %d s have passed, and the outer guest lives\n%s%s" % (
+                limit, "".join(traceback.format_stack(frame)[-4:]), "".join(g.tail() for g in guest._running)))
+        signal.signal(signal.SIGALRM, late)
+        signal.alarm(int(limit))
         try:
             fn()
+            signal.alarm(0)
             word, text = "ok", ""
         except Skip as e:
             word, text = "ok", str(e)
@@ -294,14 +302,14 @@ def bounded(name, fn):
         sys.stdout.flush()
         os._exit(0)
     os.close(w)
-    got, end = b"", time.monotonic() + limit
+    got, end = b"", time.monotonic() + limit + 30
     while time.monotonic() < end:
         if select.select([r], [], [], 1)[0]:
             data = os.read(r, 65536)
             if not data:
                 break
             got += data
-    else:
+    else:  # it did not even end when it was told to
         for lines in session(pid).values():
             got += b"".join(b"thread %s\n" % s.encode() for s in lines)
         got = b"not ok\nstood still: %d s have passed, and the outer guest lives\n" % limit + got

@@ -15,7 +15,10 @@
 
 #include "base/log.h"
 #include "core/irq.h"
+#include "core/clock.h"
+#include "core/state.h"
 #include "core/vm.h"
+#include "core/vm_private.h"
 #include "cpu/cpustate.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_sys.h"
@@ -33,6 +36,13 @@ static struct {
     void (*exit)(struct kvm_run *r, int n); /* fills an exit; n counts KVM_RUN */
     int runs, completed;
     int api, open_errno;
+    bool no_scaling;
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_xsave xsave;
+    struct kvm_xcrs xcrs;
+    uint32_t leaf_khz; /* in the VMware leaf */
+    uint64_t khz; /* what the processor was asked to count at */
 } F;
 
 static int fk_open(const char *path)
@@ -105,7 +115,24 @@ static int fk_ioctl(int fd, unsigned long req, void *arg)
             return F.slots_max;
         if ((unsigned long)arg == KVM_CAP_COALESCED_MMIO)
             return 2;
+        if ((unsigned long)arg == KVM_CAP_TSC_CONTROL)
+            return !F.no_scaling;
         return (unsigned long)arg == KVM_CAP_X86_SMM ? 0 : 1;
+    case KVM_GET_REGS: *(struct kvm_regs *)arg = F.regs; return 0;
+    case KVM_SET_REGS: F.regs = *(struct kvm_regs *)arg; return 0;
+    case KVM_GET_SREGS: *(struct kvm_sregs *)arg = F.sregs; return 0;
+    case KVM_SET_SREGS: F.sregs = *(struct kvm_sregs *)arg; return 0;
+    case KVM_GET_XCRS: *(struct kvm_xcrs *)arg = F.xcrs; return 0;
+    case KVM_SET_XCRS: F.xcrs = *(struct kvm_xcrs *)arg; return 0;
+    case KVM_GET_XSAVE: *(struct kvm_xsave *)arg = F.xsave; return 0;
+    case KVM_SET_XSAVE: F.xsave = *(struct kvm_xsave *)arg; return 0;
+    case KVM_GET_TSC_KHZ: return 2000000;
+    case KVM_SET_TSC_KHZ: F.khz = (uint64_t)(uintptr_t)arg; return 0;
+    case KVM_SET_CPUID2:
+        for (unsigned i = 0; i < ((struct kvm_cpuid2 *)arg)->nent; i++)
+            if (((struct kvm_cpuid2 *)arg)->entries[i].function == 0x40000010)
+                F.leaf_khz = ((struct kvm_cpuid2 *)arg)->entries[i].eax;
+        return 0;
     case KVM_GET_MSRS: return (int)((struct kvm_msrs *)arg)->nmsrs;
     case KVM_SET_MSRS: return (int)((struct kvm_msrs *)arg)->nmsrs;
     case KVM_SET_USER_MEMORY_REGION: F.slots += ((struct kvm_userspace_memory_region *)arg)->memory_size ? 1 : -1; return 0;
@@ -161,10 +188,11 @@ static void fresh(void)
     why = (struct err){0};
 }
 
+static uint64_t host_khz = 2000000;
 static struct vm *make(unsigned pieces, struct err *e)
 {
     static const struct vm_events ev = {.failed = on_failed, .wish = on_wish};
-    struct vm_params p = {.n_vcpus = 1, .ram = sizeof ram, .tsc_khz = 2000000, .cpu = {.cores_per_socket = 1, .bus_khz = VT_BUS_KHZ}};
+    struct vm_params p = {.n_vcpus = 1, .ram = sizeof ram, .tsc_khz = host_khz, .cpu = {.cores_per_socket = 1, .hypervisor_leaves = true, .bus_khz = VT_BUS_KHZ}};
     struct vm *vm = vm_create(&p, &vt_backend, &ev, NULL, e);
     if (!vm)
         return NULL;
@@ -398,6 +426,61 @@ static void test_state(void)
     }
 }
 
+static uint64_t host_tsc_now;
+static int64_t steady_ns(void) { return (int64_t)(host_tsc_now / 2); }
+static uint64_t steady_tsc(void) { return host_tsc_now; }
+
+/* A machine whose state comes from a host with a TSC of 3 GHz; this one has 2. */
+static void test_scaling(void)
+{
+    static const struct host_clock steady = {steady_ns, steady_tsc};
+    struct err e = {0};
+    size_t len = 0;
+    fresh();
+    host_khz = 3000000;
+    struct vm *vm = make(2, &e);
+    struct snap_writer *w = snap_writer_new();
+    ok(!vm_run(vm, &e) && !vm_pause(vm, &e) && !vm_save(vm, w, &e), "a state is saved (%s)", e.msg);
+    uint64_t then = clock_tsc(vm);
+    vm_destroy(vm);
+    const void *data = snap_writer_data(w, &len);
+    host_khz = 2000000;
+    for (int can = 1; can >= 0; can--) {
+        fresh();
+        e = (struct err){0};
+        F.no_scaling = !can;
+        struct snap_reader *r = snap_reader_new(data, len, &e);
+        vm = make(2, &e);
+        vm->clk.host = &steady;
+        host_tsc_now = 7000000000000;
+        ok(!vm_load(vm, r, &e) && clock_tsc_scaled(vm) == can, "loaded on a slower host, %s scaling (%s)", can ? "with" : "without", e.msg);
+        if (can)
+            ok(F.khz == 3000000 && F.leaf_khz == 3000000 && clock_tsc_khz(vm) == 3000000, "KVM is to count at %llu kHz, CPUID says %u",
+               (unsigned long long)F.khz, F.leaf_khz);
+        else
+            ok(!F.khz && F.leaf_khz == 2000000 && clock_tsc_khz(vm) == 2000000, "KVM is asked for nothing (%llu)", (unsigned long long)F.khz);
+        (void)vm_run(vm, &e);
+        uint64_t start = clock_tsc(vm);
+        int64_t ns = clock_now(vm);
+        host_tsc_now += 2000000000; /* one second */
+        int64_t ticks = (int64_t)(clock_tsc(vm) - start);
+        ok(start - then < 2 && ticks - (can ? 3000000000 : 2000000000) < 2 && ticks >= (can ? 2999999999 : 2000000000) && clock_now(vm) - ns == 1000000000,
+           "a second is %lld ticks of the guest's TSC, which goes on where it was", (long long)ticks);
+        (void)vm_pause(vm, &e);
+        host_tsc_now += 20000000000;
+        (void)vm_run(vm, &e);
+        ok(clock_tsc(vm) - start - (uint64_t)ticks < 3, "and a pause of ten seconds none");
+        e = (struct err){0};
+        (void)vm_pause(vm, &e);
+        struct cpu_backend other = vt_backend;
+        other.scale_tsc = NULL;
+        ok(!can || (vm_switch_backend(vm, &other, &e) == -1 && strstr(e.msg, "another rate")), "to an engine that does not scale: %s", e.msg);
+        vm_destroy(vm);
+        snap_reader_free(r);
+    }
+    snap_writer_free(w);
+}
+
 static void test_probe(void)
 {
     struct vt_probe p;
@@ -480,6 +563,7 @@ int main(void)
     vm_destroy(vm);
     test_device();
     test_state();
+    test_scaling();
     test_probe();
     kvm_sys_replace(NULL);
     return TAP_DONE();
