@@ -22,6 +22,7 @@ struct chardev {
     void (*writable)(void *front); /* write() took less than asked and has room now */
     void (*carrier)(void *front, bool connected);
     void *front;
+    bool alone; /* by the back end: no program is at the other end now */
 };
 
 #endif

@@ -421,7 +421,7 @@ void uart_connect(struct dev *d, struct chardev *c)
         u->chr->front = NULL;
     }
     attach(u, c);
-    u->carrier = c != NULL;
+    u->carrier = c && !c->alone;
     msr_update(u);
     lines_out(u);
     uart_writable(u);
@@ -438,7 +438,7 @@ static int uart_init(struct dev *d, const void *params, struct err *e)
     u->irq = p->irq;
     vtimer_init(&u->rx_timeout, d->vm, rx_timeout_fire, u);
     vtimer_init(&u->thre_again, d->vm, thre_again_fire, u);
-    u->carrier = p->chr != NULL;
+    u->carrier = p->chr && !p->chr->alone;
     u->ports = (struct port_range){d->id, p->base, 8, &uart_ops, u};
     if (port_claim(d->vm, &u->ports, e))
         return -1;

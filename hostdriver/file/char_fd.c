@@ -128,6 +128,7 @@ void char_fd_accept(struct chardev *c)
 
 void char_fd_carrier(struct char_fd *f, bool on)
 {
+    f->c.alone = !on;
     if (f->c.carrier)
         f->c.carrier(f->c.front, on);
 }

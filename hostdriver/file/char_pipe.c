@@ -165,7 +165,9 @@ struct chardev *char_pipe_open(struct vm *vm, const char *path, bool server, str
         free(p);
         return NULL;
     }
-    if (server)
+    if (server) {
+        p->f.c.alone = true;
         pipe_wait_for_peer(p);
+    }
     return &p->f.c;
 }

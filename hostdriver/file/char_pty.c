@@ -93,6 +93,7 @@ struct chardev *char_pty_open(struct vm *vm, struct err *e)
     p->f.fd = -1;
     p->f.hangup = pty_hangup;
     p->f.c.ops = &pty_ops;
+    p->f.c.alone = true;
     vtimer_init(&p->look, vm, pty_look, p);
     vtimer_arm(&p->look, clock_now(vm) + PTY_LOOK_NS);
     return &p->f.c;

@@ -99,7 +99,7 @@ class Guest:
         if self.vnc_port:
             k.update({"RemoteDisplay.vnc.enabled": "TRUE", "RemoteDisplay.vnc.ip": "127.0.0.1", "RemoteDisplay.vnc.port": self.vnc_port})
         k.update(self.keys)
-        return "".join('%s = "%s"\n' % (n, v) for n, v in k.items())
+        return "".join('%s = "%s"\n' % (n, v) for n, v in k.items() if v is not None)
 
     def qemu_command(self):
         c = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", str(self.mem), "-smp", str(self.vcpus), "-display", "none",

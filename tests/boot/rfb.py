@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A small VNC client (RFC 6143) for tests: screenshots as rows of RGB bytes, keys and pointer. And a PNG reader and writer."""
+import ctypes
 import socket
 import struct
 import time
@@ -91,16 +92,22 @@ def read_png(data):
 
 
 class Rfb:
-    def __init__(self, host, port, timeout=30):
+    def __init__(self, host, port, timeout=30, password=None):
         self.s = socket.create_connection((host, port), timeout)
         version = self._read(12)
         if not version.startswith(b"RFB 003."):
             raise ConnectionError("not a VNC server")
         self.s.sendall(b"RFB 003.008\n")
         kinds = self._read(self._read(1)[0])
-        if 1 not in kinds:
+        if 1 not in kinds and (password is None or 2 not in kinds):
             raise ConnectionError("VNC server wants a password: %r" % kinds)
-        self.s.sendall(b"\1")
+        if 1 in kinds:
+            self.s.sendall(b"\1")
+        else:
+            self.s.sendall(b"\2")
+            challenge = ctypes.create_string_buffer(self._read(16), 16)
+            ctypes.CDLL("libvncclient.so.1").rfbClientEncryptBytes(challenge, ctypes.c_char_p(password.encode()))
+            self.s.sendall(challenge.raw)
         if self._u32() != 0:
             raise ConnectionError("VNC server refused")
         self.s.sendall(b"\1")
