@@ -205,6 +205,11 @@ def power_states():
         m.ready()
         m.call("Pause")
         equal(m.state(), "paused", "Pause: paused")
+        try:
+            m.call("Pause")
+            ok(False, "Pause twice is an error")
+        except GLib.Error as e:
+            ok("org.lodge.Error.Busy" in e.message, "Pause twice is an error", e.message)
         m.send("c 0 0\n")
         m.settle(0.3)
         equal(bytes(m.serial[m.pos:]), b"", "... the guest stands still")
@@ -222,6 +227,9 @@ def power_states():
         m.outp(0xCF9, 2)
         m.send("o cf9 1 6\n")
         ok(m.ready(), "port CF9h resets the machine")
+        equal(m.call("PointerIsAbsolute"), (False,), "no vmmouse driver, no absolute pointer")
+        m.call("SetConfig", "(ss)", "memsize", "1024")
+        ok('memsize = "1024"' in m.config(), "SetConfig: the file has it", m.config())
         stats = m.call("GetStatistics")[0]
         ok(stats["vcpu.runs"] > 0 and stats["guest.uptime_ns"] > 0 and "bt.code_limit" in stats and "ide0:0.reads" in stats, "statistics", stats)
         m.call("SoftOff", "(ub)", 0, False)
