@@ -358,8 +358,8 @@ static bool refuse_twin(struct conn *c, const struct network *n)
     if (!o)
         return false;
     snprintf(text, sizeof text, "the machine \"%s\" on the same network has this adapter's address, %s, so the cable stays out. Give one of them "
-             "another address (a copied machine: answer \"I copied it\", or remove generatedAddress and uuid.bios), or set ignoreMACAddressConflict = \"TRUE\".",
-             o->vm, net_mac_format(o->mac, mac));
+             "another address (a copied machine: answer \"I copied it\", or remove generatedAddress and uuid.bios), or set "
+             "ignoreMACAddressConflict = \"TRUE\".", o->vm, net_mac_format(o->mac, mac));
     log_msg(LOG_WARN, "vmnet", "%s: %s", c->port->vm, text);
     conn_error(c, text);
     return true;

@@ -171,8 +171,8 @@ static struct net_back *attach(struct machine_net *n, struct nic *c, struct err 
     const char *vnet = *l->vnet ? l->vnet : !strcmp(l->type, "nat") ? "vmnet8" : !strcmp(l->type, "hostonly") ? "vmnet1" : "";
     struct net_conf conf = {.name = c->plan->name, .vm_name = n->plan->name, .vm_id = id, .vnet = vnet, .segment = l->segment, .interface = l->interface,
                             .follow_link = l->follow_link, .mac_twins = l->mac_twins, .subnet4 = l->subnet4, .prefix6 = l->prefix6,
-                            .tftp_dir = l->tftp_dir, .boot_file = l->boot_file, .search_domain = l->domain, .restricted = l->restricted, .no_host = l->no_host, .forward = l->forward, .n_forward = l->n_forward,
-                            .forward_failed = forward_failed, .u = c};
+                            .tftp_dir = l->tftp_dir, .boot_file = l->boot_file, .search_domain = l->domain, .restricted = l->restricted,
+                            .no_host = l->no_host, .forward = l->forward, .n_forward = l->n_forward, .forward_failed = forward_failed, .u = c};
     memcpy(conf.mac, c->plan->mac, 6);
     /* NAT with a network's name is the one that machines share, from lodge-vmnet. */
     const char *type = !strcmp(l->type, "nat") && *l->vnet ? "custom" : l->type;

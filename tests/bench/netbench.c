@@ -2,7 +2,7 @@
 /*
  * Network throughput and latency over TCP, static, for guest and host:
  *
- *   netbench serve                      listens on a port of 127.0.0.1, prints it
+ *   netbench serve [ADDRESS]            listens on a port of ADDRESS (127.0.0.1), prints it
  *   netbench up|down|rr ADDRESS PORT S  sends, receives, or asks and waits for S seconds; prints megabits or round trips a second
  */
 #include <arpa/inet.h>
@@ -47,9 +47,9 @@ static void serve_one(int c)
     }
 }
 
-static int serve(void)
+static int serve(const char *address)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     socklen_t len = sizeof a;
     int s = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(s, (struct sockaddr *)&a, sizeof a) || listen(s, 16) || getsockname(s, (struct sockaddr *)&a, &len))
@@ -70,8 +70,8 @@ static int serve(void)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    if (argc == 2 && !strcmp(argv[1], "serve"))
-        return serve();
+    if ((argc == 2 || argc == 3) && !strcmp(argv[1], "serve"))
+        return serve(argc == 3 ? argv[2] : "127.0.0.1");
     if (argc != 5)
         return 2;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[3]))};

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Throughput and latency of each adapter through NAT, under Lodge and under QEMU with the same adapter, user network and engine (TCG).
+"""Throughput and latency of each adapter under Lodge and under QEMU with the same adapter, the same kind of network and the same engine (TCG).
 
-usage: netbench.py [--bin DIR] [--dev e1000,vmxnet3,...] [--seconds N] [--rounds N] [--vcpus N]
+usage: netbench.py [--bin DIR] [--via user,tap,switch] [--dev e1000,vmxnet3,...] [--seconds N] [--rounds N] [--vcpus N]
 
-up, down: Mbit/s of one TCP stream to and from a service of this computer; rr: round trips of one byte a second; ping: ms. The two take turns in
-one run, so that a busy computer is equally unfair to both.
+user: NAT in the machine's own process, to a service of this computer. tap: a bridge of this computer, by lodge-nethelper; QEMU has a tap on the same
+bridge (with headers for offloads, as it takes them). switch: between two machines on a LAN segment; QEMU's two have its datagram socket network.
+
+up, down: Mbit/s of one TCP stream; rr: round trips of one byte a second; ping: ms. The two take turns in one run, so that a busy computer is equally
+unfair to both.
 """
 import argparse
+import contextlib
 import os
 import re
 import subprocess
@@ -22,25 +26,132 @@ from network_tests import DHCP_SCRIPT, MODULES, NET_INIT, sh  # noqa: E402
 
 QEMU = {"e1000": "e1000-82545em", "e1000e": "e1000e", "vlance": "pcnet", "vmxnet3": "vmxnet3"}
 UNITS = {"up": "Mbit/s", "down": "Mbit/s", "rr": "1/s", "ping": "ms"}
+TAP, BRIDGE, HOST = "lodgebenchtap", "lodgebenchbr", "10.9.0.1"
 
 
-def start(work, iso, dev, runner, opt):
-    keys = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat", "ethernet0.opromsize": "0"}
-    return Guest("net-" + dev, iso=iso, mem=256, vcpus=opt.vcpus, keys=keys, runner=runner,
-                 qemu_args=["-netdev", "user,id=n0", "-device", QEMU[dev] + ",netdev=n0,romfile="])
+def guest(runner, dev, iso, opt, name, keys, netdev):
+    k = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.opromsize": "0"}
+    k.update(keys)
+    mac = "52:54:00:12:34:%02x" % (os.getpid() + len(name) & 0xff)
+    return Guest("net-%s-%s" % (dev, name), iso=iso, mem=256, vcpus=opt.vcpus, keys=k, runner=runner,
+                 qemu_args=["-netdev", netdev + ",id=n0", "-device", QEMU[dev] + ",netdev=n0,romfile=,mac=" + mac])
 
 
-def measure(g, port, opt):
+@contextlib.contextmanager
+def served(prog, *address):
+    server = subprocess.Popen([prog, "serve", *address], stdout=subprocess.PIPE, text=True)
+    try:
+        yield int(server.stdout.readline())
+    finally:
+        server.terminate()
+
+
+def up(g, line, pattern):
+    g.expect(r"USERLAND", 300)
+    sh(g, line, pattern, 60)
+
+
+# Each gives, for both programs: the guest that measures, and the other side's address and port.
+
+@contextlib.contextmanager
+def by_user(work, iso, dev, opt):
+    with served(opt.prog) as port, contextlib.ExitStack() as stack:
+        both = {}
+        for runner in ("qemu", "lodge"):
+            g = stack.enter_context(guest(runner, dev, iso, opt, "user", {"ethernet0.connectionType": "nat"}, "user"))
+            both[runner] = (g, "10.0.2.2", port)
+        for g, _, _ in both.values():
+            up(g, "ifup eth0", r"UP eth0 10\.0\.2\.15/24")
+        yield both
+
+
+@contextlib.contextmanager
+def by_tap(work, iso, dev, opt):
+    with served(opt.prog, HOST) as port, contextlib.ExitStack() as stack:
+        both = {}
+        for n, runner in enumerate(("qemu", "lodge")):
+            g = stack.enter_context(guest(runner, dev, iso, opt, "tap", {"ethernet0.connectionType": "bridged", "ethernet0.bridgeInterface": BRIDGE},
+                                          "tap,ifname=%s,script=no,downscript=no" % TAP))
+            both[runner] = (g, HOST, port)
+        for n, (g, _, _) in enumerate(both.values()):
+            up(g, "ip link set eth0 up; ip addr add 10.9.0.%d/24 dev eth0; ping -c 1 -w 20 %s >/dev/null && echo SET" % (n + 2, HOST), r"SET\r?\n")
+        yield both
+
+
+@contextlib.contextmanager
+def by_switch(work, iso, dev, opt):
+    with contextlib.ExitStack() as stack:
+        both = {}
+        keys = {"ethernet0.connectionType": "pvn", "ethernet0.pvnID": "bench %d" % os.getpid()}
+        for runner in ("qemu", "lodge"):
+            pair = []
+            for me, other in (("one", "other"), ("other", "one")):
+                netdev = "dgram,local.type=unix,local.path=%s/%s,remote.type=unix,remote.path=%s/%s" % (work, me, work, other)
+                pair.append(stack.enter_context(guest(runner, dev, iso, opt, me, keys, netdev)))
+            for n, g in enumerate(pair):
+                up(g, "ip link set eth0 up; ip addr add 10.5.0.%d/24 dev eth0; echo SET" % (n + 1), r"SET\r?\n")
+            pair[1].send("netbench serve 10.5.0.2 & echo\n")
+            port = int(pair[1].expect(r"\n(\d{4,5})\r?\n", 30)[1])
+            both[runner] = (pair[0], "10.5.0.2", port)
+        yield both
+
+
+def measure(g, address, port, opt):
     r = {}
     for what in ("up", "down", "rr"):
-        r[what] = float(sh(g, "netbench %s 10.0.2.2 %d %g" % (what, port, opt.seconds), r"net_%s ([\d.]+)\s" % what, 120)[1])
-    r["ping"] = float(sh(g, "ping -c 20 -i 0.05 10.0.2.2 | tail -1", r"min/avg/max = [\d.]+/([\d.]+)/", 60)[1])
+        r[what] = float(sh(g, "netbench %s %s %d %g" % (what, address, port, opt.seconds), r"net_%s ([\d.]+)\s" % what, 120)[1])
+    r["ping"] = float(sh(g, "ping -c 20 -i 0.05 %s | tail -1" % address, r"min/avg/max = [\d.]+/([\d.]+)/", 60)[1])
     return r
+
+
+def namespaces():
+    """For tap: a network and an /etc/lodge of this run's own. Returns only when both are there, else says why not."""
+    if "IN_NETNS" not in os.environ:
+        flags = "-nm" if os.getuid() == 0 else "-Urnm"
+        if subprocess.run(["unshare", flags, "sh", "-c", "ip link set lo up && ip tuntap add probe mode tap && ip link add brp type bridge"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            return "network namespaces with taps and bridges cannot be made here"
+        sys.stdout.flush()
+        os.execvpe("unshare", ["unshare", flags, sys.executable] + sys.argv, dict(os.environ, IN_NETNS="1"))
+    etc = tempfile.mkdtemp()
+    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="lodge-bench.")
+    script = """set -e
+mount --make-rprivate /; mount -t tmpfs tmpfs {etc}; cp -a /etc/. {etc} 2>/dev/null || :
+mkdir -p {etc}/lodge; chmod 755 {etc} {etc}/lodge; echo 'allow {br}' >{etc}/lodge/bridge.conf; mount --bind {etc} /etc
+ip link set lo up; ip link add {br} type bridge; ip addr add {host}/24 dev {br}; ip link set {br} up
+ip tuntap add {tap} mode tap; ip link set {tap} master {br}; ip link set {tap} up""".format(etc=etc, br=BRIDGE, tap=TAP, host=HOST)
+    r = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return r.stdout or "no bridge" if r.returncode else ""
+
+
+def compare(via, dev, opt):
+    best = {"qemu": {}, "lodge": {}}
+    with tempfile.TemporaryDirectory(prefix="lodge-bench.") as work:
+        script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
+        os.chmod(script, 0o755)
+        iso = linux_iso(work, "amd64", NET_INIT, args="console=ttyS0 quiet net.ifnames=0", modules=[MODULES[dev], "af_packet"],
+                        files=[script + "=lib/dhcp", opt.prog + "=bin/netbench"])
+        with VIA[via](work, iso, dev, opt) as both:
+            for _ in range(opt.rounds):
+                for name, (g, address, port) in both.items():
+                    for k, v in measure(g, address, port, opt).items():
+                        pick = min if k == "ping" else max
+                        best[name][k] = pick(best[name].get(k, v), v)
+            for g, _, _ in both.values():
+                g.send("off\n")
+                off(g)
+    for k in UNITS:
+        a, b = best["qemu"][k], best["lodge"][k]
+        print("%-7s %-9s %-5s %10.5g %10.5g %8.2f %s" % (via, dev, k, a, b, a / b if k == "ping" else b / a, UNITS[k]), flush=True)
+
+
+VIA = {"user": by_user, "tap": by_tap, "switch": by_switch}
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--bin", default="tests/bench")
+    p.add_argument("--via", default="user,tap,switch")
     p.add_argument("--dev", default="e1000,e1000e,vlance,vmxnet3")
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--rounds", type=int, default=2)
@@ -48,41 +159,22 @@ def main():
     opt = p.parse_args()
     if not find_lodge():
         sys.exit("lodge-vmx is not built")
-    prog = os.path.abspath(os.path.join(opt.bin, "netbench"))
-    server = subprocess.Popen([prog, "serve"], stdout=subprocess.PIPE, text=True)
+    opt.prog = os.path.abspath(os.path.join(opt.bin, "netbench"))
     bad = 0
-    try:
-        port = int(server.stdout.readline())
-        print("%-9s %-5s %10s %10s %8s" % ("adapter", "", "QEMU TCG", "Lodge", "ratio"))
+    vias = opt.via.split(",")
+    if "tap" in vias:
+        why = namespaces()
+        if why:
+            print("tap: left out: " + why)
+            vias.remove("tap")
+    print("%-7s %-9s %-5s %10s %10s %8s" % ("network", "adapter", "", "QEMU TCG", "Lodge", "ratio"))
+    for via in vias:
         for dev in opt.dev.split(","):
-            with tempfile.TemporaryDirectory(prefix="lodge-bench.") as work:
-                script = write(os.path.join(work, "dhcp"), DHCP_SCRIPT)
-                os.chmod(script, 0o755)
-                iso = linux_iso(work, "amd64", NET_INIT, args="console=ttyS0 quiet net.ifnames=0", modules=[MODULES[dev], "af_packet"],
-                                files=[script + "=lib/dhcp", prog + "=bin/netbench"])
-                best = {"qemu": {}, "lodge": {}}
-                try:
-                    with start(work, iso, dev, "qemu", opt) as q, start(work, iso, dev, "lodge", opt) as lo:
-                        for g in (q, lo):
-                            g.expect(r"USERLAND", 300)
-                            sh(g, "ifup eth0", r"UP eth0 10\.0\.2\.15/24", 60)
-                        for _ in range(opt.rounds):
-                            for name, g in (("qemu", q), ("lodge", lo)):
-                                for k, v in measure(g, port, opt).items():
-                                    pick = min if k == "ping" else max
-                                    best[name][k] = pick(best[name].get(k, v), v)
-                        for g in (q, lo):
-                            g.send("off\n")
-                            off(g)
-                except GuestError as e:
-                    print("%-9s %s" % (dev, str(e).split("\n")[0]))
-                    bad = 1
-                    continue
-                for k in UNITS:
-                    a, b = best["qemu"][k], best["lodge"][k]
-                    print("%-9s %-5s %10.5g %10.5g %8.2f %s" % (dev, k, a, b, a / b if k == "ping" else b / a, UNITS[k]), flush=True)
-    finally:
-        server.terminate()
+            try:
+                compare(via, dev, opt)
+            except GuestError as e:
+                print("%-7s %-9s %s" % (via, dev, str(e).split("\n")[0]))
+                bad = 1
     return bad
 
 
