@@ -127,7 +127,7 @@ static void popover_button(AppStatusBar *s, GtkWidget *box, const char *label, c
     gtk_box_pack_start(GTK_BOX(box), b, FALSE, FALSE, 0);
 }
 
-/* ---- the guest's addresses ---- */
+/* ---- the guest's addresses, or why the adapter is not connected ---- */
 
 static void got_networks(gpointer u, GVariant *result)
 {
@@ -135,18 +135,20 @@ static void got_networks(gpointer u, GVariant *result)
     const char *node = g_object_get_data(G_OBJECT(label), "node");
     g_autoptr(GVariant) all = result ? g_variant_get_child_value(result, 0) : NULL;
     g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *problem = NULL;
     for (gsize i = 0; all && i < g_variant_n_children(all); i++) {
         g_autoptr(GVariant) adapter = g_variant_get_child_value(all, i);
         const char *name = "";
         g_autofree const char **address = NULL;
         if (!g_variant_lookup(adapter, "name", "&s", &name) || strcmp(name, node) || !g_variant_lookup(adapter, "addresses", "^a&s", &address))
             continue;
+        (void)g_variant_lookup(adapter, "problem", "s", &problem);
         for (const char **a = address; *a; a++)
             g_string_append_printf(text, "\n%s", *a);
     }
     if (text->len)
         g_string_prepend(text, _("Addresses of the guest:"));
-    gtk_label_set_text(GTK_LABEL(label), text->len ? text->str : _("No address of the guest is known."));
+    gtk_label_set_text(GTK_LABEL(label), text->len ? text->str : problem && *problem ? problem : _("No address of the guest is known."));
     gtk_widget_set_visible(label, result != NULL);
 }
 

@@ -5,7 +5,7 @@
 usage: netbench.py [--bin DIR] [--via user,tap,switch] [--dev e1000,vmxnet3,...] [--seconds N] [--rounds N] [--vcpus N]
 
 user: NAT in the machine's own process, to a service of this computer. tap: a bridge of this computer, by lodge-nethelper; QEMU has a tap on the same
-bridge (with headers for offloads, as it takes them). switch: between two machines on a LAN segment; QEMU's two have its datagram socket network.
+bridge (with headers for offloads, as it takes them). switch: between two machines on a LAN segment; QEMU's two have its stream socket network.
 
 up, down: Mbit/s of one TCP stream; rr: round trips of one byte a second; ping: ms. The two take turns in one run, so that a busy computer is equally
 unfair to both.
@@ -85,11 +85,13 @@ def by_switch(work, iso, dev, opt):
         keys = {"ethernet0.connectionType": "pvn", "ethernet0.pvnID": "bench %d" % os.getpid()}
         for runner in ("qemu", "lodge"):
             pair = []
-            for me, other in (("one", "other"), ("other", "one")):
-                netdev = "dgram,local.type=unix,local.path=%s/%s,remote.type=unix,remote.path=%s/%s" % (work, me, work, other)
-                pair.append(stack.enter_context(guest(runner, dev, iso, opt, me, keys, netdev)))
+            for me, server in (("one", "on"), ("other", "off")):
+                netdev = "stream,server=%s,addr.type=unix,addr.path=%s/wire" % (server, work)
+                g = stack.enter_context(guest(runner, dev, iso, opt, me, keys, netdev))
+                g.expect(r"USERLAND", 300)
+                pair.append(g)
             for n, g in enumerate(pair):
-                up(g, "ip link set eth0 up; ip addr add 10.5.0.%d/24 dev eth0; echo SET" % (n + 1), r"SET\r?\n")
+                sh(g, "ip link set eth0 up; ip addr add 10.5.0.%d/24 dev eth0; echo SET" % (n + 1), r"SET\r?\n")
             pair[1].send("netbench serve 10.5.0.2 & echo\n")
             port = int(pair[1].expect(r"\n(\d{4,5})\r?\n", 30)[1])
             both[runner] = (pair[0], "10.5.0.2", port)
