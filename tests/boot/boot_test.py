@@ -1135,6 +1135,7 @@ import adapter_tests  # noqa: E402, F401
 import switch_tests  # noqa: E402, F401
 import install_tests  # noqa: E402, F401
 import slot_tests  # noqa: E402, F401
+import bridge_tests  # noqa: E402, F401
 
 def prepare(chosen):
     """Makes the media of tests: each runs until its first guest would start."""
