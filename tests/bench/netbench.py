@@ -7,13 +7,14 @@ usage: netbench.py [--bin DIR] [--via user,tap,switch] [--dev e1000,vmxnet3,...]
 user: NAT in the machine's own process, to a service of this computer. tap: a bridge of this computer, by lodge-nethelper; QEMU has a tap on the same
 bridge (with headers for offloads, as it takes them). switch: between two machines on a LAN segment; QEMU's two have its stream socket network.
 
-up, down: Mbit/s of one TCP stream; rr: round trips of one byte a second; ping: ms. The two take turns in one run, so that a busy computer is equally
+up, down: Mbit/s of one TCP stream; rr: round trips of one byte a second; ping: the median of 20, in ms. The two take turns in one run, so that a busy computer is equally
 unfair to both.
 """
 import argparse
 import contextlib
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -104,7 +105,8 @@ def measure(g, address, port, opt):
     r = {}
     for what in ("up", "down", "rr"):
         r[what] = float(sh(g, "netbench %s %s %d %g" % (what, address, port, opt.seconds), r"net_%s ([\d.]+)\s" % what, 120)[1])
-    r["ping"] = float(sh(g, "ping -c 20 -i 0.05 %s | tail -1" % address, r"min/avg/max = [\d.]+/([\d.]+)/", 60)[1])
+    pings = sh(g, "ping -c 20 -i 0.05 %s; echo PINGED" % address, r"(?s)(.*)PINGED", 60)[1]
+    r["ping"] = statistics.median(float(t) for t in re.findall(rb"time=([\d.]+) ms", pings))
     return r
 
 
