@@ -390,7 +390,6 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             s->gpr[R_RSP] = sp;
             return -1;
         }
-        bc->mode_dirty = true;
         /* Translated code does not keep flags that are about to be overwritten, though the handler of a fault would see them. Whoever loads
          * flags in user mode may want to know: the next blocks keep all. */
         if (c->cpl == 3 && !cpu_in_vm86(c))
@@ -518,8 +517,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             return cpu_raise(c, X_UD);
         if (get_rm16(bc, r, &w) < 0)
             return -1;
-        bc->mode_dirty = true;
-        if (cpu_load_seg(c, r->reg, w) < 0)
+        if (cpu_load_seg(c, r->reg, w) < 0) /* it says when the mode may have changed, as do the others here: most loads change nothing */
             return -1;
         if (r->reg == S_SS)
             s->intr_shadow = 2;
@@ -528,7 +526,6 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         uint64_t sp = s->gpr[R_RSP];
         if (cpu_pop(c, &v, r->opsize) < 0)
             return -1;
-        bc->mode_dirty = true;
         uint64_t nsp = s->gpr[R_RSP];
         s->gpr[R_RSP] = sp;
         if (cpu_load_seg(c, r->seg, (uint16_t)v) < 0)
@@ -542,7 +539,6 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         v = 0;
         if (rd_mem(bc, r, 0, &v, r->opsize) < 0 || rd_mem(bc, r, r->opsize, &w, 2) < 0)
             return -1;
-        bc->mode_dirty = true;
         if (cpu_load_seg(c, r->aux, w) < 0)
             return -1;
         set_gpr(c, r->reg, v, r->opsize);
@@ -633,7 +629,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         s->gpr[R_RDX] = v >> 32;
         return 0;
     case CO_WRMSR:
-        bc->mode_dirty = true;
+        bc->mode_dirty = (uint32_t)s->gpr[R_RCX] == 0xc0000080;
         return cpu_wrmsr(c, (uint32_t)s->gpr[R_RCX], s->gpr[R_RDX] << 32 | (uint32_t)s->gpr[R_RAX]);
     case CO_RDPMC:
         if (cpu_rdpmc(c, (uint32_t)s->gpr[R_RCX], &v) < 0)
@@ -700,7 +696,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             s->rflags |= FL_AC;
         else
             s->rflags &= ~(uint64_t)FL_AC;
-        bc->mode_dirty = true;
+        bt_mode_ac(bc);
         return 0;
     case CO_RSM:
         bc->mode_dirty = true;
@@ -751,7 +747,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     if (bc->mode_dirty)
         bt_mode_update(bc);
     if (x == 1)
-        return bt_resume_at(bc) ? 0 : BTX_DISPATCH;
+        return bt_resume_at(bc, r) ? 0 : BTX_DISPATCH;
     if (x == 2)
         return BTX_RETURN;
     if (r->op == CO_FPUCHECK) { /* before the instruction, not instead of it */
@@ -766,7 +762,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     if (mode != bc->mode || ctx != bc->real_ctx || gctx != bc->real_gctx || __atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->view_stale ||
         bc->left || bc->flags_blocks == FLAGS_BLOCKS || bc->blocks[r->blk].dead || (pending && (c->s.rflags & FL_IF)) || bc->db_pending) {
         c->s.rip = c->next_rip;
-        return bt_resume_at(bc) ? 0 : BTX_DISPATCH;
+        return bt_resume_at(bc, r) ? 0 : BTX_DISPATCH;
     }
     if (!(bc->mode & M_SINGLE)) /* nothing can come between here and the end of the next instruction */
         c->s.intr_shadow = 0;

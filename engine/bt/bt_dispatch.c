@@ -202,6 +202,22 @@ void bt_mode_update(struct bt_cpu *bc)
     bt_ctx_load(bc);
 }
 
+/* After STAC and CLAC, of which a system call has several: only AC has changed, at CPL 0. */
+void bt_mode_ac(struct bt_cpu *bc)
+{
+    if (bc->mode_dirty || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) {
+        bc->mode_dirty = true;
+        return;
+    }
+    uint32_t m = bc->mode & ~(uint32_t)M_MMU;
+    if ((bc->c.s.cr4 & CR4_SMAP) && (bc->c.s.rflags & FL_AC))
+        m |= 2u << 14;
+    if (m == bc->mode)
+        return;
+    bc->mode = m;
+    bt_ctx_load(bc);
+}
+
 /* ---- finding blocks ---- */
 
 static inline uint64_t lin_of(const struct bt_cpu *bc, uint64_t rip)
@@ -450,16 +466,28 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
     return BTX_DISPATCH;
 }
 
-bool bt_resume_at(struct bt_cpu *bc)
+/* Is it the block at rip, and valid now? No two modes, keys or address spaces have the same ctx. */
+static bool still_there(const struct bt_cpu *bc, uint32_t b, uint64_t rip)
+{
+    const struct bt_block *k = &bc->blocks[b];
+    const struct bt_cell *cell = &bc->cells[k->cpage];
+    return (cell->ctx == bc->real_ctx || cell->ctx == bc->real_gctx) && cell->va + k->off == rip && !k->dead && !k->tail && k->links;
+}
+
+bool bt_resume_at(struct bt_cpu *bc, struct bt_rec *r)
 {
     const struct cpu_state *s = &bc->c.s;
     if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) || bc->nogroup_once || bc->flags_blocks ||
         bc->view_stale || bc->dbg_how || bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
         (bc->intr_check && (s->rflags & FL_IF)) || (s->rflags & FL_RF) || s->run_state != CPU_RUNNING)
         return false;
-    uint32_t b = find_fast(bc, s->rip);
-    if (!b)
-        return false;
+    uint32_t b = r->then;
+    if (!b || !still_there(bc, b, s->rip)) {
+        b = find_fast(bc, s->rip);
+        if (!b)
+            return false;
+        r->then = b;
+    }
     bt_fpu_in(bc);
     bt_flags_out(bc);
     bc->cur_blk = b;

@@ -152,6 +152,7 @@ struct bt_rec {
     uint16_t off;
     uint8_t rip_rel, aux;
     uint32_t blk, ret;
+    uint32_t then; /* the block where it went on last time, when that was not at ret; 0 = none */
     int64_t imm;
 };
 
@@ -430,8 +431,9 @@ bool bt_shoot_serve(struct bt_cpu *bc);
 /* bt_dispatch.c */
 enum vcpu_exit bt_run(struct vcpu *v);
 void bt_mode_update(struct bt_cpu *bc);
+void bt_mode_ac(struct bt_cpu *bc);
 /* Goes on at s.rip if nothing but that is to be done: translated code is ready, no event. The caller returns 0 to its stub then. */
-bool bt_resume_at(struct bt_cpu *bc);
+bool bt_resume_at(struct bt_cpu *bc, struct bt_rec *r);
 void bt_ctx_load(struct bt_cpu *bc);
 void bt_fpu_out(struct bt_cpu *bc);
 void bt_fpu_in(struct bt_cpu *bc);
