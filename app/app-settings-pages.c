@@ -620,6 +620,25 @@ static char *key_of_node(const char *pattern, const char *node)
     return *p == '.' && !strpbrk(p, "*[") ? g_strconcat(node, p, NULL) : NULL;
 }
 
+/* "ethernet[0-9].natForward[0-31]" for the node "ethernet0": a row for each that is in the file, and one for another. */
+static void add_numbered(struct page *p, const char *pattern, const char *node)
+{
+    const char *dot = strchr(pattern, '.'), *open = dot ? strchr(dot, '[') : NULL;
+    int first, last, done = 0;
+    gboolean another = FALSE;
+    if (!open || sscanf(open, "[%d-%d]%n", &first, &last, &done) != 2 || open[done])
+        return;
+    g_autofree char *device = g_strndup(pattern, (gsize)(dot - pattern)), *stem = g_strndup(dot, (gsize)(open - dot)),
+                    *whole = g_strconcat(device, ".x", NULL), *fits = key_of_node(whole, node);
+    for (int i = first; fits && i <= last; i++) {
+        g_autofree char *key = g_strdup_printf("%s%s%d", node, stem, i);
+        gboolean set = *value_of(p->e, key);
+        if (set || !another)
+            add_row(p, key, NULL, BY_TYPE);
+        another = another || !set;
+    }
+}
+
 static void add_rest(struct page *p, const char *page, const char *node)
 {
     size_t n;
@@ -636,6 +655,8 @@ static void add_rest(struct page *p, const char *page, const char *node)
             key = key_of_node(t[i].name, node);
             if (key && (g_str_has_suffix(key, ".present") || g_str_has_suffix(key, ".deviceType")))
                 continue;
+            if (!key && p->y)
+                add_numbered(p, t[i].name, node);
         } else if (!strpbrk(t[i].name, "*[") && !g_strv_contains(own, t[i].name)) {
             for (guint s = 0; s < G_N_ELEMENTS(sections) && !key; s++)
                 if (!strcmp(sections[s].section, section) && !strcmp(sections[s].page, page))

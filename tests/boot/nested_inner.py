@@ -30,7 +30,9 @@ BOOT = [("linux-amd64-1", True), ("many-cpus-cloud-4", False), ("gdb-1", True), 
         ("linux-cloud-1", False), ("linux-cloud-2", False), ("linux-amd64-2", False), ("grub-gfx-800x600x16", False), ("reboot-acpi", False),
         ("reboot-kbd", False), ("reboot-pci", False), ("power-button", False), ("platform-acpi", False), ("platform-noapic", False),
         ("sigterm", False), ("console", False), ("memtest-x64-1", False), ("memtest-x64-2", False), ("memtest-ia32-1", False),
-        ("smp-64-2", False), ("nat-vmxnet3", False)]
+        ("smp-64-2", False), ("nat-vmxnet3", False),
+        *(("nic-selftest-" + dev, False) for dev in ("e1000", "e1000e", "vlance")),
+        *(("nic-soak-" + dev, False) for dev in ("e1000", "e1000e", "vlance", "vmxnet3"))]
 
 MEDIA = {}
 T0 = time.monotonic()

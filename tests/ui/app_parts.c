@@ -376,6 +376,19 @@ static guint different_lines(const char *a, const char *b)
     return n + g_strv_length(la + i) + g_strv_length(lb + i);
 }
 
+struct named {
+    const char *prefix;
+    guint n;
+};
+static void count_named(GtkWidget *w, gpointer u)
+{
+    struct named *c = u;
+    const char *name = GTK_IS_ENTRY(w) ? atk_object_get_name(gtk_widget_get_accessible(w)) : NULL;
+    c->n += name && g_str_has_prefix(name, c->prefix);
+    if (GTK_IS_CONTAINER(w))
+        gtk_container_forall(GTK_CONTAINER(w), count_named, c);
+}
+
 static void test_settings(const char *dir)
 {
     g_autofree char *path = tmp_vmx(dir, "settings/sample.vmx", sample), *text = NULL;
@@ -417,6 +430,14 @@ static void test_settings(const char *dir)
     before = g_hash_table_size(e->changes);
     gtk_widget_destroy(w);
     ok(before == 0, "showing the pages changes nothing");
+    app_edit_set(e, "ethernet0.natForward1", "tcp:2222:22");
+    GtkWidget *network = g_object_ref_sink(app_settings_page_new(e, HW_NETWORK, "ethernet0"));
+    struct named forwards = {"A port of this computer", 0}, limits = {"Most that the guest", 0};
+    count_named(network, &forwards);
+    count_named(network, &limits);
+    ok(forwards.n == 2 && limits.n == 2, "an adapter's page has its forwards and room for one more, and its limits");
+    gtk_widget_destroy(network);
+    g_object_unref(network);
     app_edit_free(e);
     /* The file goes: the machine stays, and says so. */
     g_unlink(path);
