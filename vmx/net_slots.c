@@ -61,8 +61,12 @@ void pci_plan_init(struct pci_plan *p, const struct vmx_dict *d)
     struct vmx_iter it = {0};
     struct vmx_entry e;
     *p = (struct pci_plan){.bus0 = 1u << 0 | 1u << 1 | 1u << 7 | 1u << 15}; /* host bridge, its AGP port, PIIX4, SVGA */
-    for (int i = 0; i < PCI_BRIDGES; i++)
-        p->bridge[i].asked = (!i || pci_plan_express(i)) && vmx_get_bool_f(d, "pciBridge%d.present", i);
+    for (int i = 0; i < PCI_BRIDGES; i += i ? 1 : ROOT_PORTS) {
+        char key[40];
+        snprintf(key, sizeof key, "pciBridge%d.functions", i);
+        if (vmx_get_bool_f(d, "pciBridge%d.present", i))
+            p->bridge[i].asked = pci_plan_express(i) ? (uint8_t)vmx_get_int(d, key) : 1;
+    }
     while (vmx_dict_next(d, &it, &e)) {
         long n = of_other_device(e.name) ? strtol(e.value, NULL, 10) : -1;
         if (n >= 0 && n < 512)
@@ -80,7 +84,7 @@ void pci_plan_choose(struct pci_plan *p, bool express, unsigned index, struct pc
     if (express)
         for (unsigned f = 0; f < 8; f++)
             for (unsigned b = ROOT_PORTS; b < PCI_BRIDGES; b++)
-                if (p->bridge[b].asked && try_number(p, (b + 1) * 32 | f << 10, out))
+                if (f < p->bridge[b].asked && try_number(p, (b + 1) * 32 | f << 10, out))
                     return;
     for (unsigned n = FIRST_BEHIND; p->bridge[0].asked && n < 64; n++)
         if (try_number(p, n, out))

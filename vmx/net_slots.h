@@ -15,7 +15,7 @@
 
 enum { PCI_BRIDGES = 8 }; /* indexes 0 and 4 to 7 are used */
 struct pci_plan_bridge {
-    bool asked;         /* pciBridgeN.present: new adapters may go behind it */
+    uint8_t asked;      /* functions of pciBridgeN, when present: new adapters may go behind so many */
     uint8_t device;     /* on bus 0; 0: nothing is behind it, so it is not in the machine */
     uint8_t functions;  /* one bit each; function 0 always when there is any */
     uint32_t taken[8];  /* devices behind each function */
