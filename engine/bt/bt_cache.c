@@ -38,9 +38,10 @@ int bt_cache_init(struct bt_cpu *bc, struct err *e)
     bc->sites = big(sizeof *bc->sites * MAX_SITES);
     bc->recs = big(sizeof *bc->recs * MAX_RECS);
     bc->maps = big(sizeof *bc->maps * MAX_BLOCKS * 8);
+    bc->frecs = big(sizeof *bc->frecs * MAX_BLOCKS * 8);
     bc->cpages = big(sizeof *bc->cpages * CELL_N);
     bc->tr = bt_tr_new();
-    if (!bc->blocks || !bc->exits || !bc->sites || !bc->recs || !bc->maps || !bc->cpages || !bc->tr)
+    if (!bc->blocks || !bc->exits || !bc->sites || !bc->recs || !bc->maps || !bc->frecs || !bc->cpages || !bc->tr)
         return err_set(e, ERR_NOMEM, 0, "Not enough address space for the translator's tables: close other programs and try again");
     bc->code_used = 0;
     bc->cold_used = CODE_HALF;
@@ -69,6 +70,8 @@ void bt_cache_fini(struct bt_cpu *bc)
         munmap(bc->recs, sizeof *bc->recs * MAX_RECS);
     if (bc->maps)
         munmap(bc->maps, sizeof *bc->maps * MAX_BLOCKS * 8);
+    if (bc->frecs)
+        munmap(bc->frecs, sizeof *bc->frecs * MAX_BLOCKS * 8);
     if (bc->cpages)
         munmap(bc->cpages, sizeof *bc->cpages * CELL_N);
     free(bc->tr);
@@ -120,7 +123,7 @@ void bt_cache_flush(struct bt_cpu *bc)
     bc->n_sites = bc->n_recs = bc->n_maps = 0;
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
     bc->cold_used = CODE_HALF;
-    bc->cur_blk = 0;
+    bc->cur_blk = bc->snap.blk = 0;
     bc->cache_full = false;
     bc->st.flushes++;
 }
@@ -284,6 +287,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
         }
         bt_piece_add(bc, &e, (struct bt_block){.code = to, .tramp_target = target, .cpage = dst->cpage});
     }
+    dst->shared = true;
     x->target = target;
     x->prev = 0;
     x->next = dst->incoming;
@@ -347,6 +351,7 @@ void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
         bt_piece_add(bc, &e, (struct bt_block){.code = at, .tramp_target = blk, .cpage = b->cpage, .off = b->off});
         b->ind = at;
     }
+    b->shared = true;
     bc->jc[i] = (uint64_t)(uintptr_t)bc->code_rx + b->ind;
 }
 

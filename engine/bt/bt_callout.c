@@ -391,9 +391,11 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             return -1;
         }
         /* Translated code does not keep flags that are about to be overwritten, though the handler of a fault would see them. Whoever loads
-         * flags in user mode may want to know: the next blocks keep all. */
-        if (c->cpl == 3 && !cpu_in_vm86(c))
+         * flags may want to know: the next blocks keep all. A kernel's POPF that runs often restores the interrupt flag. */
+        if ((c->cpl == 3 && !cpu_in_vm86(c)) || r->imm++ < 4096) {
             bc->flags_blocks = FLAGS_BLOCKS;
+            bc->flags_cpl = c->cpl;
+        }
         return 0;
     }
     case CO_MOVFROMCR:
@@ -738,8 +740,10 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     uint32_t mode = bc->mode, ctx = bc->real_ctx, gctx = bc->real_gctx;
     bc->string_again = false;
     int x = act(bc, r);
-    if (x < 0)
+    if (x < 0) {
+        bt_flags_recover(bc, r->blk, r->off, false);
         return BTX_FAULT;
+    }
     if (bc->watch_hit) {
         bc->watch_hit = false;
         bc->db_pending = true;
@@ -768,6 +772,12 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
         c->s.intr_shadow = 0;
     bt_fpu_in(bc);
     bt_flags_out(bc);
+    if (r->op == CO_POPF) {
+        bt_flags_snap(bc, r->blk);
+        bc->snap.blk = r->blk;
+        bc->snap.off = r->off;
+        bc->snap.after = true;
+    }
     bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + r->ret;
     return 0;
 }

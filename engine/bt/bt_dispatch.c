@@ -434,6 +434,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
         if (b) {
             bt_link(bc, xi, b);
             bc->cur_blk = b;
+            bt_flags_snap(bc, b);
             bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
             return 0;
         }
@@ -452,6 +453,7 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
             if (!(bc->stress.on & BT_STRESS_NOCHAIN))
                 bt_jc_set(bc, rip, b);
             bc->cur_blk = b;
+            bt_flags_snap(bc, b);
             bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
             return 0;
         }
@@ -490,6 +492,7 @@ bool bt_resume_at(struct bt_cpu *bc, struct bt_rec *r)
     }
     bt_fpu_in(bc);
     bt_flags_out(bc);
+    bt_flags_snap(bc, b);
     bc->cur_blk = b;
     bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[b].code;
     return true;
@@ -672,7 +675,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bc->nogroup_once = false;
             bt_ctx_load(bc);
         }
-        if (bc->flags_blocks) {
+        if (bc->flags_blocks && bc->c.cpl == bc->flags_cpl) { /* not what an interrupt runs in between */
             bc->flags_blocks--;
             forced = true;
             bc->mode |= M_FLAGS;
@@ -711,6 +714,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             s->rflags &= ~(uint64_t)FL_RF;
         bt_fpu_in(bc);
         bt_flags_out(bc);
+        bt_flags_snap(bc, b);
         bc->cur_blk = b;
         bc->left = bc->string_again = false;
         uint64_t next = s->rip + bc->blocks[b].len;

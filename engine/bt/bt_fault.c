@@ -110,6 +110,7 @@ static void on_fault(int sig, siginfo_t *si, void *ucv)
     uint64_t f = (uint64_t)g[REG_EFL];
     bc->hflags = (uint16_t)(((f & 0xd5) | 2) << 8 | ((f >> 11) & 1));
     bt_flags_in(bc);
+    bt_flags_recover(bc, (uint32_t)(b - bc->blocks), off, true);
     uint64_t rip = bc->cells[b->cpage].va + off;
     bc->c.s.rip = (bc->mode & M_CODE) == M_CODE64 ? rip : (uint32_t)rip;
     g[REG_RIP] = (greg_t)(uintptr_t)bt_stub_fault;

@@ -354,6 +354,10 @@ bool tr_lower(struct bt_tr *t)
     bool end = tr_ends_block(in);
     bool real = !(t->mode & M_PE) || (t->mode & M_VM86);
 
+    if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && in->raw.modrm.mod == 3 && t->bc->bv->feat.amd) {
+        callout(t, CO_UD); /* PREFETCH with a register: on Intel's processors it does nothing */
+        return true;
+    }
     if (tr_is_nop(in) && in->mnemonic != ZYDIS_MNEMONIC_PAUSE && in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
         return false;
     if (tr_never_native(in) || !bt_isa_offered(t->bc->bv, in)) {

@@ -434,6 +434,9 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         uint32_t single = bt_block_alone(bc, s->blk, s->off);
         if (!single)
             goto alone;
+        bt_flags_recover(bc, s->blk, s->off, true);
+        bt_flags_out(bc);
+        bt_flags_snap(bc, single);
         bc->cur_blk = single;
         bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[single].code;
         return 0;
@@ -664,7 +667,11 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
     unsigned x = slow_mem(bc, arg);
     if (bc->sites[arg & 0x3fffffff].flags & SITE_BASE)
         bc->ret_r11 += bc->ret_r10 - bc->scr_r10;
-    return x == 0 && __builtin_expect(bc->left, 0) ? BTX_DISPATCH : x; /* nothing has been done: the instruction starts again, in a new block */
+    if (x == 0 && __builtin_expect(bc->left, 0))
+        x = BTX_DISPATCH; /* nothing has been done: the instruction starts again, in a new block */
+    if (x)
+        bt_flags_recover(bc, bc->sites[arg & 0x3fffffff].blk, bc->sites[arg & 0x3fffffff].off, true);
+    return x;
 }
 
 /* The current block is being run and has just been dropped: leave it at the next guest instruction. */
@@ -676,6 +683,9 @@ static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
             continue;
         if (bc->code_used + 64 > bc->code_limit || bc->n_blocks + 64 > MAX_BLOCKS)
             bt_cache_full(bc); /* this one still has room in the reserve */
+        bt_flags_in(bc);
+        bt_flags_recover(bc, blk, bc->maps[b->map + i].off, false); /* the new code may want what the old one did not */
+        bt_flags_out(bc);
         bc->code_used = (bc->code_used + 15) & ~15u;
         struct em e = {bc->code_rw + bc->code_used};
         uint64_t rip = bc->cells[b->cpage].va + bc->maps[b->map + i].off;

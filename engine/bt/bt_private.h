@@ -42,7 +42,7 @@
 #define MAX_SITES (3u << 20)
 #define MAX_RECS (1u << 20)
 #define BLOCK_INSNS 48
-#define FLAGS_BLOCKS 3 /* run with M_FLAGS after POPF */
+#define FLAGS_BLOCKS 8 /* run with M_FLAGS after POPF */
 #define CTX_MAX 0xfff0u
 
 /* The mode word. */
@@ -99,6 +99,7 @@ struct bt_block {
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
     uint8_t n_exits, dead, flags_dead, cross;
     bool links; /* may be entered by others than the dispatcher */
+    bool shared; /* has been linked to, or is in the table for indirect jumps */
     uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
 
@@ -159,6 +160,11 @@ struct bt_rec {
 struct bt_map {
     uint16_t host; /* from the block's code start, in bytes / 1 */
     uint16_t off;  /* page offset of the guest instruction */
+};
+
+struct bt_frec { /* beside each bt_map: how the flags before the instruction are found again (bt_flags.c) */
+    uint8_t kind, size, a, b, lost, undo;
+    int32_t imm;
 };
 
 struct bt_vm {
@@ -246,7 +252,13 @@ struct bt_cpu {
     struct bt_vm *bv;
     uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
     bool nogroup_once;
-    uint8_t flags_blocks; /* so many blocks are run with M_FLAGS */
+    uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
+    uint8_t flags_cpl;
+    struct { /* the flags when C entered a block, or went on in one after POPF; blk 0: it may have been entered otherwise since */
+        uint32_t blk;
+        uint16_t off, flags;
+        bool after;
+    } snap;
     struct {
         uint32_t host; /* low half of the host address of a page */
         uint64_t lin;
@@ -285,6 +297,7 @@ struct bt_cpu {
     struct bt_site *sites;
     struct bt_rec *recs;
     struct bt_map *maps;
+    struct bt_frec *frecs; /* as maps */
     struct bt_cpage *cpages;
     uint32_t n_blocks, n_exits, n_sites, n_recs, n_maps, n_cpages;
     uint32_t cpage_hash[16384];
@@ -485,6 +498,16 @@ bool bt_stress_draw(struct bt_cpu *bc, uint32_t n);
 int bt_signals_init(struct err *e);
 void bt_thread_start(struct vcpu *v);
 void bt_kick(struct vcpu *v);
+
+/* bt_flags.c */
+void bt_flags_recover(struct bt_cpu *bc, uint32_t blk, uint16_t off, bool checked);
+/* C is about to enter a block with what is in hflags. A block that is linked to can be entered again without C. */
+static inline void bt_flags_snap(struct bt_cpu *bc, uint32_t blk)
+{
+    bc->snap.blk = bc->blocks[blk].shared ? 0 : blk;
+    bc->snap.flags = bc->hflags;
+    bc->snap.after = false;
+}
 
 /* bt_callout.c, bt_string.c */
 unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);

@@ -54,6 +54,7 @@ struct bt_tr {
     uint32_t site;
     struct insn *cur;
     struct insn insn[BLOCK_INSNS];
+    struct bt_frec frec[BLOCK_INSNS];
     bool m64, failed;
     uint8_t *cross_bad[2]; /* jumps to what follows a failed check of cp2 */
     unsigned n_cross_bad;
@@ -126,6 +127,9 @@ void tr_lower_call(struct bt_tr *t);
 void tr_lower_jmp(struct bt_tr *t);
 void tr_lower_ret(struct bt_tr *t);
 void tr_lower_loop(struct bt_tr *t);
+
+/* bt_flags.c */
+void tr_flag_recipes(struct bt_tr *t, unsigned n);
 
 /* bt_repeat.c */
 uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool rep, unsigned seg);

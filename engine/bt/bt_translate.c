@@ -190,6 +190,7 @@ uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin
     if (n == 0)
         return 0;
     tr_liveness(t, n);
+    tr_flag_recipes(t, n);
     tr_find_groups(t, n);
     uint32_t sites0 = bc->n_sites, recs0 = bc->n_recs, exits0 = bc->n_exits;
 retry:
@@ -248,6 +249,7 @@ retry:
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
     bc->cold_used = b->cold_end = tr_code_off(t);
     bc->code_used = b->end = (uint32_t)(end - bc->code_rw);
+    cpu_copy(bc->frecs + b->map, t->frec, b->n_map * sizeof t->frec[0]);
     bc->n_maps = maps;
     bc->n_blocks++;
     if (t->cp2) {

@@ -493,7 +493,7 @@ static void *map(word addr, size_t size, int prot)
     return p;
 }
 
-static const struct group *const all[] = {alu_groups, misc_groups, flow_groups, x87_groups, vec_groups, sys_groups, seg_groups};
+static const struct group *const all[] = {alu_groups, misc_groups, flow_groups, x87_groups, vec_groups, sys_groups, seg_groups, opmap_groups};
 
 static void set_up_xsave(void)
 {

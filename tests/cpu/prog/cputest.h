@@ -102,7 +102,7 @@ struct group {
     const char *name;
     void (*fn)(void);
 };
-extern const struct group alu_groups[], misc_groups[], flow_groups[], vec_groups[], x87_groups[], sys_groups[], seg_groups[];
+extern const struct group alu_groups[], misc_groups[], flow_groups[], vec_groups[], x87_groups[], sys_groups[], seg_groups[], opmap_groups[];
 
 /* Encodings of a register field above 7 need REX bits; this makes prefix, REX, opcode and ModRM for two registers. size: 1 2 4 8 */
 void enc_rr(struct enc *e, int size, unsigned op, int reg, int rm);

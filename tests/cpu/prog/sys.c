@@ -345,6 +345,59 @@ static void fault_flags(void)
     }
 }
 
+/*
+ * The same in the middle of code: flags that one instruction sets, the next one faults, the one after overwrites. Some jumps lie between the flags'
+ * loading and that, and each piece first runs often without a fault. Of the last rows CF, or more than ZF, SF and PF, is not compared: see the
+ * translator's bt_flags.c.
+ */
+static void dead_flags(void)
+{
+    static const uint8_t set[][6] = {{2, 0x01, 0xd8}, {2, 0x29, 0xd8}, {2, 0x39, 0xd8}, {2, 0x21, 0xd8}, {2, 0x09, 0xd8}, {2, 0x31, 0xd8}, {2, 0x85, 0xd8}, {3, 0x83, 0xc0, 0x7f},
+                                     {3, 0x83, 0xe8, 0x80}, {5, 0x3d, 0x78, 0x56, 0x34, 0x12}, {2, 0xa8, 0x91}, {2, 0x00, 0xd8}, {2, 0x28, 0xd8}, {2, 0x38, 0xd8}, {3, 0x66, 0x01, 0xd8}, {3, 0x66, 0x39, 0xd8},
+                                     {2, 0x29, 0xc0}, {2, 0x31, 0xc0}, {2, 0x30, 0xd8}, {3, 0x66, 0x85, 0xdb}, {2, 0xf7, 0xd8}, {2, 0x23, 0x07},
+                                     {2, 0xff, 0xc0}, {2, 0xff, 0xc8},
+                                     {2, 0x01, 0xc0}, {3, 0xc1, 0xe8, 0x03}, {3, 0xc1, 0xe0, 0x05}, {2, 0xd1, 0xf8}, {2, 0x11, 0xd8}, {2, 0x19, 0xd8}, {2, 0x03, 0x07}, {2, 0x2b, 0x07}};
+    static const uint8_t between[][4] = {{0}, {2, 0x89, 0xd1} /* mov ecx, edx */, {2, 0x8b, 0x0f} /* a load that succeeds */};
+    word page = DATA + DATA_SIZE - 4 * PAGE;
+    vec_mode = 0;
+    for (unsigned k = 0; k < sizeof set / sizeof set[0]; k++) {
+        for (unsigned v = 0; v < sizeof between / sizeof between[0]; v++) {
+            for (unsigned wide = 0; wide < (IS64 ? 2u : 1u); wide++) {
+                struct enc e = {0};
+                for (unsigned i = 0; i < 12; i++)
+                    e8(&e, 0xeb), e8(&e, 0);
+                if (wide)
+                    e8(&e, 0x48);
+                for (int i = 0; i < set[k][0]; i++)
+                    e8(&e, set[k][i + 1]);
+                for (int i = 0; i < between[v][0]; i++)
+                    e8(&e, between[v][i + 1]);
+                e8(&e, 0x89), e8(&e, 0x0e); /* mov [si], ecx */
+                e8(&e, 0x39), e8(&e, 0xd1); /* cmp ecx, edx */
+                piece(&e);
+                for (unsigned f = 0; f < 12; f++) {
+                    rnd_seed(k * 16 + f);
+                    rnd_regs();
+                    fill_data(f);
+                    in.r[SI] = page;
+                    in.r[DI] = DATA + 0x400;
+                    in.fl = 2 | (f & 1 ? CF : 0) | (f & 2 ? PF | AF : 0) | (f & 4 ? ZF | OF : 0) | (f & 8 ? SF : 0);
+                    bool bad = f == 0 || f == 5 || f >= 9;
+                    if (bad)
+                        mprotect((void *)page, PAGE, PROT_READ);
+                    run();
+                    if (bad)
+                        mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE);
+                    word mask = k < 22 ? ARITH : k < 24 ? ARITH & ~CF : ZF | SF | PF;
+                    hash((uint64_t)fault.sig);
+                    hash(fault.sig ? out.fl & mask : 0);
+                    note("run %u: signal %d fl %lx", f, fault.sig, out.fl & mask);
+                }
+            }
+        }
+    }
+}
+
 /* Non-canonical and kernel addresses, as data, as stack and as code. */
 static void bad_addresses(void)
 {
@@ -740,6 +793,7 @@ static void random_and_ids(void)
 
 const struct group sys_groups[] = {
     {"privileged", privileged},   {"lock_prefix", lock_prefix},       {"prefix_soup", prefix_soup},   {"page_faults", page_faults},   {"fault_flags", fault_flags},
+    {"dead_flags", dead_flags},
     {"bad_addresses", bad_addresses}, {"alignment", alignment},
 #ifdef __x86_64__
     {"fs_gs_base", fs_gs_base},
