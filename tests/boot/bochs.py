@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Intel's VT-x without an Intel processor that gives it: Debian's Bochs emulates one with VMX, a Debian kernel in it loads kvm_intel, and
-inside of that lodge-vmx probes the host, and tests/cpu/state_trip_test carries processor states through KVM and back.
+inside of that lodge-vmx probes the host, tests/cpu/state_trip_test carries processor states through KVM and back, and
+tests/cpu/engine_debug_test stops a guest at breakpoints, engine_smp_test starts 32 processors, and a machine boots realmode.S from its disk.
 
 usage: bochs.py
 
-Bochs executes some ten million instructions a second, so this takes a few minutes and goes no further than that. LODGE_TEST_KEEP names a
-directory for the serial output; LODGE_BOCHS_LIMIT is the time limit in seconds (default 1200).
+Bochs executes some ten million instructions a second, so this takes some minutes and goes no further than that: a Linux guest would take
+hours. LODGE_TEST_KEEP names a directory for the serial output; LODGE_BOCHS_LIMIT is the time limit in seconds (default 2400).
 """
 import os
 import re
@@ -30,9 +31,43 @@ lodge-vmx --engines
 echo "ENGINES-END $?"
 state_trip_test 10
 echo "TRIP-END $?"
+engine_debug_test
+echo "DEBUG-END $?"
+engine_smp_test
+echo "SMP-END $?"
+mkdir -p /vm && cd /vm && mv /realmode.* . && touch serial
+lodge-vmx realmode.vmx >out 2>&1 &
+n=0
+until grep -q "BOOTED AGAIN" serial || [ $n = 90 ] || ! kill -0 $!; do sleep 1; n=$((n + 1)); done
+kill $!
+wait $!
+echo "MACHINE-END $?"
+grep . serial
+grep -q "BOOTED AGAIN" serial || tail -n 30 out vm.log
+grep Engine: vm.log
+echo "BOCHS-END"
 sleep 5 # until the serial port has sent it
 poweroff -f
 """
+
+VMX = """.encoding = "UTF-8"
+config.version = "8"
+virtualHW.version = "19"
+displayName = "realmode"
+memsize = "32"
+monitor.virtual_exec = "automatic"
+floppy0.present = "FALSE"
+serial0.present = "TRUE"
+serial0.fileType = "file"
+serial0.fileName = "serial"
+log.fileName = "vm.log"
+ide0:0.present = "TRUE"
+ide0:0.fileName = "realmode.img"
+"""
+# What tests/boot/realmode.S prints; the same as in boot_test.py.
+MACHINE = [r"^8042 FEh: kept", r"^8042 output port: kept", r"^port 92h: kept", r"^CF9h 4: kept", r"^triple fault: kept", r"^A20: open wraps open wraps wraps",
+           r"^A20 closed, port 92h: kept", r"^HARD RESET", r"^BOOTED AGAIN", r"^MACHINE-END 0$", r"Engine: hardware virtualization"]
+FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-vmware.bin"]
 
 # No CPU model with CPUID leaf 15h: its frequency of the TSC has nothing to do with Bochs' own.
 CONFIG = """plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1
@@ -64,23 +99,26 @@ def libraries(*progs):
     return sorted(out)
 
 
-def why_not(trip):
+def why_not(tests):
     if not shutil.which("bochs") or not os.path.exists("/usr/share/bochs/VGABIOS-lgpl-latest"):
         return "bochs is not installed"
     if not find_lodge():
         return "lodge-vmx is not built"
-    return None if os.access(trip, os.X_OK) else "tests/cpu/state_trip_test is not built"
+    return next((t + " is not built" for t in tests if not os.access(t, os.X_OK)), None)
 
 
-def make_image(work, trip):
+def make_image(work, tests):
     pkg = fetch("linux-image-amd64")[0]
     init = boot_test.write(os.path.join(work, "init"), INIT)
     progs = []
-    for path, name in ((find_lodge(), "lodge-vmx"), (trip, "state_trip_test")):
+    for path in (find_lodge(), *tests):
+        name = os.path.basename(path)
         boot_test.run("strip", "-o", os.path.join(work, name), path)
         progs.append("%s/%s=bin/%s" % (work, name, name))
+    progs += [boot_test.realmode_disk(work) + "=realmode.img", boot_test.write(os.path.join(work, "vmx"), VMX) + "=realmode.vmx"]
+    progs += [f + "=" + f.lstrip("/") for f in FIRMWARE]
     initrd, iso = os.path.join(work, "initrd"), os.path.join(work, "cd.iso")
-    boot_test.run(HERE + "/mkinitrd.sh", "-k", pkg, "-m", "kvm_intel", "-i", init, initrd, *libraries(find_lodge(), trip), *progs)
+    boot_test.run(HERE + "/mkinitrd.sh", "-k", pkg, "-m", "kvm_intel", "-i", init, initrd, *libraries(find_lodge(), *tests), *progs)
     boot_test.mkiso(iso, "set timeout=0\nmenuentry linux {\nlinux /vmlinuz console=ttyS0 quiet mitigations=off clocksource=acpi_pm\ninitrd /initrd\n}",
                     kernel_of(pkg) + "=vmlinuz", initrd + "=initrd")
     return iso
@@ -95,7 +133,7 @@ def run_bochs(work, iso, limit):
                              start_new_session=True)
         end, text = time.monotonic() + limit, ""
         try:
-            while time.monotonic() < end and p.poll() is None and "TRIP-END" not in text:
+            while time.monotonic() < end and p.poll() is None and "BOCHS-END" not in text:
                 time.sleep(1)
                 if os.path.exists(serial):
                     with open(serial, errors="replace") as f:
@@ -112,17 +150,20 @@ def run_bochs(work, iso, limit):
 
 
 def main():
-    trip = os.path.join(os.path.dirname(find_lodge() or "."), "tests/cpu/state_trip_test")
-    reason = why_not(trip)
+    tests = [os.path.join(os.path.dirname(find_lodge() or "."), "tests/cpu", t) for t in ("state_trip_test", "engine_debug_test", "engine_smp_test")]
+    reason = why_not(tests)
     if reason:
         print("1..1\nok 1 - VT-x under Bochs # SKIP " + reason)
         return 0
     with tempfile.TemporaryDirectory(prefix="lodge-bochs.") as work:
-        text = run_bochs(work, make_image(work, trip), float(os.environ.get("LODGE_BOCHS_LIMIT", "1200")))
-    print("1..3")
+        text = run_bochs(work, make_image(work, tests), float(os.environ.get("LODGE_BOCHS_LIMIT", "2400")))
+    print("1..6")
     results = [(re.search(r"^VMX [1-9]", text, re.M), "the emulated processor has VMX"),
                (re.search(r"^hardware .*: ready", text, re.M) and "automatic  takes hardware" in text, "lodge-vmx runs 64-bit code by VT-x"),
-               (re.search(r"^TRIP-END 0$", text, re.M) and "# SKIP" not in text, "processor states through VT-x and back")]
+               (re.search(r"^TRIP-END 0$", text, re.M) and "# SKIP" not in text, "processor states through VT-x and back"),
+               (re.search(r"^DEBUG-END 0$", text, re.M) and "VT: two breakpoints" in text, "a debugger's breakpoints, watchpoints and steps"),
+               (re.search(r"^SMP-END 0$", text, re.M) and "32 processors: their" in text, "2, 8 and 32 processors"),
+               (all(re.search(what, text, re.M) for what in MACHINE), "a whole machine: its firmware boots from a disk, and resets it in each way")]
     for n, (good, name) in enumerate(results, 1):
         print("%sok %d - VT-x under Bochs: %s" % ("" if good else "not ", n, name))
     if not all(r[0] for r in results):

@@ -291,15 +291,19 @@ def test_reboot(work, how):
         off(g)
 
 
-@test(quick=True)
-def test_realmode(work):
-    """Resets of the processor alone, the A20 gate and IRQ13, as DOS extenders and 16-bit systems use them."""
+def realmode_disk(work):
     obj, disk = os.path.join(work, "realmode.o"), os.path.join(work, "realmode.img")
     run("as", "--32", HERE + "/realmode.S", "-o", obj)
     run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", obj, "-o", disk)
     with open(disk, "ab") as f:
         f.truncate(1 << 20)
-    with Guest("realmode", disk=disk, mem=32, vcpus=1) as g:
+    return disk
+
+
+@test(quick=True)
+def test_realmode(work):
+    """Resets of the processor alone, the A20 gate and IRQ13, as DOS extenders and 16-bit systems use them."""
+    with Guest("realmode", disk=realmode_disk(work), mem=32, vcpus=1) as g:
         g.expect("REALMODE", 20)
         for way in ("8042 FEh", "8042 output port", "port 92h", "CF9h 4", "triple fault"):
             g.expect(re.escape(way) + ": kept", 20)

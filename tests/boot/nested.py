@@ -29,7 +29,7 @@ import boot_test  # noqa: E402
 import nested_inner  # noqa: E402
 from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: E402
 
-PASS = ["LODGE_SLOW", "LODGE_TEST_ECHO", "LODGE_DEBUG", "LODGE_VT_LIMIT", "LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_TRIPS", "LODGE_DMESG"]  # what the inner script may be told
+PASS = ["LODGE_SLOW", "LODGE_TEST_ECHO", "LODGE_DEBUG", "LODGE_VT_LIMIT", "CPUTEST_GROUPS", "CPUTEST_DETAILS", "LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_TRIPS", "LODGE_DMESG"]  # what the inner script may be told
 STARTS = 3  # of the outer guest, when it stands still
 BEAT_LIMIT, BOOT_LIMIT = 90, 240  # seconds without a beat, and until the first one
 MODULES = ["kvm_amd", "9p", "9pnet_virtio", "virtio_pci", "overlay"]
@@ -311,7 +311,7 @@ def main():
                 def script(names):
                     return opt.shell
             else:
-                own = [n for n, _ in nested_inner.OWN if n in tests and n not in ("engines", "state")]
+                own = [n for n, _ in nested_inner.OWN if n in tests and n not in ("engines", "state", "debug", "many")]
                 media = make_media(work, ["cloud"] if opt.bench else (["cloud"] if set(own) - {"686"} else []) + ["686"] * ("686" in own))
                 boots = [t for t in tests if t in dict(nested_inner.BOOT)]
                 os.mkdir(os.path.join(work, "media"))

@@ -2,12 +2,15 @@
 """lodge-vmx beside qemu-system-x86_64 -accel kvm in the outer guest of nested.py: time to userland, what an exit costs, memory
 beside the guest's. Prints the table."""
 import datetime
+import glob
 import os
 import re
+import subprocess
 import time
 
 from guest import Guest, GuestError
 
+SLEEPS = 200
 ROUNDS = int(os.environ.get("LODGE_BENCH_ROUNDS", "2"))
 
 
@@ -36,6 +39,18 @@ def beside_ram(pid, ram_mb):
     return sum(p for *_, p in maps) - ram
 
 
+def counters(pid):
+    """KVM's own of a process' machine."""
+    out = {}
+    for f in glob.glob("/sys/kernel/debug/kvm/%d-*/*" % pid) + glob.glob("/sys/kernel/debug/kvm/%d-*/vcpu0/*" % pid):
+        try:
+            with open(f) as h:
+                out[os.path.basename(f)] = int(h.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            pass
+    return out
+
+
 def one(media, runner):
     res = {}
     g = Kvm(name="bench-" + runner, iso=media["cloud"], mem=256, vcpus=1, runner=runner.split("-")[0], engine="hardware")
@@ -50,6 +65,13 @@ def one(media, runner):
         end = g.expect(r"CMD-END", 300)
         for name, ns in re.findall(r"^([\w+]+) (\d+)\s*$", g.serial[start:end.start()].decode(errors="replace").replace("\r", ""), re.M):
             res[name] = float(ns) / 1e3
+        before = counters(g.proc.pid)
+        g.send("exits %d\n" % SLEEPS)
+        g.expect(r"CMD-END", 300)
+        now = counters(g.proc.pid)
+        each = {k: (v - before.get(k, 0)) / SLEEPS for k, v in now.items()}
+        res["exits a sleep"] = each.get("exits")
+        print("# %s, KVM's counters a sleep: %s" % (runner, ", ".join("%s %.2f" % i for i in sorted(each.items()) if i[1] > 0.05 and "ns" not in i[0])), flush=True)
         res["memory"] = beside_ram(g.proc.pid, 256)
         if runner == "lodge":
             with open(os.path.join(g.dir, "vm.log")) as f:
@@ -62,18 +84,19 @@ def one(media, runner):
 
 
 def main(media):
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], stderr=subprocess.DEVNULL)
     best = {"lodge": {}, "qemu": {}, "qemu-plain": {}}
     for _ in range(ROUNDS):
         for runner in ("qemu", "lodge", "qemu-plain"):
             try:
                 for k, v in one(media, runner).items():
-                    best[runner][k] = min(v, best[runner].get(k, v))
+                    best[runner][k] = min(v or 0, best[runner].get(k, v or 0))
             except GuestError as e:
                 print("# %s: %s" % (runner, str(e).splitlines()[0]), flush=True)
     print("%-36s %12s %12s %8s %8s" % ("in the outer guest (best of %d)" % ROUNDS, "QEMU, KVM", "Lodge, VT", "ratio", "goal"))
     rows = (("userland", "start to userland, ms", 1.05), ("port", "port I/O exit, us", 1.0), ("mmio", "MMIO exit, us", 1.0), ("msr", "MSR, us", 1.0),
             ("hlt+timer", "HLT and timer, us", 1.0),
-            ("hlt+timer plain", "  without KVM's paravirtual EOI, us", 1.0), ("memory", "memory beside the guest's, KiB", 0.5), ("first instruction", "start to first instruction, ms", None))
+            ("hlt+timer plain", "  without KVM's paravirtual EOI, us", 1.0), ("exits a sleep", "  exits to the host's kernel a sleep", None), ("memory", "memory beside the guest's, KiB", 0.5), ("first instruction", "start to first instruction, ms", None))
     # QEMU tells its guest that it is under KVM, which then ends interrupts without an exit. A guest of VMware's machine does not do that.
     best["qemu"]["hlt+timer plain"], best["lodge"]["hlt+timer plain"] = best["qemu-plain"].get("hlt+timer"), best["lodge"].get("hlt+timer")
     for key, name, goal in rows:
