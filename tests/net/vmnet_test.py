@@ -256,6 +256,31 @@ def nat(h):
     ok(good, "and reaches the guest")
     rc, out = h.run("set", "vmnet8.forward1", "tcp nonsense")
     ok(rc == 1 and "vmnet8.forward1" in out and "write tcp or udp" in out, "a wrong one is refused: " + out.strip())
+    # Booting from the network: the file that DHCP tells, by TFTP (RFC 1350) from the gateway; nothing outside the folder.
+    os.mkdir(h.dir + "/tftp")
+    with open(h.dir + "/tftp/boot.img", "wb") as f:
+        f.write(b"boot me" * 100)
+    with open(h.dir + "/secret", "w") as f:
+        f.write("secret")
+    same((h.run("set", "vmnet8.tftpDir", h.dir + "/tftp"), h.run("set", "vmnet8.bootFile", "boot.img")), ((0, ""), (0, "")), "a folder for TFTP while machines run")
+    a.send(dhcp(A, 1))
+    f = a.wait(dhcp_parse)
+    ok(f and f[42 + 108:42 + 116] == b"boot.img" and f[42 + 20:42 + 24] == ip4("192.168.108.2") and dhcp_parse(f)[2][67] == b"boot.img", "DHCP tells file and server")
+    # NAT has begun anew with the folder, and asks who we are
+    a.send(mac(ALL) + mac(A) + b"\x08\x06" + struct.pack("!HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, mac(A), ip4(ra[0]), b"\0" * 6, ip4("192.168.108.2")))
+    a.send(udp(gw, A, ra[0], "192.168.108.2", 5000, 69, b"\0\1boot.img\0octet\0"))
+    f = a.wait(lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == struct.pack("!H", 5000))
+    ok(f and f[42:46] == b"\0\3\0\1" and f[46:] == (b"boot me" * 100)[:512], "TFTP gives its first block")
+    a.send(udp(gw, A, ra[0], "192.168.108.2", 5001, 69, b"\0\1../secret\0octet\0"))
+    f = a.wait(lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == struct.pack("!H", 5001))
+    ok(f and f[42:44] == b"\0\5", "and nothing outside its folder")
+    # IPv6: a router solicitation (RFC 4861 4.1) is answered with the network's prefix.
+    src, dst = socket.inet_pton(socket.AF_INET6, "fe80::20c:29ff:fe00:a"), socket.inet_pton(socket.AF_INET6, "ff02::2")
+    icmp = b"\x85\0\0\0\0\0\0\0\1\1" + mac(A)
+    icmp = icmp[:2] + struct.pack("!H", csum(src + dst + struct.pack("!II", len(icmp), 58) + icmp)) + icmp[4:]
+    a.send(mac("33:33:00:00:00:02") + mac(A) + b"\x86\xdd" + struct.pack("!IHBB", 0x60000000, len(icmp), 58, 255) + src + dst + icmp)
+    f = a.wait(lambda f: f[12:14] == b"\x86\xdd" and f[54] == 134)
+    ok(f and socket.inet_pton(socket.AF_INET6, "fd00:168:108::") in f, "IPv6: the router advertises fd00:168:108::/64")
     a.close(), b.close()
 
 
