@@ -9,8 +9,8 @@ Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this
 (9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
 names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 1500; 7200 with --all).
 
-A test that hangs fails after its own time limit. When the emulated machine itself stands still (nested_beat.py), it is started anew
-for the tests that have not been reported; what it cannot get through in three starts is skipped, with the reason.
+A test that hangs fails after its own time limit. When the emulated machine itself stands still (nested_beat.py) or QEMU dies, it is
+started anew for the tests that have not been reported; what it cannot get through in three starts is skipped, with the reason.
 """
 import argparse
 import os
@@ -142,7 +142,7 @@ def why_not():
 
 
 class StoodStill(Exception):
-    """The emulated machine, not a program in it."""
+    """The emulated machine, not a program in it; or QEMU died."""
 
 
 class Beats:
@@ -228,7 +228,12 @@ def outer(work, pkg, script, cpus, limit, line):
                     raise StoodStill(text[12:])
                 elif not text.startswith(("OUTER-UP", "OUTER-HELD")):
                     line(text)
-        return "the outer guest ended early: " + buf.decode(errors="replace") if result is None else result
+        if result is not None:
+            return result
+        p.wait(10)
+        if p.returncode < 0:
+            raise StoodStill("QEMU died of signal %d; its last words: %s" % (-p.returncode, buf.decode(errors="replace").strip()))
+        return "the outer guest ended early: " + buf.decode(errors="replace")
     finally:
         try:
             p.wait(ending)
@@ -274,11 +279,11 @@ def run_all(work, pkg, script, cpus, limit, tap):
                 break  # the time went where the machine stood still; what hangs by itself has its own, shorter limit
             return result
         except StoodStill as e:
-            print("# the emulated machine stood still, at start %d of %d: %s" % (start, STARTS, e), flush=True)
+            print("# the emulated machine stood still or died, at start %d of %d: %s" % (start, STARTS, e), flush=True)
     if not tap.tests:
-        return "the outer QEMU stood still %d times" % STARTS
+        return "the outer QEMU stood still or died %d times" % STARTS
     for name in tap.left():
-        tap.report(name, True, "%s # SKIP the outer QEMU stood still" % name)
+        tap.report(name, True, "%s # SKIP the outer QEMU stood still or died" % name)
     return 1 if tap.failed else 0
 
 
