@@ -10,6 +10,7 @@
 
 #include "app-error.h"
 #include "app-network-edit.h"
+#include "app-network-lists.h"
 #include "app-vmnet.h"
 
 /* Who has a field, as bits of enum netconf_type. */
@@ -20,7 +21,8 @@ enum {
     BRIDGED = 1 << NETCONF_BRIDGED,
     ALL = SWITCH | HOSTONLY | NAT | BRIDGED
 };
-enum { NAME, TYPE, INTERFACE, SUBNET, DHCP, FIRST, LAST, HOST, FIELDS };
+/* Those from LEASE on are below "More settings". */
+enum { NAME, TYPE, INTERFACE, SUBNET, DHCP, FIRST, LAST, HOST, LEASE, DOMAIN, PREFIX6, TFTP, BOOT, METHOD, FIELDS };
 enum { EVERY_S = 2, EVERY_ABSENT_S = 10 };
 
 static const struct {
@@ -36,18 +38,20 @@ static const struct {
     {"dhcp.first", N_("_First address:"), N_("The first address that DHCP gives."), SWITCH | HOSTONLY | NAT, TEXT},
     {"dhcp.last", N_("_Last address:"), N_("The last address that DHCP gives."), SWITCH | HOSTONLY | NAT, TEXT},
     {"hostInterface", N_("This com_puter is in the network"), N_("Needs lodge-nethelper, which the administrator allows once."), HOSTONLY, CHECK},
+    {"dhcp.leaseTime", N_("Lease time in seco_nds:"), N_("How long a machine may keep its address before it asks again."), SWITCH | HOSTONLY | NAT, TEXT},
+    {"dhcp.domain", N_("D_omain:"), N_("The domain that DHCP tells the machines."), SWITCH | HOSTONLY | NAT, TEXT},
+    {"prefix6", N_("IPv_6 prefix:"), N_("The 64 bits that IPv6 addresses in this network begin with."), NAT, TEXT},
+    {"tftpDir", N_("Folder s_hared by TFTP:"), N_("A folder of this computer whose files the machines can read by TFTP, to boot from the network."), NAT, TEXT},
+    {"bootFile", N_("_Boot file:"), N_("The file in it that DHCP tells machines to boot from."), NAT, TEXT},
+    {"method", N_("Meth_od:"), N_("How the machines come to the interface: through a bridge, or beside the interface's own address (macvtap)."), BRIDGED, CHOICE},
 };
+static const char *const methods[] = {"auto", "bridge", "macvtap"}; /* enum netconf_method */
 static const char *const type_label[] = {N_("Isolated"), N_("Host-only"), N_("NAT"), N_("Bridged")};
 static const char *const type_help[] = {
     N_("The machines reach each other and nothing else."),
     N_("The machines reach each other and this computer, not the outside."),
     N_("The machines reach each other, and the outside through this computer."),
     N_("The machines are on the network of this computer, like computers of their own."),
-};
-
-struct forward {
-    char *key;
-    GtkWidget *protocol, *host, *guest, *remove, *error;
 };
 
 struct networks {
@@ -57,9 +61,9 @@ struct networks {
     } net[NETCONF_NETS];
     gboolean added[NETCONF_NETS]; /* shown although nothing is set yet */
     GtkWidget *label[FIELDS], *control[FIELDS], *error[FIELDS], *about, *others;
-    GtkWidget *forwards, *forward_grid, *forward_none, *machines, *machines_none;
+    GtkWidget *more, *machines, *machines_none;
     GtkListStore *store;
-    GPtrArray *forward; /* struct forward */
+    AppNetList *forwards, *reservations;
     AppNetEdit *e;
     unsigned at;      /* the network shown */
     gboolean loading; /* controls are being set: no change by the user */
@@ -81,15 +85,6 @@ static void tell(struct networks *w, GtkMessageType type, const char *text)
         return;
     gtk_info_bar_set_message_type(GTK_INFO_BAR(w->info), type);
     gtk_label_set_text(GTK_LABEL(w->info_label), text);
-}
-
-static void show_error(GtkWidget *label, GtkWidget *control, const char *text)
-{
-    gtk_label_set_text(GTK_LABEL(label), text ? text : "");
-    gtk_widget_set_visible(label, text != NULL);
-    if (GTK_IS_ENTRY(control))
-        gtk_entry_set_icon_from_icon_name(GTK_ENTRY(control), GTK_ENTRY_ICON_SECONDARY, text ? "dialog-warning-symbolic" : NULL);
-    atk_object_set_description(gtk_widget_get_accessible(control), text ? text : "");
 }
 
 /* ---- what the controls show besides their values ---- */
@@ -133,7 +128,7 @@ static void refresh(struct networks *w)
         gtk_widget_set_visible(w->control[f], has);
         if (w->label[f])
             gtk_widget_set_visible(w->label[f], has);
-        show_error(w->error[f], w->control[f], has ? problem : NULL);
+        app_net_sentence_show(w->error[f], w->control[f], has ? problem : NULL);
     }
     g_autofree char *subnet = n->subnet ? g_strdup_printf("%s/%u", netconf_ip_format(n->subnet, a), n->bits) : g_strdup(_("none"));
     gtk_entry_set_placeholder_text(GTK_ENTRY(w->control[SUBNET]), subnet);
@@ -145,13 +140,15 @@ static void refresh(struct networks *w)
     gtk_widget_set_sensitive(w->control[FIRST], n->subnet && n->dhcp);
     gtk_widget_set_sensitive(w->control[LAST], n->subnet && n->dhcp);
     gtk_label_set_text(GTK_LABEL(w->about), _(type_help[n->type]));
-    gtk_widget_set_visible(w->forwards, n->type == NETCONF_NAT);
-    gtk_widget_set_visible(w->forward_none, !w->forward->len);
-    for (guint i = 0; i < w->forward->len; i++) {
-        struct forward *r = w->forward->pdata[i];
-        g_autofree char *problem = app_net_edit_problem(w->e, r->key);
-        show_error(r->error, r->host, problem);
-    }
+    g_autofree char *lease = g_strdup_printf("%u", n->lease_s);
+    gtk_entry_set_placeholder_text(GTK_ENTRY(w->control[LEASE]), lease);
+    gtk_entry_set_placeholder_text(GTK_ENTRY(w->control[PREFIX6]), n->prefix6);
+    gtk_widget_set_sensitive(w->control[LEASE], n->subnet && n->dhcp);
+    gtk_widget_set_sensitive(w->control[DOMAIN], n->subnet && n->dhcp);
+    gtk_widget_set_visible(app_net_list_widget(w->forwards), n->type == NETCONF_NAT);
+    gtk_widget_set_visible(app_net_list_widget(w->reservations), n->type != NETCONF_BRIDGED && n->subnet && n->dhcp);
+    app_net_list_refresh(w->forwards);
+    app_net_list_refresh(w->reservations);
     /* What is wrong in lines that have no control here. */
     g_autoptr(GString) others = g_string_new(NULL);
     for (guint i = 0; i < w->e->problems->len; i++) {
@@ -161,8 +158,7 @@ static void refresh(struct networks *w)
             g_autofree char *key = key_of(w, f);
             here |= !g_ascii_strcasecmp(key, p->key);
         }
-        for (guint k = 0; k < w->forward->len; k++)
-            here |= !g_ascii_strcasecmp(((struct forward *)w->forward->pdata[k])->key, p->key);
+        here |= app_net_list_has(w->forwards, p->key) || app_net_list_has(w->reservations, p->key);
         g_autofree char *net = g_strndup(p->key, strcspn(p->key, ".")), *text = app_net_edit_sentence(p->text);
         int of = netconf_index(net);
         if (here || (of >= 0 && of != (int)w->at))
@@ -185,6 +181,8 @@ static void user_changed(struct networks *w)
     tell(w, GTK_MESSAGE_INFO, NULL);
     refresh(w);
 }
+
+static void list_changed(gpointer u) { user_changed(u); }
 
 /* ---- controls to changes ---- */
 
@@ -209,7 +207,7 @@ static void control_changed(GtkWidget *c, gpointer u)
         /* What holds without a line gets none. */
         app_net_edit_set(w->e, key, old && !g_ascii_strcasecmp(old, id) ? old : NULL);
         const struct netconf_net *n = &w->e->conf.net[w->at];
-        const char *now = f == TYPE ? netconf_type_name(n->type) : *n->interface ? n->interface : "auto";
+        const char *now = f == TYPE ? netconf_type_name(n->type) : f == METHOD ? methods[n->method] : *n->interface ? n->interface : "auto";
         if (g_ascii_strcasecmp(now, id))
             app_net_edit_set(w->e, key, id);
     }
@@ -218,50 +216,15 @@ static void control_changed(GtkWidget *c, gpointer u)
         refresh_machines(w);
 }
 
-static void forward_changed(GtkWidget *c, gpointer u)
-{
-    struct networks *w = u;
-    for (guint i = 0; i < w->forward->len && !w->loading; i++) {
-        struct forward *r = w->forward->pdata[i];
-        if (c != r->protocol && c != r->host && c != r->guest)
-            continue;
-        g_autofree char *host = g_strstrip(g_strdup(gtk_entry_get_text(GTK_ENTRY(r->host)))),
-                        *guest = g_strstrip(g_strdup(gtk_entry_get_text(GTK_ENTRY(r->guest)))),
-                        *v = g_strjoin(" ", gtk_combo_box_get_active_id(GTK_COMBO_BOX(r->protocol)), host, guest, NULL);
-        app_net_edit_set(w->e, r->key, v);
-        user_changed(w);
-        return;
-    }
-}
+/* ---- new lines of lists: right as they are ---- */
 
-static void load_forwards(struct networks *w);
-
-static void forward_remove(GtkWidget *b, gpointer u)
-{
-    struct networks *w = u;
-    guint i = 0;
-    while (i < w->forward->len && ((struct forward *)w->forward->pdata[i])->remove != b)
-        i++;
-    g_return_if_fail(i < w->forward->len);
-    app_net_edit_set(w->e, ((struct forward *)w->forward->pdata[i])->key, NULL);
-    load_forwards(w);
-    user_changed(w);
-    if (w->forward->len)
-        gtk_widget_grab_focus(((struct forward *)w->forward->pdata[MIN(i, w->forward->len - 1)])->remove);
-}
-
-/* A forward that is right as it is: the first free port from 2222 on, to the first address of DHCP. */
-static void forward_add(GtkWidget *b, gpointer u)
+/* The first free port from 2222 on, to the first address of DHCP. */
+static char *suggest_forward(gpointer u)
 {
     struct networks *w = u;
     const struct netconf_net *n = &w->e->conf.net[w->at];
     char ip[16];
-    unsigned k = 0, port = 2222;
-    g_autofree char *key = g_strdup_printf("vmnet%u.forward%u", w->at, k);
-    while (app_net_edit_get(w->e, key)) {
-        g_free(key);
-        key = g_strdup_printf("vmnet%u.forward%u", w->at, ++k);
-    }
+    unsigned port = 2222;
     for (unsigned i = 0; i < NETCONF_NETS; i++)
         for (unsigned j = 0; j < w->e->conf.net[i].n_forward; j++)
             if (w->e->conf.net[i].forward[j].host_port == port) {
@@ -269,101 +232,10 @@ static void forward_add(GtkWidget *b, gpointer u)
                 i = (unsigned)-1; /* from the start */
                 break;
             }
-    g_autofree char *v = g_strdup_printf("tcp 127.0.0.1:%u %s:22", port, netconf_ip_format(n->first, ip));
-    app_net_edit_set(w->e, key, v);
-    load_forwards(w);
-    user_changed(w);
-    for (guint i = 0; i < w->forward->len; i++)
-        if (!strcmp(((struct forward *)w->forward->pdata[i])->key, key))
-            gtk_widget_grab_focus(((struct forward *)w->forward->pdata[i])->host);
+    return g_strdup_printf("tcp 127.0.0.1:%u %s:22", port, netconf_ip_format(n->first, ip));
 }
 
-static GtkWidget *sentence(void)
-{
-    GtkWidget *l = gtk_label_new(NULL);
-    g_object_set(l, "xalign", 0.0, "wrap", TRUE, "max-width-chars", 50, NULL);
-    gtk_style_context_add_class(gtk_widget_get_style_context(l), "bad-line");
-    gtk_widget_set_no_show_all(l, TRUE);
-    return l;
-}
-
-static void forward_free(gpointer p)
-{
-    g_free(((struct forward *)p)->key);
-    g_free(p);
-}
-
-static void head(GtkWidget *grid, int x, const char *text)
-{
-    GtkWidget *l = gtk_label_new(text);
-    g_object_set(l, "xalign", 0.0, NULL);
-    gtk_style_context_add_class(gtk_widget_get_style_context(l), GTK_STYLE_CLASS_DIM_LABEL);
-    gtk_grid_attach(GTK_GRID(grid), l, x, 0, 1, 1);
-}
-
-static void load_forwards(struct networks *w)
-{
-    g_autoptr(GPtrArray) keys = app_net_edit_list(w->e, w->at, "forward");
-    gboolean was = w->loading;
-    w->loading = TRUE;
-    g_ptr_array_set_size(w->forward, 0);
-    app_clear(w->forward_grid);
-    if (keys->len) {
-        head(w->forward_grid, 0, _("Protocol"));
-        head(w->forward_grid, 1, _("This computer"));
-        head(w->forward_grid, 2, _("Guest"));
-    }
-    for (guint i = 0; i < keys->len; i++) {
-        struct forward *r = g_new0(struct forward, 1);
-        const char *v = app_net_edit_get(w->e, keys->pdata[i]);
-        g_auto(GStrv) part = g_regex_split_simple("\\s+", v ? v : "", 0, 0);
-        guint parts = g_strv_length(part);
-        int y = 1 + 2 * (int)i;
-        r->key = g_strdup(keys->pdata[i]);
-        r->protocol = gtk_combo_box_text_new();
-        gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(r->protocol), "tcp", "TCP");
-        gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(r->protocol), "udp", "UDP");
-        g_autofree char *protocol = g_ascii_strdown(parts ? part[0] : "", -1);
-        if (!gtk_combo_box_set_active_id(GTK_COMBO_BOX(r->protocol), protocol)) {
-            gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(r->protocol), protocol, protocol);
-            gtk_combo_box_set_active_id(GTK_COMBO_BOX(r->protocol), protocol);
-        }
-        r->host = gtk_entry_new();
-        r->guest = gtk_entry_new();
-        gtk_entry_set_text(GTK_ENTRY(r->host), parts > 1 ? part[1] : "");
-        g_autofree char *rest = parts > 2 ? g_strjoinv(" ", part + 2) : NULL;
-        gtk_entry_set_text(GTK_ENTRY(r->guest), rest ? rest : "");
-        gtk_widget_set_tooltip_text(r->host, _("Address and port of this computer, like 127.0.0.1:2222; 0.0.0.0 is seen from everywhere."));
-        gtk_widget_set_tooltip_text(r->guest, _("Address and port of the guest, like 192.168.108.20:22."));
-        gtk_widget_set_hexpand(r->host, TRUE);
-        gtk_widget_set_hexpand(r->guest, TRUE);
-        r->remove = gtk_button_new_from_icon_name("list-remove-symbolic", GTK_ICON_SIZE_BUTTON);
-        gtk_widget_set_tooltip_text(r->remove, _("Remove this forward"));
-        r->error = sentence();
-        const struct {
-            GtkWidget *w;
-            const char *name;
-        } named[] = {{r->protocol, _("Protocol of forward %u")},
-                     {r->host, _("Address and port of this computer, forward %u")},
-                     {r->guest, _("Address and port of the guest, forward %u")},
-                     {r->remove, _("Remove forward %u")}};
-        for (guint k = 0; k < G_N_ELEMENTS(named); k++) {
-            g_autofree char *number = g_strdup_printf("%u", i + 1);
-            g_auto(GStrv) around = g_strsplit(named[k].name, "%u", 2);
-            g_autofree char *name = g_strjoinv(number, around);
-            atk_object_set_name(gtk_widget_get_accessible(named[k].w), name);
-            gtk_grid_attach(GTK_GRID(w->forward_grid), named[k].w, (int)k, y, 1, 1);
-        }
-        gtk_grid_attach(GTK_GRID(w->forward_grid), r->error, 1, y + 1, 3, 1);
-        g_ptr_array_add(w->forward, r);
-        g_signal_connect(r->protocol, "changed", G_CALLBACK(forward_changed), w);
-        g_signal_connect(r->host, "changed", G_CALLBACK(forward_changed), w);
-        g_signal_connect(r->guest, "changed", G_CALLBACK(forward_changed), w);
-        g_signal_connect(r->remove, "clicked", G_CALLBACK(forward_remove), w);
-    }
-    gtk_widget_show_all(w->forward_grid);
-    w->loading = was;
-}
+static char *suggest_reservation(gpointer u);
 
 /* ---- the network shown ---- */
 
@@ -397,10 +269,18 @@ static void load(struct networks *w)
             gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(w->control[f]), is_true(v));
     }
     gtk_combo_box_set_active_id(GTK_COMBO_BOX(w->control[TYPE]), netconf_type_name(n->type));
+    gtk_combo_box_set_active_id(GTK_COMBO_BOX(w->control[METHOD]), methods[n->method]);
     load_interfaces(w);
-    load_forwards(w);
+    app_net_list_load(w->forwards, w->at);
+    app_net_list_load(w->reservations, w->at);
     w->loading = FALSE;
     refresh(w);
+    gboolean more = FALSE;
+    for (int f = LEASE; f < FIELDS; f++) {
+        g_autofree char *key = key_of(w, f);
+        more |= app_net_edit_get(w->e, key) != NULL;
+    }
+    gtk_expander_set_expanded(GTK_EXPANDER(w->more), more);
     refresh_machines(w);
 }
 
@@ -482,12 +362,16 @@ static void apply_clicked(GtkButton *b, gpointer u)
     tell(w, GTK_MESSAGE_ERROR, text);
     for (int f = 0; f < FIELDS && p; f++) {
         g_autofree char *key = key_of(w, f);
-        if (!g_ascii_strcasecmp(key, p->key))
-            gtk_widget_grab_focus(w->control[f]);
+        if (g_ascii_strcasecmp(key, p->key))
+            continue;
+        if (f >= LEASE)
+            gtk_expander_set_expanded(GTK_EXPANDER(w->more), TRUE);
+        gtk_widget_grab_focus(w->control[f]);
     }
-    for (guint k = 0; k < w->forward->len && p; k++)
-        if (!g_ascii_strcasecmp(((struct forward *)w->forward->pdata[k])->key, p->key))
-            gtk_widget_grab_focus(((struct forward *)w->forward->pdata[k])->host);
+    if (p) {
+        app_net_list_focus(w->forwards, p->key);
+        app_net_list_focus(w->reservations, p->key);
+    }
 }
 
 /* ---- who is in the network ---- */
@@ -562,6 +446,35 @@ static void refresh_machines(struct networks *w)
     }
 }
 
+/* The first machine here without one, at the address that it has; else an adapter of nobody's, at the first free address of DHCP. */
+static char *suggest_reservation(gpointer u)
+{
+    struct networks *w = u;
+    const struct netconf_net *n = &w->e->conf.net[w->at];
+    GtkTreeModel *model = GTK_TREE_MODEL(w->store);
+    GtkTreeIter it;
+    char text[16];
+    uint32_t ip = n->first;
+    for (unsigned i = 0; i < n->n_reservation; i++)
+        if (n->reservation[i].ip == ip) {
+            ip++;
+            i = (unsigned)-1; /* from the start */
+        }
+    for (gboolean more = gtk_tree_model_get_iter_first(model, &it); more; more = gtk_tree_model_iter_next(model, &it)) {
+        g_autofree char *mac = NULL, *address = NULL;
+        gboolean has = FALSE;
+        gtk_tree_model_get(model, &it, MAC, &mac, ADDRESS, &address, -1);
+        for (unsigned i = 0; i < n->n_reservation; i++) {
+            const uint8_t *m = n->reservation[i].mac;
+            g_autofree char *known = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+            has |= !g_ascii_strcasecmp(known, mac);
+        }
+        if (!has)
+            return g_strdup_printf("%s %s", mac, strcmp(address, NO_ADDRESS) ? address : netconf_ip_format(ip, text));
+    }
+    return g_strdup_printf("00:0c:29:00:00:%02x %s", n->n_reservation + 1, netconf_ip_format(ip, text));
+}
+
 static gboolean tick(gpointer u);
 
 static void take_ports(struct networks *w, GPtrArray *lines, gboolean in_use)
@@ -616,7 +529,8 @@ static void closed(GtkWidget *window, gpointer u)
     shown = NULL;
     if (w->timer)
         g_source_remove(w->timer);
-    g_ptr_array_unref(w->forward);
+    app_net_list_free(w->forwards);
+    app_net_list_free(w->reservations);
     g_clear_pointer(&w->ports, g_ptr_array_unref);
     g_object_unref(w->store);
     app_net_edit_free(w->e);
@@ -641,18 +555,19 @@ static GtkWidget *dim(const char *text)
     return l;
 }
 
-static GtkWidget *fields_new(struct networks *w)
+static GtkWidget *fields_new(struct networks *w, int from, int to)
 {
     static const enum netconf_type order[] = {NETCONF_NAT, NETCONF_HOSTONLY, NETCONF_SWITCH, NETCONF_BRIDGED};
+    static const char *const method_label[] = {N_("Automatic"), N_("Bridge"), N_("macvtap")};
     GtkWidget *grid = gtk_grid_new();
     int y = 0;
     g_object_set(grid, "row-spacing", 8, "column-spacing", 12, NULL);
-    for (int f = 0; f < FIELDS; f++) {
+    for (int f = from; f < to; f++) {
         GtkWidget *c = field[f].kind == TEXT    ? gtk_entry_new()
                        : field[f].kind == CHECK ? gtk_check_button_new_with_mnemonic(_(field[f].label))
                                                 : gtk_combo_box_text_new();
         w->control[f] = c;
-        w->error[f] = sentence();
+        w->error[f] = app_net_sentence_new();
         gtk_widget_set_tooltip_text(c, _(field[f].help));
         if (field[f].kind == TEXT)
             gtk_entry_set_activates_default(GTK_ENTRY(c), TRUE);
@@ -665,6 +580,8 @@ static GtkWidget *fields_new(struct networks *w)
         if (f == TYPE)
             for (guint i = 0; i < G_N_ELEMENTS(order); i++)
                 gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(c), netconf_type_name(order[i]), _(type_label[order[i]]));
+        for (guint i = 0; f == METHOD && i < G_N_ELEMENTS(methods); i++)
+            gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(c), methods[i], _(method_label[i]));
         g_object_set(c, "hexpand", TRUE, "no-show-all", TRUE, NULL);
         gtk_grid_attach(GTK_GRID(grid), c, 1, y++, 1, 1);
         if (f == TYPE) {
@@ -678,22 +595,13 @@ static GtkWidget *fields_new(struct networks *w)
     return grid;
 }
 
-static GtkWidget *forwards_new(struct networks *w)
+static GtkWidget *more_new(struct networks *w)
 {
-    GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 6), *add = gtk_button_new_with_mnemonic(_("Add a for_ward"));
-    w->forward = g_ptr_array_new_with_free_func(forward_free);
-    w->forward_grid = gtk_grid_new();
-    w->forward_none = dim(_("No port of this computer leads into this network."));
-    g_object_set(w->forward_grid, "row-spacing", 6, "column-spacing", 6, NULL);
-    gtk_widget_set_halign(add, GTK_ALIGN_START);
-    g_signal_connect(add, "clicked", G_CALLBACK(forward_add), w);
-    gtk_box_pack_start(GTK_BOX(box), heading(_("Port forwards")), FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(box), w->forward_none, FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(box), w->forward_grid, FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(box), add, FALSE, FALSE, 0);
-    gtk_widget_show_all(box);
-    gtk_widget_set_no_show_all(box, TRUE);
-    return box;
+    GtkWidget *grid = fields_new(w, LEASE, FIELDS);
+    w->more = gtk_expander_new_with_mnemonic(_("More settin_gs"));
+    gtk_widget_set_margin_top(grid, 8);
+    gtk_container_add(GTK_CONTAINER(w->more), grid);
+    return w->more;
 }
 
 static GtkWidget *machines_new(struct networks *w)
@@ -784,10 +692,14 @@ static void window_new(struct networks *w, GtkWindow *parent)
     gtk_container_add(GTK_CONTAINER(gtk_info_bar_get_content_area(GTK_INFO_BAR(w->info))), w->info_label);
     gtk_widget_show(w->info_label);
     gtk_widget_set_no_show_all(w->info, TRUE);
-    w->others = sentence();
+    w->others = app_net_sentence_new();
     g_object_set(page, "margin", 18, NULL);
-    gtk_box_pack_start(GTK_BOX(page), fields_new(w), FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(page), w->forwards = forwards_new(w), FALSE, FALSE, 0);
+    gtk_box_pack_start(GTK_BOX(page), fields_new(w, NAME, LEASE), FALSE, FALSE, 0);
+    w->forwards = app_net_list_new(w->e, APP_NET_FORWARDS, list_changed, suggest_forward, w);
+    w->reservations = app_net_list_new(w->e, APP_NET_RESERVATIONS, list_changed, suggest_reservation, w);
+    gtk_box_pack_start(GTK_BOX(page), app_net_list_widget(w->forwards), FALSE, FALSE, 0);
+    gtk_box_pack_start(GTK_BOX(page), app_net_list_widget(w->reservations), FALSE, FALSE, 0);
+    gtk_box_pack_start(GTK_BOX(page), more_new(w), FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(page), machines_new(w), FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(page), w->others, FALSE, FALSE, 0);
     w->scroll = gtk_scrolled_window_new(NULL, NULL);

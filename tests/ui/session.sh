@@ -36,7 +36,7 @@ while [ ! -s "$dir/bus" ]; do
 done
 DBUS_SESSION_BUS_ADDRESS=$(cat "$dir/bus")
 export DBUS_SESSION_BUS_ADDRESS
-if command -v openbox >/dev/null; then
+if [ -z "$NO_MANAGER" ] && command -v openbox >/dev/null; then
     openbox >/dev/null 2>&1 &
     pids="$pids $!"
 fi

@@ -5,149 +5,21 @@
 One machine without anything to boot ("No bootable device") is enough to see power on, pause, resume, reset, power off, a killed process, a window
 that is closed and found again, and a new machine from the sequence. The virtual networks' window has a lodge-vmnet with a port made here."""
 import os
-import signal
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-if 'LODGE_UI_SESSION' not in os.environ:
-    for tool in ('Xvfb', 'dbus-daemon', 'openbox', 'xdotool'):
-        if not shutil.which(tool):
-            print('1..0 # SKIP %s is not installed' % tool)
-            sys.exit(0)
-    try:
-        import pyatspi  # noqa: F401
-    except Exception as e:
-        print('1..0 # SKIP no pyatspi: %s' % e)
-        sys.exit(0)
-    if not os.access('lodge', os.X_OK):
-        print('1..0 # SKIP lodge was not built')
-        sys.exit(0)
-    os.environ['LODGE_UI_SESSION'] = '1'
-    r = subprocess.run(['sh', os.path.join(HERE, 'session.sh'), sys.executable, os.path.abspath(__file__)])
-    if r.returncode == 77:
-        print('1..0 # SKIP no X server or message bus')
-        sys.exit(0)
-    sys.exit(r.returncode)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import uiwalk  # noqa: E402
 
-import pyatspi
-from gi.repository import Gio, GLib
+uiwalk.own_session(__file__)
 
-WAIT = float(os.environ.get('LODGE_TEST_WAIT', '40'))
-n = failed = 0
-
-
-def ok(good, name):
-    global n, failed
-    n += 1
-    print('%sok %d - %s' % ('' if good else 'not ', n, name), flush=True)
-    if not good:
-        failed += 1
-        if os.environ.get('LODGE_TEST_SHOTS'):
-            subprocess.run(['import', '-window', 'root', '%s/fail-%d.png' % (os.environ['LODGE_TEST_SHOTS'], n)])
-    return good
-
-
-def until(f, seconds=WAIT):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            v = f()
-        except Exception:
-            v = None
-        if v or time.monotonic() > end:
-            return v
-        time.sleep(0.1)
-
-
-def app():
-    desktop = pyatspi.Registry.getDesktop(0)
-    for a in desktop:
-        if a and a.name in ('lodge', 'Lodge'):
-            return a
-
-
-def walk(node, depth=0):
-    if node is None or depth > 40:
-        return
-    yield node
-    try:
-        children = list(node)
-    except Exception:
-        children = []
-    for c in children:
-        yield from walk(c, depth + 1)
-
-
-def showing(node):
-    s = node.getState()
-    return s.contains(pyatspi.STATE_SHOWING)
-
-
-def find(name, role=None, contains=False):
-    for node in walk(app()):
-        try:
-            if (node.name == name or (contains and name in (node.name or ''))) and (role is None or node.getRole() == role) and showing(node):
-                return node
-        except Exception:
-            pass
-    return None
-
-
-def wait(name, role=None, contains=False, seconds=WAIT):
-    return until(lambda: find(name, role, contains), seconds)
-
-
-def press(name, role=pyatspi.ROLE_PUSH_BUTTON):
-    node = until(lambda: (lambda x: x if x and x.getState().contains(pyatspi.STATE_SENSITIVE) else None)(find(name, role)))
-    if not node:
-        return False
-    node.queryAction().doAction(0)
-    return True
-
-
-def key(*keys):
-    for k in keys:
-        subprocess.run(['xdotool', 'key', k], check=True)
-        time.sleep(0.5)
-
-
-def running():
-    out = subprocess.run(['pgrep', '-f', 'lodge-vmx --quiet ' + home], capture_output=True, text=True).stdout.split()
-    pids = [int(x) for x in out]
-    def parent(pid):
-        try:
-            with open('/proc/%d/stat' % pid) as f:
-                return int(f.read().rsplit(')', 1)[1].split()[1])
-        except OSError:
-            return 0
-    return [x for x in pids if parent(x) not in pids]  # each machine has a launcher as its child
-
-
-def unnamed():
-    bad = []
-    for node in walk(app()):
-        try:
-            s = node.getState()
-            if not s.contains(pyatspi.STATE_FOCUSABLE) or not showing(node) or not s.contains(pyatspi.STATE_SENSITIVE):
-                continue
-            named = node.name or any(r.getRelationType() == pyatspi.RELATION_LABELLED_BY for r in node.getRelationSet())
-            if not named and node.getRole() not in (pyatspi.ROLE_SCROLL_PANE, pyatspi.ROLE_VIEWPORT, pyatspi.ROLE_SCROLL_BAR, pyatspi.ROLE_PAGE_TAB_LIST,
-                                                    pyatspi.ROLE_SPLIT_PANE, pyatspi.ROLE_DIALOG, pyatspi.ROLE_FRAME, pyatspi.ROLE_MENU):
-                path, up = [], node
-                while up is not None and len(path) < 5:
-                    path.append('%s "%s"' % (up.getRoleName(), up.name))
-                    up = up.parent
-                bad.append(' in '.join(path))
-        except Exception:
-            pass
-    for b in bad:
-        print('# no name: ' + b)
-    return bad
-
+import pyatspi  # noqa: E402
+from gi.repository import Gio, GLib  # noqa: E402
+from uiwalk import HERE, action, app, end, env, find, key, log, ok, press, running, showing, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
 
 home = os.environ['HOME']
 vm_dir = os.path.join(home, 'machine')
@@ -157,46 +29,12 @@ with open(vmx, 'w') as f:
     f.write('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "Test machine"\nguestOS = "debian12-64"\nmemsize = "64"\n'
             'monitor.virtual_exec = "software"\nide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
             'ide1:0.startConnected = "FALSE"\nfloppy0.present = "FALSE"\n')
-env = dict(os.environ, G_DEBUG='fatal-criticals')
-log = open(os.path.join(home, 'lodge.log'), 'w')
-started = []
-
-
-def start(*args):
-    p = subprocess.Popen(['./lodge', *args], env=env, stdout=log, stderr=log)
-    started.append(p)
-    return p
-
-
-def stop(p):
-    p.terminate()
-    try:
-        p.wait(10)
-    except subprocess.TimeoutExpired:
-        p.kill()
-        p.wait()
-
-
-def finish():
-    for pid in running():
-        os.kill(pid, signal.SIGKILL)
-    for p in started:
-        if p.poll() is None:
-            p.kill()
-    log.flush()
-    if failed:
-        with open(log.name) as f:
-            for line in f.read().splitlines()[-20:]:
-                print('# ' + line)
-    print('1..%d' % n)
-    sys.exit(1 if failed else 0)
-
 
 p = start()
 t0 = time.monotonic()
 if not ok(wait('Create a virtual machine…', pyatspi.ROLE_PUSH_BUTTON), 'the window opens with an empty library'):
     print('# is the accessibility bus there?')
-    finish()
+    end()
 print('# first window after %.1f s' % (time.monotonic() - t0))
 ok(not unnamed(), 'home: every widget that takes the focus has a name')
 ok(subprocess.run(['./lodge', vmx], env=env, timeout=60).returncode == 0, 'a second call ends at once')
@@ -208,11 +46,6 @@ ok(press('Power on'), 'the button powers on')
 ok(wait('Test machine, Running'), 'the machine runs')
 ok(len(running()) == 1, 'in one process')
 ok(not unnamed(), 'console: every widget that takes the focus has a name')
-def action(name):
-    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method', 'org.gtk.Actions.Activate',
-                    name, '[]', '{}'], env=env, capture_output=True, timeout=30)
-
-
 action('vm-memory')
 graph = wait('Memory of Test machine')
 ok(graph and wait('Memory of all machines together'), 'the memory window shows a graph of the machine, and one of all')
@@ -281,11 +114,6 @@ stop(p)
 
 
 # Virtual networks: the file, and a running lodge-vmnet.
-def text_of(node):
-    t = node.queryText()
-    return t.getText(0, t.characterCount)
-
-
 def labelled(name):
     for node in walk(app()):
         if node.getRole() == pyatspi.ROLE_TEXT and showing(node):
@@ -330,7 +158,7 @@ stop(p)
 
 # A running lodge-vmnet with a machine in vmnet8: who is in it is shown, and it takes what is applied.
 vmnet = subprocess.Popen(['./lodge-vmnet', '--foreground'], env=env, stdout=log, stderr=log)
-started.append(vmnet)
+uiwalk.started.append(vmnet)
 
 
 def attach():
@@ -363,6 +191,31 @@ if port:
     press('Remove forward 2')
     press('Apply')
     ok(until(lambda: open(networks).read().splitlines() == lines[:-1]), 'a removed forward takes its line with it')
+ok(press('Reserve an address') and wait('MAC address of reservation 1', pyatspi.ROLE_TEXT), 'an address is reserved')
+mac = find('MAC address of reservation 1', pyatspi.ROLE_TEXT)
+ok(mac and text_of(mac) == '00:0c:29:aa:bb:cc', 'for the machine that is in the network')
+address = find('Address of reservation 1', pyatspi.ROLE_TEXT)
+if address:
+    address.queryEditableText().setTextContents('192.168.109.5')
+    ok(wait('is not in the network', contains=True), 'an address of another network is told')
+    address.queryEditableText().setTextContents('192.168.108.50')
+    until(lambda: not find('is not in the network', contains=True))
+more = find('More settings', pyatspi.ROLE_TOGGLE_BUTTON)
+if ok(more, 'there are more settings'):
+    more.queryAction().doAction(0)
+    lease = until(lambda: labelled('Lease time in seconds:'))
+    ok(lease and labelled('IPv6 prefix:') and labelled('Folder shared by TFTP:') and labelled('Boot file:') and labelled('Domain:'), 'lease time, domain, IPv6 prefix, TFTP')
+    lease.queryEditableText().setTextContents('5')
+    ok(wait('Write seconds, from 60 to 31536000.'), 'a wrong lease time is told')
+    lease.queryEditableText().setTextContents('600')
+    until(lambda: not find('Write seconds, from 60 to 31536000.'))
+    ok(not unnamed(), 'reservations and more: every widget that takes the focus has a name')
+    press('Apply')
+    ok(until(lambda: sorted(open(networks).read().splitlines()) == sorted([*lines[:-1], 'vmnet8.dhcp.leaseTime = "600"', 'vmnet8.dhcp.reservation0 = "00:0c:29:aa:bb:cc 192.168.108.50"'])),
+       'each is a line of the file')
+    press('Remove reservation 1')
+    press('Apply')
+    ok(until(lambda: 'reservation' not in open(networks).read()), 'a removed reservation takes its line with it')
 if os.environ.get('LODGE_TEST_SHOTS'):
     time.sleep(2)
     subprocess.run(['import', '-window', 'root', '%s/networks.png' % os.environ['LODGE_TEST_SHOTS']])
@@ -420,4 +273,4 @@ if all(shutil.which(t) for t in ('gio', 'update-mime-database', 'update-desktop-
         os.kill(pid, signal.SIGTERM)
     except GLib.Error:
         pass
-finish()
+end()

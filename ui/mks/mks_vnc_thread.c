@@ -292,16 +292,39 @@ static char *get_password(rfbClient *c)
     return ask(link_of(c), FALSE, NULL, &password) ? password : NULL;
 }
 
+/* The certificates that this computer trusts, and those that its user does: libvncclient takes one file. malloc's. */
+static char *trusted_file(void)
+{
+    static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"};
+    const char *system = "";
+    for (gsize i = 0; i < G_N_ELEMENTS(bundles) && !*system; i++)
+        if (!access(bundles[i], R_OK))
+            system = bundles[i];
+    char *own = g_build_filename(g_get_user_config_dir(), "lodge", "trusted.pem", NULL), *a = NULL, *b = NULL, *file = NULL;
+    gsize na = 0, nb = 0;
+    if (g_file_get_contents(own, &b, &nb, NULL)) {
+        g_file_get_contents(system, &a, &na, NULL);
+        char *dir = g_build_filename(g_get_user_cache_dir(), "lodge", NULL), *both = g_build_filename(dir, "trusted-for-vnc.pem", NULL),
+             *text = g_strconcat(a ? a : "", "\n", b, NULL);
+        if (!g_mkdir_with_parents(dir, 0700) && g_file_set_contents(both, text, -1, NULL))
+            file = strdup(both);
+        g_free(dir);
+        g_free(both);
+        g_free(text);
+    }
+    g_free(own);
+    g_free(a);
+    g_free(b);
+    return file ? file : *system ? strdup(system) : NULL;
+}
+
 static rfbCredential *get_credential(rfbClient *c, int type)
 {
     rfbCredential *cred = calloc(1, sizeof *cred);
     if (!cred)
         return NULL;
     if (type == rfbCredentialTypeX509) {
-        static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"};
-        for (gsize i = 0; i < G_N_ELEMENTS(bundles) && !cred->x509Credential.x509CACertFile; i++)
-            if (!access(bundles[i], R_OK))
-                cred->x509Credential.x509CACertFile = strdup(bundles[i]);
+        cred->x509Credential.x509CACertFile = trusted_file();
         return cred;
     }
     if (type == rfbCredentialTypeUser && ask(link_of(c), TRUE, &cred->userCredential.username, &cred->userCredential.password))
@@ -465,7 +488,7 @@ static void connection_failed(struct mks_vnc_link *l)
     else if (l->not_vnc)
         ended(l, MKS_VNC_FAILED, g_strdup_printf(_("What answers at port %u of “%s” is not a VNC server."), l->port, l->host));
     else if (l->untrusted)
-        ended(l, MKS_VNC_FAILED, g_strdup_printf(_("“%s” has no certificate that this computer trusts. Have its certificate installed here."), l->host));
+        ended(l, MKS_VNC_FAILED, g_strdup_printf(_("“%s” has no certificate that this computer trusts. Have it installed here, or put it into ~/.config/lodge/trusted.pem."), l->host));
     else
         ended(l, MKS_VNC_FAILED,
               g_strdup_printf(_("“%s” ended the connection before showing its screen, or offers no kind of login that Lodge knows."), l->host));
