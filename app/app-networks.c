@@ -43,7 +43,8 @@ static const struct {
     {"prefix6", N_("IPv_6 prefix:"), N_("The 64 bits that IPv6 addresses in this network begin with."), NAT, TEXT},
     {"tftpDir", N_("Folder s_hared by TFTP:"), N_("A folder of this computer whose files the machines can read by TFTP, to boot from the network."), NAT, TEXT},
     {"bootFile", N_("_Boot file:"), N_("The file in it that DHCP tells machines to boot from."), NAT, TEXT},
-    {"method", N_("Meth_od:"), N_("How the machines come to the interface: through a bridge, or beside the interface's own address (macvtap)."), BRIDGED, CHOICE},
+    {"method", N_("Meth_od:"),
+     N_("How the machines come to the interface: through a bridge, or beside the interface's own address (macvtap)."), BRIDGED, CHOICE},
 };
 static const char *const methods[] = {"auto", "bridge", "macvtap"}; /* enum netconf_method */
 static const char *const type_label[] = {N_("Isolated"), N_("Host-only"), N_("NAT"), N_("Bridged")};

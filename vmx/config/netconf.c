@@ -261,6 +261,25 @@ static void report(struct report *r, const char *key, const char *text)
         r->fn(r->u, vmx_dict_line(r->d, key), key, value ? value : "", text);
 }
 
+/* The line that reserves this address: its value ends with it. */
+static void report_reservation(struct report *r, unsigned net, uint32_t ip)
+{
+    char prefix[32], address[16], text[80];
+    struct vmx_iter it = {0};
+    struct vmx_entry en;
+    snprintf(prefix, sizeof prefix, "vmnet%u.dhcp.reservation", net);
+    snprintf(text, sizeof text, "%s is not in the network", netconf_ip_format(ip, address));
+    while (vmx_dict_next(r->d, &it, &en)) {
+        const char *last = en.value ? strrchr(en.value, ' ') : NULL;
+        uint32_t has;
+        if (!en.duplicate && !strncasecmp(en.name, prefix, strlen(prefix)) && last && netconf_ip_parse(last + 1, &has) && has == ip) {
+            report(r, en.name, text);
+            return;
+        }
+    }
+    report(r, prefix, text);
+}
+
 /* What no single line can know. */
 static void settle(struct netconf_net *n, unsigned i, struct report *r)
 {
@@ -305,10 +324,7 @@ static void settle(struct netconf_net *n, unsigned i, struct report *r)
             k++;
             continue;
         }
-        char ip[16], text[80];
-        snprintf(text, sizeof text, "%s is not in the network", netconf_ip_format(n->reservation[k].ip, ip));
-        snprintf(key, sizeof key, "vmnet%u.dhcp.reservation", i);
-        report(r, key, text);
+        report_reservation(r, i, n->reservation[k].ip);
         n->reservation[k] = n->reservation[--n->n_reservation];
     }
 }
