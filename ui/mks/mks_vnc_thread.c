@@ -489,7 +489,8 @@ static void connection_failed(struct mks_vnc_link *l)
         ended(l, MKS_VNC_FAILED, g_strdup_printf(_("What answers at port %u of “%s” is not a VNC server."), l->port, l->host));
     else if (l->untrusted)
         ended(l, MKS_VNC_FAILED,
-              g_strdup_printf(_("“%s” has no certificate that this computer trusts. Have it installed here, or put it into ~/.config/lodge/trusted.pem."), l->host));
+              g_strdup_printf(_("“%s” has no certificate that this computer trusts. Have it installed here, or put it into ~/.config/lodge/trusted.pem."),
+                              l->host));
     else
         ended(l, MKS_VNC_FAILED,
               g_strdup_printf(_("“%s” ended the connection before showing its screen, or offers no kind of login that Lodge knows."), l->host));
