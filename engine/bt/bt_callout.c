@@ -270,10 +270,14 @@ static int fpu_check(struct bt_cpu *bc, unsigned cls) /* classes of vector_class
 {
     struct cpu *c = &bc->c;
     const struct cpu_state *s = &c->s;
-    enum { FPU = 1, SSE, AVX, AVX512, WAIT };
+    enum { FPU = 1, SSE, AVX, AVX512, WAIT, MMX };
     switch (cls) {
     case WAIT:
         return (s->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS) ? cpu_raise(c, X_NM) : 0;
+    case MMX: /* SDM vol. 3, table 13-1: EM makes them undefined */
+        if (s->cr0 & CR0_EM)
+            return cpu_raise(c, X_UD);
+        return s->cr0 & CR0_TS ? cpu_raise(c, X_NM) : 0;
     case FPU:
         return s->cr0 & (CR0_EM | CR0_TS) ? cpu_raise(c, X_NM) : 0;
     case SSE:

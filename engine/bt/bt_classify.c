@@ -16,8 +16,10 @@ unsigned tr_vector_class(const struct insn *n)
     switch (in->meta.category) {
     case ZYDIS_CATEGORY_X87_ALU:
     case ZYDIS_CATEGORY_FCMOV:
-    case ZYDIS_CATEGORY_MMX:
         v = V_FPU;
+        break;
+    case ZYDIS_CATEGORY_MMX:
+        v = V_MMX;
         break;
     default:
         break;
@@ -40,6 +42,9 @@ unsigned tr_vector_class(const struct insn *n)
             v = in->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? V_AVX : V_SSE;
             break;
         case ZYDIS_REGCLASS_MMX:
+            if (v == V_NONE)
+                v = V_MMX;
+            break;
         case ZYDIS_REGCLASS_X87:
             if (v == V_NONE)
                 v = V_FPU;

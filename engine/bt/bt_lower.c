@@ -370,7 +370,7 @@ bool tr_lower(struct bt_tr *t)
     }
     unsigned v = tr_vector_class(n);
     if ((v == V_FPU && !(t->mode & M_FPU)) || (v == V_SSE && !(t->mode & M_SSE)) || (v == V_AVX && !(t->mode & M_AVX)) ||
-        (v == V_AVX512 && !(t->mode & M_AVX512)) || (v == V_WAIT && !(t->mode & M_FPU))) {
+        (v == V_AVX512 && !(t->mode & M_AVX512)) || ((v == V_WAIT || v == V_MMX) && !(t->mode & M_FPU))) {
         r = callout(t, CO_FPUCHECK);
         r->aux = (uint8_t)v;
     }

@@ -27,7 +27,7 @@ struct cold {
 };
 
 /* What an instruction may fault by before it runs, because of CR0, CR4 or XCR0 (tr_vector_class). */
-enum { V_NONE, V_FPU, V_SSE, V_AVX, V_AVX512, V_WAIT };
+enum { V_NONE, V_FPU, V_SSE, V_AVX, V_AVX512, V_WAIT, V_MMX };
 
 struct insn {
     ZydisDecodedInstruction in;

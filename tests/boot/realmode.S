@@ -213,6 +213,29 @@ irq13:
     pop %ax
     iret
 
+/* Invalid opcode, device not available: the vector goes to COM1, and on after the instruction. */
+invalid:
+    push %ax
+    mov $'6', %al
+    jmp 1f
+no_device:
+    push %ax
+    mov $'7', %al
+1:  call putc
+    push %bp
+    mov %sp, %bp
+    mov (length), %ax
+    add %ax, 4(%bp)
+    pop %bp
+    pop %ax
+    iret
+
+    .macro FAULTS code:vararg
+    movw $2f - 1f, (length)
+1:  \code
+2:
+    .endm
+
 main:
     mov $0x70, %al          /* has CMOS 70h our mark? Then this is the hard reset. */
     out %al, $0x70
@@ -282,6 +305,36 @@ main:
     mov (count), %ax
     call hex
 
+    /* CR0.EM and CR0.TS: SDM vol. 3, 2.5 */
+    mov $em_text, %si
+    call puts
+    fninit
+    movw $invalid, 6 * 4
+    movw $0, 6 * 4 + 2
+    movw $no_device, 7 * 4
+    movw $0, 7 * 4 + 2
+    mov %cr0, %eax
+    or $4, %al
+    mov %eax, %cr0
+    FAULTS fnop
+    FAULTS pxor %mm0, %mm0
+    FAULTS emms
+    FAULTS xorps %xmm0, %xmm0
+    FAULTS fwait            /* runs */
+    mov $ts_text, %si
+    call puts
+    mov %cr0, %eax
+    xor $12, %al
+    mov %eax, %cr0
+    FAULTS fnop
+    FAULTS pxor %mm0, %mm0
+    FAULTS fwait            /* runs: no MP */
+    mov %cr0, %eax
+    or $2, %al
+    mov %eax, %cr0
+    FAULTS fwait
+    clts
+
     mov $0x70a5, %ax
     call cmos_write
     mov $hard, %si
@@ -311,10 +364,13 @@ a20_text: .asciz "A20:"
 open: .asciz " open"
 wraps: .asciz " wraps"
 fpu_text: .asciz "FPU: "
+em_text: .asciz "\r\nEM: "
+ts_text: .asciz " TS: "
 hard: .asciz "\r\nHARD RESET\r\n"
 done: .asciz "\r\nBOOTED AGAIN\r\n"
 textp: .word 0
 kept_sp: .word 0
 count: .word 0
 cw: .word 0
+length: .word 0
 mask: .byte 0
