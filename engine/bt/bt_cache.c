@@ -118,7 +118,7 @@ void bt_cache_flush(struct bt_cpu *bc)
         bc->jc[i] = jc_none(bc);
     cpu_zero(bc->cpage_hash, sizeof bc->cpage_hash);
     cpu_zero(bc->vcache, sizeof bc->vcache);
-    cpu_zero(bc->lin_filter, sizeof bc->lin_filter);
+    cpu_zero(bc->lin_hash, sizeof bc->lin_hash);
     bc->n_blocks = bc->n_exits = bc->n_cpages = 1;
     bc->n_sites = bc->n_recs = bc->n_maps = 0;
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
@@ -178,7 +178,9 @@ uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host
 
 static void patch(struct bt_cpu *bc, const struct bt_exit *x, uint32_t to)
 {
-    __atomic_store_n((uint32_t *)(void *)(bc->code_rw + x->patch), to - (x->patch + 4), __ATOMIC_RELAXED);
+    uint32_t *at = (uint32_t *)(void *)(bc->code_rw + x->patch), rel = to - (x->patch + 4);
+    if (*at != rel) /* the processor would take any write for new code */
+        __atomic_store_n(at, rel, __ATOMIC_RELAXED);
 }
 
 static void exit_unlink(struct bt_cpu *bc, uint32_t xi)
@@ -223,6 +225,10 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
     struct bt_block *src = &bc->blocks[x->blk], *dst = &bc->blocks[target];
     if (src->dead || dst->dead || !dst->links || (bc->stress.on & BT_STRESS_NOCHAIN))
         return;
+    if (x->target == target) { /* a trampoline found another ctx, or a kick unlinked it: blocks of one pair always have the same distance */
+        patch(bc, x, x->to);
+        return;
+    }
     exit_unlink(bc, xi);
     uint32_t to = dst->code;
     if (src->cpage != dst->cpage) {
@@ -289,6 +295,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
     }
     dst->shared = true;
     x->target = target;
+    x->to = to;
     x->prev = 0;
     x->next = dst->incoming;
     if (x->next)
@@ -476,7 +483,9 @@ uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global
                 for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next)
                     if (bc->blocks[b].ind)
                         jc_clear(bc, &bc->blocks[b]);
+            bt_lin_remove(bc, i);
             p->lin = lin;
+            bt_lin_add(bc, i);
             bc->cells[i].va = lin;
         }
         bt_cell_set(bc, i, cur, bc->cells[i].va);
@@ -493,6 +502,7 @@ uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global
     p->mode = bc->mode;
     p->global = global;
     p->fixed = fixed;
+    bt_lin_add(bc, i);
     p->next = bc->cpage_hash[h];
     bc->cpage_hash[h] = i;
     bt_cell_set(bc, i, cur, flat ? lin : lin - bc->c.s.seg[S_CS].base);

@@ -309,7 +309,6 @@ static uint32_t cpage_of(struct bt_cpu *bc, uint64_t lin)
     bc->vcache[k].lin = lin & ~0xfffull;
     bc->vcache[k].cpage = cp;
     bc->vcache[k].ctx = cur;
-    bc->lin_filter[(lin >> 12) & 4095] = 1;
     return cp;
 }
 

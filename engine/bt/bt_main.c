@@ -57,13 +57,12 @@ static void flush_tlb(struct cpu *c, bool global)
     }
     bt_tlb_flush(bc, global);
     bt_new_ctx(bc, global);
+    if (global)
+        bt_large_forget(bc);
 }
 static void flush_page(struct cpu *c, uint64_t lin)
 {
-    struct bt_cpu *bc = CPU2BT(c);
-    bt_tlb_flush_page(bc, lin);
-    if (bc->lin_filter[(lin >> 12) & 4095])
-        bt_new_ctx(bc, true);
+    bt_invlpg(CPU2BT(c), lin);
 }
 static void mode_changed(struct cpu *c) { CPU2BT(c)->mode_dirty = true; }
 

@@ -63,18 +63,21 @@ void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i)
     bc->tlb[m].rtag[i] = bc->tlb[m].wtag[i] = bc->tlb[m].ctag[i] = NEVER(i);
 }
 
-void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin)
+/* Removes the entries of linear [lin, lin + len), whole pages. */
+void bt_tlb_flush_range(struct bt_cpu *bc, uint64_t lin, uint64_t len)
 {
     bt_stk_reset(bc);
-    uint32_t i = tlb_index(lin);
-    uint64_t ntag = -(lin & ~0xfffull);
-    for (unsigned m = 0; m < 3; m++) {
-        if (bc->tlb[m].rtag[i] == ntag)
-            bc->tlb[m].rtag[i] = NEVER(i);
-        if (bc->tlb[m].wtag[i] == ntag)
-            bc->tlb[m].wtag[i] = NEVER(i);
-        if (bc->tlb[m].ctag[i] == ntag)
-            bc->tlb[m].ctag[i] = NEVER(i);
+    for (uint64_t end = lin + len; lin != end; lin += PAGE) {
+        uint32_t i = tlb_index(lin);
+        uint64_t ntag = -lin;
+        for (unsigned m = 0; m < 3; m++) {
+            if (bc->tlb[m].rtag[i] == ntag)
+                bc->tlb[m].rtag[i] = NEVER(i);
+            if (bc->tlb[m].wtag[i] == ntag)
+                bc->tlb[m].wtag[i] = NEVER(i);
+            if (bc->tlb[m].ctag[i] == ntag)
+                bc->tlb[m].ctag[i] = NEVER(i);
+        }
     }
 }
 
@@ -226,6 +229,8 @@ static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **
     *watch = false;
     if (cpu_walk(&bc->c, lin, acc, &w) < 0)
         return -1;
+    if (w.page_size > PAGE)
+        bt_large_note(bc, lin, w.page_size);
     uint64_t a = a20(bc, w.gpa);
     *gpa = a;
     const struct memrange *r = bt_view_find(bc, a);
@@ -747,6 +752,8 @@ int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, 
     struct cpu_walk w;
     if (cpu_walk(&bc->c, lin, ACC_X | (bc->c.cpl == 3 ? ACC_USER : 0), &w) < 0)
         return -1;
+    if (w.page_size > PAGE)
+        bt_large_note(bc, lin, w.page_size);
     *gpa = a20(bc, w.gpa) & ~0xfffull;
     *global = w.global && (bc->c.s.cr4 & CR4_PGE) && (bc->c.s.cr0 & CR0_PG);
     *host = bt_ram_ptr(bc, *gpa, false);

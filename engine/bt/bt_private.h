@@ -34,6 +34,9 @@
 #define TLB_CHUNK 512u       /* entries of an array that are one host page */
 #define JC_N 65536u
 #define CELL_N 65536u
+#define LIN_HASH_N 4096u
+#define LARGE_N 8192u
+#define LARGE_1G_N 64u
 #define CODE_SIZE (96u << 20)
 #define CODE_HALF (CODE_SIZE / 2) /* blocks in the first half; what they seldom run in the second */
 #define CODE_RESERVE 16384u /* for leave_dead_block when the cache is full */
@@ -106,7 +109,7 @@ struct bt_block {
 struct bt_exit {
     uint32_t patch, stub; /* rel32 to patch; the unlinked stub */
     uint32_t blk;         /* source block */
-    uint32_t target;      /* linked to; 0 = not */
+    uint32_t target, to;  /* linked to; 0 = not; where it then jumps */
     uint32_t prev, next;  /* the target's incoming list */
     int64_t delta;        /* target rip - va of the source page */
 };
@@ -119,6 +122,7 @@ struct bt_cpage {
     uint64_t lin;   /* linear page it is bound to */
     uint32_t mode;
     uint32_t next;  /* hash chain */
+    uint32_t lin_next;
     bool global, fixed, dead;
     uint64_t nogroup; /* blocks that start in these 64-byte lines are translated without groups */
     uint32_t bucket[BUCKETS]; /* blocks by page offset */
@@ -267,7 +271,8 @@ struct bt_cpu {
     bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
     _Atomic bool in_run;
     uint64_t shadow_rip;
-    uint8_t lin_filter[4096]; /* linear pages that may be bound to code */
+    uint32_t lin_hash[LIN_HASH_N]; /* code pages by the linear page that they are bound to */
+    uint64_t large[LARGE_N], large_1g[LARGE_1G_N]; /* see bt_invlpg.c */
     uint64_t lim_from[6]; /* what lim_r and lim_w were made of */
     uint64_t cs_key;
     const struct memview *view;
@@ -423,7 +428,12 @@ static inline uint32_t tlb_index(uint64_t lin) { return (uint32_t)lin >> 12; }
  */
 static inline uint64_t bt_tlb_never(uint32_t i) { return i - 1 < TLB_N - 2 ? 0 : (uint64_t)-(1ll << 31); }
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
-void bt_tlb_flush_page(struct bt_cpu *bc, uint64_t lin);
+void bt_tlb_flush_range(struct bt_cpu *bc, uint64_t lin, uint64_t len);
+void bt_invlpg(struct bt_cpu *bc, uint64_t lin);
+void bt_large_note(struct bt_cpu *bc, uint64_t lin, uint64_t size);
+void bt_large_forget(struct bt_cpu *bc);
+void bt_lin_add(struct bt_cpu *bc, uint32_t cp);
+void bt_lin_remove(struct bt_cpu *bc, uint32_t cp);
 void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa);
 const struct memrange *bt_view_find(struct bt_cpu *bc, uint64_t gpa);

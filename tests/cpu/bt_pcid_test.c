@@ -6,7 +6,7 @@
 #include "tests/cpu/btbox.h"
 
 /* Physical: page tables from 10000h (address space A) and 20000h (B), shared table of global pages 30000h, log 3000h, code 100000h, pages P1 to P4 from
- * 200000h. Linear: the first 4 MiB are identical; V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4). */
+ * 200000h. Linear: the first 4 MiB are identical; V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4), L = 40400000h (2 MiB). */
 #define CODE 0x100000u
 #define LOG 0x3000u
 #define PTE_A 0x13000u
@@ -42,6 +42,8 @@ __asm__(".text\n"
         /* a page that A may write becomes code in B: A's right, put back, must not hide the next write */
         "q_smc: movl $0x11, 0x40000101\n TO 0x20002 1\n RUNAT 0x40001100\n TO 0x10001 1\n movl $0x22, 0x40000101\n TO 0x20002 1\n"
         " RUNAT 0x40001100\n TO 0x10001 1\n movl $0x33, 0x40000101\n RUNAT 0x40001100\n TO 0x20002 1\n RUNAT 0x40001100\n TO 0x10001 1\n jmp q_end\n"
+        /* a large page, of which INVLPG names another address than those that were used */
+        "q_large: SEE 0x40402000\n RUNAT 0x40402100\n PTE 0x14010 0xe7\n invlpg 0x40405000\n SEE 0x40402000\n RUNAT 0x40402100\n jmp q_end\n"
         /* more address spaces than there are places */
         "q_many: mov $2, %r14d\n"
         "2: mov $1, %ebx\n"
@@ -50,7 +52,7 @@ __asm__(".text\n"
         "q_end: out %al, $0xf4\n 5: hlt\n jmp 5b\n"
         "p_end:\n");
 #define LABEL(x) extern const char x[]
-LABEL(p_begin); LABEL(p_end); LABEL(q_data); LABEL(q_inv); LABEL(q_glob); LABEL(q_code); LABEL(q_smc); LABEL(q_many);
+LABEL(p_begin); LABEL(p_end); LABEL(q_data); LABEL(q_inv); LABEL(q_glob); LABEL(q_code); LABEL(q_smc); LABEL(q_many); LABEL(q_large);
 
 static void put64(uint32_t at, uint64_t v) { memcpy(box.ram + at, &v, 8); }
 
@@ -66,10 +68,13 @@ static void tables(void)
         put64(b + 0x2008, 0x2000e7);
         put64(b + 0x4000, (b + 0x3000) | 7);        /* V, W */
         put64(b + 0x4008, PTE_G | 7);               /* G */
+        put64(b + 0x4010, 0x2000e7);                /* L: a large page, P1 to P4 and beyond */
         put64(b + 0x3000, P(i + 1) | 0x67);
         put64(b + 0x3008, P(1) | 0x67);
     }
     memset(box.ram + PTE_G, 0, 0x1000);
+    memcpy(box.ram + 0x2000, "\x11\0\0", 4); /* what L shows when it is mapped to 0 */
+    memcpy(box.ram + 0x2100, "\xb8\x12\0\0\0\xc3", 6); /* mov $12h, %eax; ret */
     put64(PTE_G, P(4) | 0x167);
     for (unsigned n = 1; n <= 4; n++) {
         uint8_t *p = box.ram + P(n);
@@ -123,6 +128,7 @@ static void all(const char *mode, uint32_t stress)
     RUN("global pages", q_glob, 4, 4, 3, 3, 4, 4);
     RUN("code of two address spaces", q_code, 1, 2, 1, 2, 1, 2, 3, 2, 1);
     RUN("a page written in one is code in the other", q_smc, 0x11, 0x22, 0x33, 0x33);
+    RUN("a large page and INVLPG", q_large, 3, 3, 0x11, 0x12);
     RUN("twenty address spaces", q_many, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2,
         1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2);
     box_free();
