@@ -5,6 +5,7 @@
 One machine without anything to boot ("No bootable device") is enough to see power on, pause, resume, reset, power off, a killed process, a window
 that is closed and found again, and a new machine from the sequence. The virtual networks' window has a lodge-vmnet with a port made here."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -53,6 +54,31 @@ ok(wait('64.0\u00a0MiB', pyatspi.ROLE_LABEL), 'with its numbers')
 ok(not unnamed(), 'memory: every widget that takes the focus has a name')
 key('Escape')
 ok(until(lambda: not find('Memory of Test machine')), 'Escape closes it')
+
+
+# The toggles of memory thrift act in the running machine.
+def machine_statistics():
+    addr = subprocess.run(['./lodge-vmx', '--address', vmx], capture_output=True, text=True).stdout.strip()
+    out = subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method',
+                          'org.lodge.Vm1.GetStatistics'], capture_output=True, text=True, timeout=30).stdout
+    return {k: int(v) for k, v in re.findall(r"'([\w.]+)': (?:uint64 )?(\d+)", out)}
+
+
+was = machine_statistics()
+ok(was.get('trim.rate', 0) > 0 and was.get('memory.sharing') == 1, 'trimming and sharing are on')
+for value in (0, 1):
+    action('vm-settings')
+    for name in ('Give unused memory back to the host (memory trimming)', 'Share identical memory pages (page sharing)'):
+        box = wait(name, pyatspi.ROLE_CHECK_BOX)
+        if ok(box, 'settings have: ' + name):
+            box.queryAction().doAction(0)
+    ok(wait('The machine is running: this takes effect at once.'), 'the settings say that they act at once')
+    ok(press('Apply'), 'apply')
+    ok(until(lambda: (machine_statistics().get('trim.rate', -1) > 0) == (value == 1) and machine_statistics().get('memory.sharing') == value),
+       'both are %s in the running machine' % ('on again' if value else 'off'))
+    ok(until(lambda: 'sched.mem.pshare.enable = "%s"' % ('TRUE' if value else 'FALSE') in open(vmx).read()), 'and in its file')
+    key('Escape')
+    until(lambda: not find('Settings pages'))
 ok(press('Pause') and wait('Test machine, Paused'), 'pause')
 ok(press('Resume') and wait('Test machine, Running'), 'resume')
 
