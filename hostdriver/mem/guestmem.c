@@ -17,6 +17,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "mem/room.h"
+
 #define GUARD (2ull << 20) /* also the alignment: one huge page */
 #define PAGE 4096ull
 
@@ -36,62 +38,20 @@ static uint64_t read_number(const char *path)
     return end == buf ? 0 : v; /* "max" gives 0 */
 }
 
-static uint64_t meminfo(const char *field)
+static struct room_left look(void)
 {
-    char buf[8192];
-    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, buf, sizeof buf - 1);
-    close(fd);
-    if (n <= 0)
-        return 0;
-    buf[n] = 0;
-    const char *p = strstr(buf, field);
-    return p ? strtoull(p + strlen(field), NULL, 10) * 1024 : 0;
-}
-
-/* The tightest memory limit on the way from this process' control group to the root, less what is used there. */
-static uint64_t cgroup_available(void)
-{
-    char line[PATH_MAX], path[PATH_MAX + 64];
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    uint64_t best = UINT64_MAX;
-    if (!f)
-        return best;
-    while (fgets(line, sizeof line, f)) {
-        if (strncmp(line, "0::/", 4) != 0)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        char *dir = line + 3;
-        for (;;) {
-            char file[PATH_MAX + 128];
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s", strcmp(dir, "/") == 0 ? "" : dir);
-            snprintf(file, sizeof file, "%s/memory.max", path);
-            uint64_t max = read_number(file);
-            if (max) {
-                snprintf(file, sizeof file, "%s/memory.current", path);
-                uint64_t cur = read_number(file);
-                uint64_t left = max > cur ? max - cur : 0;
-                best = left < best ? left : best;
-            }
-            char *slash = strrchr(dir, '/');
-            if (!slash || slash == dir)
-                break;
-            *slash = 0;
-        }
-    }
-    fclose(f);
-    return best;
+    struct room_left l = {.ram = UINT64_MAX};
+    struct room *r = room_open();
+    if (r)
+        room_left(r, &l);
+    room_close(r);
+    return l;
 }
 
 uint64_t guestmem_available(void)
 {
-    uint64_t host = meminfo("\nMemAvailable:");
-    if (!host)
-        return 0;
-    uint64_t group = cgroup_available();
-    return group < host ? group : host;
+    uint64_t ram = look().ram;
+    return ram == UINT64_MAX ? 0 : ram;
 }
 
 static int no_memory(struct err *e, uint64_t size, int en)
@@ -136,7 +96,7 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
     uint64_t have = p->no_check ? 0 : guestmem_available();
     if (have) {
         /* Swap counts as well, but a guest that lives in swap is of no use: half of what is free there is let in. */
-        uint64_t swap = meminfo("\nSwapFree:") / 2;
+        uint64_t swap = look().swap / 2;
         if ((p->need ? p->need : p->size) > have + swap)
             return err_set(e, ERR_NOMEM, 0,
                            "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize "

@@ -95,11 +95,13 @@ static uint64_t number(int fd, const char *field)
 
 void room_left(struct room *r, struct room_left *out)
 {
-    *out = (struct room_left){.left = UINT64_MAX, .total = UINT64_MAX, .what = "computer"};
+    *out = (struct room_left){.left = UINT64_MAX, .total = UINT64_MAX, .ram = UINT64_MAX, .what = "computer"};
     uint64_t total = number(r->meminfo, "MemTotal:") * 1024;
     if (total) {
         out->total = total;
-        out->left = (number(r->meminfo, "\nMemAvailable:") + number(r->meminfo, "\nSwapFree:")) * 1024;
+        out->ram = number(r->meminfo, "\nMemAvailable:") * 1024;
+        out->swap = number(r->meminfo, "\nSwapFree:") * 1024;
+        out->left = out->ram + out->swap;
     }
     for (int i = 0; i < r->n; i++) {
         uint64_t max = number(r->group[i].max, NULL), now = max ? number(r->group[i].current, NULL) : 0;
@@ -108,7 +110,12 @@ void room_left(struct room *r, struct room_left *out)
         uint64_t cache = number(r->group[i].stat, "\ninactive_file ") + number(r->group[i].stat, "\nactive_file ");
         now -= cache < now ? cache : now;
         uint64_t left = max > now ? max - now : 0;
-        if (left < out->left)
-            *out = (struct room_left){.left = left, .total = max, .what = "control group"};
+        if (left < out->ram)
+            out->ram = left;
+        if (left < out->left) {
+            out->left = left;
+            out->total = max;
+            out->what = "control group";
+        }
     }
 }

@@ -11,6 +11,7 @@ void room_close(struct room *r);
 
 struct room_left {
     uint64_t left, total; /* bytes of the tightest of all; left counts free swap */
+    uint64_t ram, swap;   /* what can be given without swapping; free swap of the computer */
     const char *what;     /* "computer" or "control group" */
 };
 void room_left(struct room *r, struct room_left *out); /* [any] reads only what is open */

@@ -31,7 +31,7 @@ BOOT = [("linux-amd64-1", True), ("many-cpus-cloud-4", False), ("gdb-1", True), 
         ("reboot-kbd", False), ("reboot-pci", False), ("power-button", False), ("platform-acpi", False), ("platform-noapic", False),
         ("sigterm", False), ("console", False), ("memtest-x64-1", False), ("memtest-x64-2", False), ("memtest-ia32-1", False),
         ("smp-64-2", False), ("nat-vmxnet3", False), ("nat-e1000e", False), ("nat-e1000", False), ("nat-vlance", False), ("memory-balloon-1-amd64", False),
-        ("memory-trim-1", False), ("cpu-64-short", False), ("gdb-2", False), ("many-cpus-cloud-8", False),
+        ("memory-trim-1", False), ("memory-figures", False), ("memory-share", False), ("cpu-64-short", False), ("gdb-2", False), ("many-cpus-cloud-8", False),
         *(("nic-selftest-" + dev, False) for dev in ("e1000", "e1000e", "vlance")),
         *(("nic-soak-" + dev, False) for dev in ("e1000", "e1000e", "vlance", "vmxnet3"))]
 
