@@ -9,11 +9,14 @@
  * Breaths: how the host learns what an ordinary guest has free. Such a guest leaves its old data in free pages, so that the search for zeros finds
  * nothing. But what it hands over to the balloon is free in the guest, and what the balloon lets go again is free in the guest and not in the
  * host's memory. So, as a part of trimming, while the guest has little to do:
- *  1. It is asked for PROBE pages, each PROBE_S seconds. When the host has gained nothing by it (they were not in its memory), that was all: Linux
- *     hands over first what was freed last, so there is nothing more to gain.
- *  2. Else for four times as many, and so on, as fast as MemTrimRate allows on average.
+ *  1. When it has done something since the last time (nobody frees much memory without a processor), it is asked for PROBE pages. When the host has
+ *     gained nothing by it (they were not in its memory), that was all.
+ *  2. Else for eight times as many, and so on, as fast as MemTrimRate allows on average.
  *  3. When nothing is gained any more, or the guest begins to hand over single pages (it has no free 2 MiB left: what it gives now, it takes from its
  *     caches), or it reads its disks, the balloon goes back at once to what it had.
+ *  4. Linux keeps what the balloon has let go apart (as blocks for what cannot be moved) and hands it over first the next time. So the first step of a
+ *     breath is to ask for all that (`pool`) and PROBE pages; and the more that is, the longer it is until the next one, because a guest that zeroes
+ *     what it allocates makes the host find memory for it first. What the guest has used in between is not in the pool any more.
  * A program in the guest that wants much memory in such a moment must find it. So while the balloon holds more than a quarter of the guest's memory
  * there is at least an eighth of it that the guest has to spare for certain: pages that are neither in the balloon nor in the host's memory. And it
  * lasts for some seconds only.
@@ -27,8 +30,11 @@ enum {
     STALL_S = 10,        /* a guest that is this long behind the target has no more */
     LEFT_ALONE_S = 60,
     READS_AT = 16 << 20, /* bytes a second from its disks that make a guest short of memory, while it has a balloon */
-    PROBE = 32 * BP_MB_PAGES,
-    PROBE_S = 15,
+    PROBE = 8 * BP_MB_PAGES,
+    PROBE_S = 15,        /* and a second for each POOL_MB of the pool; twice, four, eight times as long while that is in vain */
+    POOL_MB = 40,
+    FASTER = 8,
+    ACTIVE_PCT = 8,      /* of a processor in a second: it may have freed memory */
     FOLLOW_S = 3,        /* so long the driver may take for a step: it asks for the target once a second */
     CALM_S = 5,          /* a breath begins after so many seconds in which the machine took less than CALM_PCT of a processor */
     CALM_PCT = 30,
@@ -59,59 +65,76 @@ static bool guest_is_short(struct balloon_policy *b, const struct balloon_now *i
 
 static uint64_t exhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t base)
 {
+    if (b->breath > base && in->have > base)
+        b->pool = b->pool > in->have - base ? b->pool : in->have - base;
     b->breath = 0;
-    b->next_breath = in->now + PROBE_S * SECOND;
+    b->active = false;
+    b->exhaled = in->now;
+    b->exhaled_rss = in->rss;
     return base;
 }
 
-static uint64_t inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages, uint64_t cap)
+static bool due(struct balloon_policy *b, const struct balloon_now *in)
+{
+    if (in->rss > b->exhaled_rss + 64 * BP_MB_PAGES) /* it has used more since: there may be more to gain */
+        b->vain = 0;
+    int64_t pool_s = (int64_t)(min_u64(b->pool, in->unused) / BP_MB_PAGES / POOL_MB);
+    return in->now >= b->exhaled + ((PROBE_S + pool_s) << (b->vain < 3 ? b->vain : 3)) * SECOND;
+}
+
+/* True: it is asked for more; false: it must not be. */
+static bool inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages, uint64_t cap)
 {
     uint64_t most = in->unused >= b->l.all / 8 ? cap : min_u64(cap, b->l.all / 4);
-    pages = min_u64(min_u64(pages, less(most, from)), b->tokens) & ~511ull;
+    pages = min_u64(pages, less(most, from)) & ~511ull;
     b->step = pages;
     b->from_rss = in->rss;
+    b->from_freed = in->freed;
     b->waited = 0;
-    b->breath = pages ? from + pages : 0;
-    return b->breath;
+    if (pages)
+        b->breath = from + pages;
+    return pages;
 }
 
 /* base: what the balloon has for other reasons. */
 static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, uint64_t base, uint64_t cap, bool reading)
 {
-    uint64_t ns = (uint64_t)(in->now - b->last), used = in->cpu_ns - b->cpu_ns, target;
+    uint64_t ns = (uint64_t)(in->now - b->last), used = in->cpu_ns - b->cpu_ns;
     bool first = !b->last;
     b->last = in->now;
     b->cpu_ns = in->cpu_ns;
     if (first)
-        b->next_breath = in->now + PROBE_S * SECOND;
+        b->exhaled = in->now;
     else
         b->tokens = min_u64(b->tokens + (uint64_t)((double)in->rate * (double)ns / SECOND), in->rate * SAVED_S);
     b->calm = !first && used * 100 < ns * CALM_PCT ? b->calm + 1 : 0;
+    b->active |= first || used * 100 >= ns * ACTIVE_PCT;
     if (!in->driver || !in->huge || !in->trimming || in->wanted >= 0 || in->short_mb > 0 || reading || (b->alone_until && in->now < b->alone_until))
         return b->breath ? exhale(b, in, base) : base;
     if (!b->breath) {
-        if (b->calm < CALM_S || in->now < b->next_breath || in->have > base)
+        if (!b->active || b->calm < CALM_S || !due(b, in) || in->have > base || b->tokens < PROBE)
             return base;
         b->from_small = in->small;
-        target = inhale(b, in, base, PROBE, cap);
-        return target ? target : exhale(b, in, base);
+        b->pool = min_u64(b->pool, in->unused);
+        /* What the host has gained by the pool is of no account for the end of the breath, but fine. */
+        return inhale(b, in, base, b->pool + PROBE, cap) && b->step > b->pool ? b->breath : exhale(b, in, base);
     }
     if (in->small != b->from_small)
         return exhale(b, in, base);
     if (in->have < b->breath)
         return ++b->waited < FOLLOW_S ? b->breath : exhale(b, in, base);
-    uint64_t gained = less(b->from_rss, in->rss);
-    if (gained > b->step) /* the guest has freed more by itself, or the search for zeros has */
-        gained = b->step;
-    if (gained >= b->step / 8) {
-        b->breaths += b->breath == base + PROBE;
+    uint64_t gained = less(less(b->from_rss, in->rss), in->freed - b->from_freed);
+    gained = min_u64(gained, b->step); /* the guest may have given back more by itself */
+    /* What comes first is what was used last: pages that are not there are the beginning of the rest, which never were. */
+    bool probe = b->breath - base == b->step, enough = gained >= (probe ? PROBE / 2 : b->step / 4 * 3);
+    b->vain = enough ? 0 : b->vain + probe;
+    if (enough || !probe) {
+        b->breaths += probe;
         b->harvested += gained;
         b->tokens = less(b->tokens, gained);
     }
-    if (gained < b->step / 2)
-        return exhale(b, in, base);
-    target = inhale(b, in, b->breath, b->step * 4, cap);
-    return target ? target : exhale(b, in, base);
+    uint64_t there = less(b->l.all, in->unused + in->have), next = min_u64(min_u64((probe ? PROBE : b->step) * FASTER, b->tokens), there);
+    return enough && inhale(b, in, b->breath, next, cap) ? b->breath : exhale(b, in, base);
 }
 
 /* ---- all of it ---- */

@@ -28,6 +28,7 @@ struct balloon_now {
     uint64_t reads;       /* bytes that the guest has read from its disks so far */
     uint64_t cpu_ns;      /* processor time of the machine so far */
     uint64_t rss;         /* pages of it in the host's memory */
+    uint64_t freed;       /* pages that the search for zeros has given back so far */
     uint64_t unused;      /* pages of the guest that are neither there nor in the balloon: it certainly has them to spare */
     uint64_t rate;        /* MemTrimRate, pages a second */
 };
@@ -40,9 +41,11 @@ struct balloon_policy {
     int64_t alone_until; /* 0: never */
     bool was_short;      /* the guest was just found to be short itself */
     /* A breath. */
-    uint64_t breath, step, from_rss, from_small, cpu_ns, tokens;
-    int64_t next_breath, last;
-    unsigned waited, calm;
+    uint64_t breath, step, pool, from_rss, from_freed, from_small, cpu_ns, tokens;
+    bool active;         /* since the last one */
+    uint64_t exhaled_rss;
+    int64_t exhaled, last;
+    unsigned waited, calm, vain;
     uint64_t breaths, harvested; /* so far */
 };
 

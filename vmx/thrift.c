@@ -214,12 +214,14 @@ static void step_balloon(struct memory *m, int64_t now, int64_t short_mb)
 {
     struct balloon_policy *b = &m->policy;
     struct balloon_stats s;
+    struct trim_stats t;
     balloon_get_stats(m->balloon, &s);
+    trim_get_stats(m->trim, &t);
     uint64_t have = memacct_ballooned(m->acct), rss = read_rss(m), here = rss > m->own_rss ? rss - m->own_rss : 0, before = b->target;
     struct balloon_now in = {
         .now = now, .driver = s.driver, .huge = s.huge, .trimming = atomic_load(&m->rate) && rss && vm_get_state(m->p.vm) == VM_RUNNING, .have = have,
         .small = s.small, .wanted = atomic_load(&m->wanted), .short_mb = short_mb, .reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0,
-        .cpu_ns = cpu_ns(), .rss = rss, .unused = b->l.all > here + have ? b->l.all - here - have : 0, .rate = atomic_load(&m->rate)};
+        .cpu_ns = cpu_ns(), .rss = rss, .freed = t.freed, .unused = b->l.all > here + have ? b->l.all - here - have : 0, .rate = atomic_load(&m->rate)};
     if (!s.driver)
         say_no_driver(m, now);
     balloon_set_target(m->balloon, balloon_policy_step(b, &in));
