@@ -409,6 +409,8 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return 0;
     case CO_MOVTOCR:
         bc->mode_dirty = true;
+        if (r->reg == 4)
+            bt_cpuid_forget(bc);
         return cpu_mov_to_cr(c, r->reg, cut(s->gpr[r->rm], wide));
     case CO_MOVFROMDR:
         if (cpu_mov_from_dr(c, r->reg, &v) < 0)
@@ -604,7 +606,11 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return 2;
     case CO_CPUID: {
         uint32_t o[4];
+        struct bt_cpuid *k = &bc->cpuid[s->gpr[R_RAX] % CPUID_N];
         cpu_cpuid(c, (uint32_t)s->gpr[R_RAX], (uint32_t)s->gpr[R_RCX], o);
+        k->key = (uint32_t)s->gpr[R_RAX] | s->gpr[R_RCX] << 32;
+        for (unsigned i = 0; i < 4; i++)
+            k->out[i] = o[i];
         s->gpr[R_RAX] = o[0];
         s->gpr[R_RBX] = o[1];
         s->gpr[R_RCX] = o[2];
@@ -636,6 +642,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return 0;
     case CO_WRMSR:
         bc->mode_dirty = (uint32_t)s->gpr[R_RCX] == 0xc0000080;
+        bt_cpuid_forget(bc);
         return cpu_wrmsr(c, (uint32_t)s->gpr[R_RCX], s->gpr[R_RDX] << 32 | (uint32_t)s->gpr[R_RAX]);
     case CO_RDPMC:
         if (cpu_rdpmc(c, (uint32_t)s->gpr[R_RCX], &v) < 0)
@@ -677,6 +684,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return 0;
     case CO_XSETBV:
         bc->mode_dirty = true;
+        bt_cpuid_forget(bc);
         return cpu_xsetbv(c, (uint32_t)s->gpr[R_RCX], s->gpr[R_RDX] << 32 | (uint32_t)s->gpr[R_RAX]);
     case CO_XSAVE:
         return xsave_op(bc, r);

@@ -572,6 +572,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             v->smm = s->smm;
             vcpu_safe_point(v); /* before the new view is looked up */
             bc->view = memmap_view(v->vm, s->smm);
+            bt_cpuid_forget(bc); /* the state may be another one, too */
             bt_tlb_flush(bc, true);
             bt_cache_flush(bc);
             bt_ctx_load(bc);

@@ -255,6 +255,38 @@ static void lower_rdtsc(struct bt_tr *t)
     e_mov32(e, 0, 0);
 }
 
+/* CPUID that says what it said last time; C is asked for anything else. Programs ask for its time (as a barrier) and in loops over leaves. */
+static void lower_cpuid(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    uint32_t at = (uint32_t)offsetof(struct bt_cpu, cpuid);
+    bool live = t->cur->live_in != 0;
+    if (live)
+        e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
+    e3(e, 0x41, 0x89, 0xc3);             /* mov r11d, eax */
+    e4(e, 0x00e38341 | (CPUID_N - 1) << 24); /* and r11d, CPUID_N - 1 */
+    e_lea(e, 1, 11, 11, 11, 4, 0);
+    e_gs_r11(e, 0x8b, 10, at);
+    e3(e, 0x41, 0x39, 0xc2); /* cmp r10d, eax */
+    uint8_t *other[2] = {e_jcc32(e, 5), NULL};
+    e4(e, 0xf0fb43c4); /* rorx r10, r10, 32 */
+    e2(e, 0xd2, 32);
+    e3(e, 0x41, 0x39, 0xca); /* cmp r10d, ecx */
+    other[1] = e_jcc32(e, 5);
+    static const uint8_t reg[4] = {0, 3, 1, 2};
+    for (unsigned i = 0; i < 4; i++)
+        e_gs_r11(e, 0x8b, reg[i], at + (uint32_t)offsetof(struct bt_cpuid, out[i]));
+    if (live)
+        e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
+    uint8_t *done = e_jmp32(e);
+    for (unsigned i = 0; i < 2; i++)
+        e_fix(other[i], e->p);
+    if (live)
+        e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
+    callout(t, CO_CPUID);
+    e_fix(done, e->p);
+}
+
 /* T0 = RFLAGS as they are pushed: AH from LAHF, OF from SETO, DF and IF from their bytes, the rest from fl_base. */
 static void flags_image(struct bt_tr *t)
 {
@@ -332,6 +364,9 @@ static bool lower_inline_system(struct bt_tr *t)
         t->r11_group = 0;
         e_st(e, 11, SEG_OFF(S_GS, base));
         e_st(e, 10, (uint32_t)offsetof(struct bt_cpu, c.s.kernel_gs_base));
+        return true;
+    case ZYDIS_MNEMONIC_CPUID:
+        lower_cpuid(t);
         return true;
     case ZYDIS_MNEMONIC_RDTSC:
     case ZYDIS_MNEMONIC_RDTSCP:

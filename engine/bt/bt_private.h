@@ -35,6 +35,7 @@
 #define JC_N 65536u
 #define CELL_N 65536u
 #define LIN_HASH_N 4096u
+#define CPUID_N 16u
 #define LARGE_N 8192u
 #define LARGE_1G_N 64u
 #define CODE_SIZE (96u << 20)
@@ -251,6 +252,10 @@ struct bt_cpu {
     } stk[3][2];
     uint64_t himask8, himask4; /* the page and what must be zero for alignment to 8 and 4 bytes */
     uint64_t fl_base; /* RFLAGS as PUSHF stores it, without the arithmetic flags, DF, IF and bit 1 */
+    struct bt_cpuid {    /* what CPUID said last, by the low bits of EAX */
+        uint64_t key;    /* EAX, ECX << 32 */
+        uint64_t out[4]; /* EAX, EBX, ECX, EDX */
+    } cpuid[CPUID_N];
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
@@ -460,6 +465,12 @@ bool bt_resume_at(struct bt_cpu *bc, struct bt_rec *r);
 void bt_ctx_load(struct bt_cpu *bc);
 void bt_fpu_out(struct bt_cpu *bc);
 void bt_fpu_in(struct bt_cpu *bc);
+/* After a change of what CPUID depends on: CR4, XCR0, an MSR. */
+static inline void bt_cpuid_forget(struct bt_cpu *bc)
+{
+    for (uint32_t i = 0; i < CPUID_N; i++)
+        bc->cpuid[i].key = i ^ 1; /* belongs in another place */
+}
 static inline void bt_flags_in(struct bt_cpu *bc)
 {
     uint64_t ah = bc->hflags >> 8;
