@@ -9,7 +9,8 @@
  */
 #include "bt/bt_tr.h"
 
-enum { FR_NONE, FR_ENTRY, FR_POPF, FR_ADD, FR_SUB, FR_LOGIC, FR_NEG, FR_INC, FR_DEC, FR_RESULT /* ZF, SF and PF only */, FR_KIND = 15, FR_DEAD = 16 /* the instruction's own check spoils them */ };
+/* FR_RESULT: ZF, SF and PF only. FR_DEAD: the instruction's own check spoils them. */
+enum { FR_NONE, FR_ENTRY, FR_POPF, FR_ADD, FR_SUB, FR_LOGIC, FR_NEG, FR_INC, FR_DEC, FR_RESULT, FR_KIND = 15, FR_DEAD = 16 };
 #define FR_IMM 0xff
 
 /* ---- when a block is made ---- */
