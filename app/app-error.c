@@ -29,7 +29,7 @@ char *app_sentence(const char *text)
     for (char **l = lines; *l; l++) {
         if (!*g_strstrip(*l))
             continue;
-        g_autofree char *s = one_sentence(*l);
+        g_autofree char *here = app_translate(*l), *s = one_sentence(here);
         if (out->len)
             g_string_append_c(out, '\n');
         g_string_append(out, s);

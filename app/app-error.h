@@ -7,6 +7,8 @@
 
 /* The error's sentence without D-Bus' prefix, ending in a full stop; g_free. */
 char *app_error_sentence(const GError *e);
+/* The same in the user's language, where app-translate.c knows it; g_free. */
+char *app_translate(const char *text);
 char *app_sentence(const char *text); /* first letter large, full stop at the end; g_free */
 /* A dialog, for what happened outside of any machine. primary is one line, secondary says why and what to do. */
 void app_error_dialog(GtkWindow *parent, const char *primary, const char *secondary);

@@ -48,10 +48,10 @@ static void engines_said(GObject *o, GAsyncResult *r, gpointer u)
             gboolean ready = g_str_has_prefix(colon + 2, "ready");
             if (g_str_has_prefix(*l, "software")) {
                 engines.bt = ready;
-                engines.bt_text = g_strdup(colon + 2);
+                engines.bt_text = app_translate(colon + 2);
             } else if (g_str_has_prefix(*l, "hardware")) {
                 engines.vt = ready;
-                engines.vt_text = g_strdup(colon + 2);
+                engines.vt_text = app_translate(colon + 2);
             }
         }
     }

@@ -651,6 +651,8 @@ static void add_rest(struct page *p, const char *page, const char *node)
             section = t[i].section;
             continue;
         }
+        if (g_str_has_prefix(t[i].doc, "As "))
+            continue; /* another name of a key that is shown */
         if (node && *node) {
             key = key_of_node(t[i].name, node);
             if (key && (g_str_has_suffix(key, ".present") || g_str_has_suffix(key, ".deviceType")))

@@ -2,6 +2,8 @@
 /* The parts of the desktop application without a machine: lists, files that it writes, settings, templates. Run by
  * app_test.sh on an X server of its own. */
 #include <glib/gstdio.h>
+#include <libintl.h>
+#include <locale.h>
 #include <gtk/gtk.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,6 +263,39 @@ static void on_made(GObject *o, GAsyncResult *r, gpointer u)
 
 static double last_part;
 static void on_progress(gpointer u, double part) { last_part = part; }
+
+/* Sentences of lodge-vmx in German: the catalogue is the build folder's. */
+static void test_translate(void)
+{
+    static const char *const said[][2] = {
+        {"Debian 12/debian.vmdk is in use by process 4711; power that one off first",
+         "Debian 12/debian.vmdk wird von Prozess 4711 benutzt; schalten Sie zuerst diese Maschine aus"},
+        {"test.vmx: ide0:0: disk.vmdk: there is no such file; check the name", "test.vmx: ide0:0: disk.vmdk: Diese Datei gibt es nicht; prüfen Sie den Namen"},
+        {"TCP port 5900 on 127.0.0.1 is in use by process 12 (Xvnc): set RemoteDisplay.vnc.port = \"5901\", which is free.",
+         "TCP-Port 5900 an 127.0.0.1 wird von process 12 (Xvnc) benutzt: Stellen Sie RemoteDisplay.vnc.port = \"5901\" ein, der ist frei."},
+        {"ide0:0.fileName: the disk image /a/gone.vmdk does not exist; correct the name, or remove the drive",
+         "ide0:0.fileName: das Festplattenabbild /a/gone.vmdk ist nicht da; berichtigen Sie den Namen, oder entfernen Sie das Laufwerk"},
+        {"the machine is off", "Die Maschine ist ausgeschaltet"},
+        {"something that nobody knows: %s 100%", "something that nobody knows: %s 100%"},
+        {"", ""},
+    };
+    g_autofree char *language = g_strdup(g_getenv("LANGUAGE")), *locale = g_strdup(setlocale(LC_ALL, NULL));
+    g_setenv("LANGUAGE", "de", TRUE);
+    if (!setlocale(LC_ALL, "C.UTF-8")) {
+        printf("# no locale C.UTF-8\n");
+        return;
+    }
+    bindtextdomain("lodge", "gen/locale");
+    bind_textdomain_codeset("lodge", "UTF-8");
+    textdomain("lodge");
+    for (guint i = 0; i < G_N_ELEMENTS(said); i++) {
+        g_autofree char *s = app_translate(said[i][0]);
+        if (!ok(!strcmp(s, said[i][1]), "lodge-vmx's sentence %u in German", i))
+            printf("# %s\n", s);
+    }
+    setlocale(LC_ALL, locale);
+    g_setenv("LANGUAGE", language ? language : "", TRUE);
+}
 
 static void test_make(const char *dir)
 {
@@ -601,6 +636,7 @@ int main(int argc, char **argv)
     g_application_register(G_APPLICATION(app), NULL, NULL);
     g_application_set_default(G_APPLICATION(app));
     g_settings_set_boolean(app_prefs(), "notifications", FALSE); /* nobody here shows them */
+    test_translate();
     test_guests();
     test_detect();
     test_iso(dir);
