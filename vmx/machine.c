@@ -124,7 +124,19 @@ static int open_extent(void *u, const char *name, bool read_only, struct hostfil
     /* A descriptor comes from anywhere: what it names must lie beside it. */
     if (*name == '/' || !strcmp(name, "..") || !strncmp(name, "../", 3) || strstr(name, "/../"))
         return err_set(e, ERR_DENIED, 0, "the disk %s refers to %s outside its folder; move all its files into one folder", dr->path, name);
-    return open_host(dr, dr->dirfd, name, read_only, out, e);
+    /* ... and a link, which an archive can bring along, must not lead out of there. */
+    char at[64], *folder, *real, *full = NULL;
+    snprintf(at, sizeof at, "/proc/self/fd/%d", dr->dirfd);
+    folder = realpath(at, NULL);
+    real = folder && asprintf(&full, "%s/%s", folder, name) >= 0 ? realpath(full, NULL) : NULL;
+    size_t n = folder ? strlen(folder) : 0;
+    bool out_of_it = real && n > 1 && (strncmp(real, folder, n) || real[n] != '/');
+    if (out_of_it)
+        err_set(e, ERR_DENIED, 0, "the disk %s refers to %s, a link to %s outside its folder; move all its files into one folder", dr->path, name, real);
+    free(folder);
+    free(full);
+    free(real);
+    return out_of_it ? -1 : open_host(dr, dr->dirfd, name, read_only, out, e);
 }
 
 static struct blk *open_image(struct machine *m, struct drive *dr, const char *path, bool cd, bool read_only, struct err *e)

@@ -81,7 +81,8 @@ static bool readable(struct making *m, const char *key, const char *what, const 
         if (errno == ENOENT || errno == ENOTDIR)
             problem(m, VMX_ERROR, key, "the %s %s does not exist; %s", what, path, mend);
         else
-            problem(m, VMX_ERROR, key, "the %s %s cannot be used: %s; check its permissions", what, path, strerror(errno));
+            problem(m, VMX_ERROR, key, "the %s %s cannot be used: %s; %s", what, path, strerror(errno),
+                    errno == EACCES ? "check its permissions" : mend);
         return false;
     }
     if (S_ISDIR(st.st_mode)) {
@@ -214,6 +215,62 @@ static void writable_place(struct making *m, const char *key, const char *path)
     free(copy);
 }
 
+/*
+ * No file may serve two purposes if one of them writes to it: a log or a serial port over the .vmx or a disk would destroy it. Files are the same
+ * when they are the same inode, or would be made under the same name. Devices (log.fileName = "/dev/null") may serve several.
+ */
+struct purpose {
+    char key[40];
+    const char *path, *what;
+    bool writes;
+};
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    bool have_a = !stat(a, &sa), have_b = !stat(b, &sb);
+    if (have_a != have_b)
+        return false;
+    if (have_a)
+        return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino && (S_ISREG(sa.st_mode) || S_ISBLK(sa.st_mode));
+    const char *na = strrchr(a, '/'), *nb = strrchr(b, '/');
+    if (!na || !nb || strcmp(na, nb))
+        return false;
+    char *da = strndup(a, (size_t)(na + 1 - a)), *db = strndup(b, (size_t)(nb + 1 - b));
+    bool same = da && db && !stat(da, &sa) && !stat(db, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+    free(da);
+    free(db);
+    return same;
+}
+
+static void files_apart(struct making *m)
+{
+    const struct plan *p = m->p;
+    struct purpose f[16] = {{"", p->vmx_path, "the .vmx file itself", true}, {"bios440.filename", p->bios_path, "the firmware", false}};
+    unsigned n = 2;
+    for (int i = 0; i < 4; i++) {
+        const struct plan_drive *dr = &p->drive[i / 2][i % 2];
+        f[n] = (struct purpose){"", dr->path, dr->kind == DRIVE_CD ? "a CD image" : "a disk", dr->kind == DRIVE_DISK && !dr->nonpersistent};
+        snprintf(f[n++].key, sizeof f->key, "ide%d:%d.fileName", i / 2, i % 2);
+    }
+    for (int i = 0; i < 4; i++) {
+        f[n] = (struct purpose){"", p->serial[i].kind == SERIAL_FILE ? p->serial[i].path : NULL, "the output of a serial port", true};
+        snprintf(f[n++].key, sizeof f->key, "serial%d.fileName", i);
+    }
+    f[n++] = (struct purpose){"nvram", p->nvram_path, "the CMOS memory", true};
+    f[n++] = (struct purpose){"log.fileName", p->logging ? p->log_path : NULL, "the log", true};
+    f[n++] = (struct purpose){"mainMem.useNamedFile", p->mem_file, "the guest's memory", true};
+    for (unsigned b = 1; b < n; b++)
+        for (unsigned a = 0; a < b; a++)
+            if (f[a].path && f[b].path && (f[a].writes || f[b].writes) && same_file(f[a].path, f[b].path)) {
+                if (!strncmp(f[a].key, f[b].key, 3) && !strcmp(vmx_get_str(m->d, f[a].key), vmx_get_str(m->d, f[b].key)))
+                    break; /* two drives or two ports of one name: vmx_check has said it */
+                problem(m, VMX_ERROR, f[b].key, "%s is %s as well%s%s%s; name another file", f[b].path, f[a].what, *f[a].key ? " (" : "", f[a].key,
+                        *f[a].key ? ")" : "");
+                break;
+            }
+}
+
 /* A size in MB, "unlimited" or nothing: -1. */
 static int64_t mem_mb(const struct vmx_dict *d, const char *key)
 {
@@ -318,6 +375,8 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
             plan_drive(&m, c, un);
     for (int i = 0; i < 4; i++)
         plan_serial(&m, i);
+    if (!m.errors)
+        files_apart(&m);
     p->net = net_plan_make(p, d, fn, u);
     return m.errors;
 }

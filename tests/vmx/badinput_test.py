@@ -46,7 +46,7 @@ def case(what, pattern, text="", status=1, name="a.vmx", prep=None, user=False, 
             os.setuid(NOBODY)
     before = state_of(work)
     try:
-        r = subprocess.run([*wrap, VMX, "-q", *args, os.path.join(work, name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+        r = subprocess.run([*wrap, VMX, "-q", *args, os.path.join(work, name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20,
                            cwd=work, preexec_fn=drop, env=dict(os.environ, XDG_RUNTIME_DIR=runtime))
         rc, said = r.returncode, r.stdout.decode(errors="replace").strip()
     except subprocess.TimeoutExpired:
@@ -151,6 +151,59 @@ def drives():
              prep=file("x.img", size=1 << 20, mode=0o444))
 
 
+def link(name, target):
+    return lambda work: os.symlink(target, os.path.join(work, name))
+
+
+def fifo(name):
+    return lambda work: os.mkfifo(os.path.join(work, name))
+
+
+def descriptor(extent):
+    return file("x.vmdk", b'# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n\n' + extent +
+                b'\n\nddb.adapterType = "ide"\n')
+
+
+def one_purpose():
+    """A file that the machine would write to and that is something else already is not touched."""
+    image = file("d.img", size=1 << 20)
+    case("the .vmx as disk", r"a\.vmx:6: ide0:0\.fileName: .*a\.vmx is the \.vmx file itself as well", disk("a.vmx"))
+    case("a serial port over the .vmx", r"serial0\.fileName: .* is the \.vmx file itself", serial("file", "a.vmx"))
+    case("the log over the .vmx", r"log\.fileName: .* is the \.vmx file itself", 'log.fileName = "a.vmx"\n')
+    case("the CMOS memory over the .vmx", r"nvram: .* is the \.vmx file itself", 'nvram = "a.vmx"\n')
+    case("a serial port over a disk", r"serial0\.fileName: .*d\.img is a disk as well \(ide0:0\.fileName\)", disk("d.img") + serial("file", "./d.img"), prep=image)
+    case("the log over a disk, by a link", r"log\.fileName: .*l\.log is a disk as well", disk("d.img") + 'log.fileName = "l.log"\n', prep=both(image, link("l.log", "d.img")))
+    case("one disk twice, by a link", r"ide0:1\.fileName: .* is a disk as well", disk("d.img", 'ide0:1.present = "TRUE"\nide0:1.fileName = "e.img"\n'),
+         prep=both(image, link("e.img", "d.img")))
+    case("the log over a serial port's file", r"log\.fileName: .* is the output of a serial port", serial("file", "new") + 'log.fileName = "new"\n')
+
+
+def strange_files():
+    case("a link in a circle", r"Too many levels of symbolic links", None, status=5, prep=link("a.vmx", "a.vmx"))
+    case("/dev/zero", r"not a regular file", None, prep=link("a.vmx", "/dev/zero"))
+    case("a NUL in a value", r"a binary file, not a \.vmx file", None, prep=file("a.vmx", BASE.encode() + b'displayName = "a\0b"\n'))
+    for what, prep in (("a FIFO", fifo("x.img")), ("a device", link("x.img", "/dev/zero")), ("a link in a circle", link("x.img", "x.img"))):
+        case(what + " as disk", r"a\.vmx:6: ide0:0\.fileName: .*(neither a file nor a block device|Too many levels)", disk("x.img"), prep=prep)
+    case("a FIFO as CD", r"neither a file nor a block device", cd("x.iso"), prep=fifo("x.iso"))
+    case("a FIFO as firmware", r"neither a file nor a block device", 'bios440.filename = "f"\n', prep=fifo("f"))
+    case("a folder in the lock's place", r"a\.vmx\.lck", "", status=5, prep=folder("a.vmx.lck"))
+    case("a link in the lock's place", r"a\.vmx\.lck", "", status=5, prep=link("a.vmx.lck", "/etc/passwd"))
+    for value in ("18446744073709551616", "-4", "4294967328", "1e3", "32MB"):
+        case("memsize = %s" % value, r"a\.vmx:4: memsize: ", 'memsize = "%s"\n' % value)
+
+
+def extents():
+    for name in ("/etc/passwd", "../../../etc/passwd", "a/../../etc/passwd"):
+        case("an extent %s" % name, r"refers to .* outside its folder", disk("x.vmdk"), status=5, prep=descriptor(b'RW 2 FLAT "%s" 0' % name.encode()))
+    case("an extent that is a link to the outside", r"refers to x-flat\.vmdk, a link to /etc/passwd outside its folder", disk("x.vmdk"), status=5,
+         prep=both(descriptor(b'RW 2 FLAT "x-flat.vmdk" 0'), link("x-flat.vmdk", "/etc/passwd")))
+    flat = file("x-flat.vmdk", size=4096)
+    for extent in (b'RW 18446744073709551615 FLAT "x-flat.vmdk" 0', b'RW -5 FLAT "x-flat.vmdk" 0', b'RW 8 FLAT "x-flat.vmdk" 9223372036854775807'):
+        case("an extent " + extent.decode(), r"must be a number of sectors", disk("x.vmdk"), prep=both(descriptor(extent), flat))
+    case("an extent that is a FIFO", r"neither a regular file nor a block device", disk("x.vmdk"), prep=both(descriptor(b'RW 8 FLAT "x-flat.vmdk" 0'), fifo("x-flat.vmdk")))
+    case("an extent that is a folder", r"is a folder", disk("x.vmdk"), prep=both(descriptor(b'RW 8 FLAT "x-flat.vmdk" 0'), folder("x-flat.vmdk")))
+
+
 def the_rest():
     case("no such firmware file", r"a\.vmx:5: bios440\.filename: the BIOS image .* does not exist", 'bios440.filename = "no.rom"\n')
     case("a firmware file of no possible size", r"has 3 bytes, which no BIOS image has", 'bios440.filename = "x.rom"\n', prep=file("x.rom", b"abc"))
@@ -184,5 +237,8 @@ if not os.access(VMX, os.X_OK) or not os.path.exists("/usr/share/seabios/bios-25
 else:
     the_file()
     drives()
+    one_purpose()
+    strange_files()
+    extents()
     the_rest()
     print("1..%d" % n)

@@ -178,7 +178,8 @@ int main(int argc, char **argv)
 {
     struct vmdk_create_params p = {.type = VMDK_MONOLITHIC_SPARSE, .adapter = "ide", .hw_version = HW_VERSION};
     int o, mode = 0, quiet = 0, type = 0;
-    while ((o = getopt(argc, argv, "cs:t:a:iqhV")) != -1) {
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+    while ((o = getopt_long(argc, argv, "cs:t:a:iqhV", options, NULL)) != -1) {
         switch (o) {
         case 'c':
         case 'i': mode = o; break;
