@@ -514,6 +514,8 @@ static char *doc_label(const struct vmx_key *k)
     gsize n = strlen(s);
     if (n && s[n - 1] == '.')
         s[n - 1] = 0;
+    else if (g_str_has_suffix(s, "。"))
+        s[n - strlen("。")] = 0;
     return s;
 }
 
