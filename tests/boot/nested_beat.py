@@ -52,7 +52,11 @@ def main():
         print("# machines that keep the kernel from patching itself: %s" % e, flush=True)
     for cpu in sorted(os.sched_getaffinity(0)):
         if os.fork() == 0:
-            beat(cpu)
+            try:
+                beat(cpu)
+            except OSError as e:
+                print("OUTER-FAILED no beat of processor %d: %s" % (cpu, e), flush=True)
+                return 1
     signal.pause()
 
 
