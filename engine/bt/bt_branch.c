@@ -40,7 +40,7 @@ static void exit_indirect(struct bt_tr *t)
 }
 
 /* Where a relative branch goes, as page offset of this page; false: it wraps in a way only a run-time sum knows. */
-static bool branch_delta(struct bt_tr *t, int64_t *delta)
+bool tr_branch_delta(struct bt_tr *t, int64_t *delta)
 {
     const ZydisDecodedInstruction *in = &t->cur->in;
     int64_t d = (int64_t)t->cur->off + in->length + in->raw.imm[0].value.s;
@@ -61,7 +61,7 @@ static bool branch_delta(struct bt_tr *t, int64_t *delta)
 void tr_jump_relative(struct bt_tr *t, uint8_t *rel)
 {
     int64_t d;
-    if (branch_delta(t, &d)) {
+    if (tr_branch_delta(t, &d)) {
         tr_exit_direct(t, rel, d);
         return;
     }

@@ -344,6 +344,37 @@ static int maskmov(struct bt_cpu *bc, const struct bt_rec *r)
     return 0;
 }
 
+/* Before a near branch of code that is not flat: does it lead beyond the limit? */
+static int branch_limit(struct bt_cpu *bc, const struct bt_rec *r)
+{
+    struct cpu *c = &bc->c;
+    uint64_t target = UINT64_MAX, lin, count = c->s.gpr[R_RCX];
+    switch (r->aux) {
+    case BR_TARGET:
+        target = 0;
+        if (r->rm != 0xff)
+            target = cut(c->s.gpr[r->rm], r->opsize);
+        else if (rd_mem(bc, r, 0, &target, r->opsize) < 0)
+            return -1;
+        break;
+    case BR_RET:
+        target = 0;
+        if (cpu_seg_check(c, S_SS, cut(sp_of(bc), bc->mode & M_SS32 ? 4 : 2), r->opsize, ACC_R, &lin) < 0 ||
+            cpu_mem_read(c, lin, &target, r->opsize, user_acc(c)) < 0)
+            return -1;
+        break;
+    case BR_LOOP: /* E0 LOOPNE, E1 LOOPE, E2 LOOP, E3 JCXZ */
+        if (r->imm == 0xe3 ? cut(count, r->asize) != 0 : cut(count - 1, r->asize) == 0)
+            return 0;
+        if (r->imm == (c->s.rflags & FL_ZF ? 0xe0 : 0xe1))
+            return 0;
+        break;
+    default:
+        break;
+    }
+    return target > c->s.seg[S_CS].limit ? cpu_raise_code(c, X_GP, 0) : 0;
+}
+
 /* Returns -1: fault; 0: goes on at next_rip; 1: s.rip has been set, go to the dispatcher; 2: leave run(). */
 static int act(struct bt_cpu *bc, struct bt_rec *r)
 {
@@ -358,6 +389,8 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return cpu_raise(c, X_UD);
     case CO_FPUCHECK:
         return fpu_check(bc, r->aux);
+    case CO_BRLIMIT:
+        return branch_limit(bc, r);
     case CO_IN:
     case CO_OUT: {
         uint16_t port = r->aux ? (uint16_t)s->gpr[R_RDX] : (uint16_t)r->imm;
@@ -766,7 +799,7 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
         return bt_resume_at(bc, r) ? 0 : BTX_DISPATCH;
     if (x == 2)
         return BTX_RETURN;
-    if (r->op == CO_FPUCHECK) { /* before the instruction, not instead of it */
+    if (r->op == CO_FPUCHECK || r->op == CO_BRLIMIT) { /* before the instruction, not instead of it */
         bt_fpu_in(bc);
         bt_flags_out(bc);
         bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + r->ret;

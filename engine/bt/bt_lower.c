@@ -379,6 +379,45 @@ static bool lower_inline_system(struct bt_tr *t)
     }
 }
 
+/*
+ * A near branch beyond the limit of CS faults itself, not at its target (SDM vol. 2, JMP, CALL, RET): where code is not flat, C looks first.
+ * Returns true when nothing is left to be done.
+ */
+static bool branch_limit(struct bt_tr *t)
+{
+    const struct insn *n = t->cur;
+    const ZydisDecodedInstruction *in = &n->in;
+    uint32_t limit = t->bc->c.s.seg[S_CS].limit;
+    bool cond = in->meta.category == ZYDIS_CATEGORY_COND_BR, near = in->meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT || in->meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
+    if (t->m64 || (t->mode & M_CSFLAT) || limit == 0xffffffff || !near)
+        return false;
+    struct bt_rec *r;
+    if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && in->mnemonic != ZYDIS_MNEMONIC_RET) {
+        int64_t delta;
+        if (!tr_branch_delta(t, &delta) || (uint32_t)(t->bc->cells[t->cp].va + (uint64_t)delta) <= limit)
+            return false;
+        bool count = in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->opcode >= 0xe0 && in->opcode <= 0xe3;
+        tr_sp_flush(t);
+        uint8_t *over = cond && !count ? e_jcc32(&t->e, (in->opcode & 15) ^ 1) : NULL;
+        r = callout(t, CO_BRLIMIT);
+        r->aux = count ? BR_LOOP : BR_BEYOND;
+        r->imm = in->opcode;
+        if (over) {
+            e_fix(over, t->e.p);
+            tr_exit_direct(t, NULL, (int64_t)n->off + in->length);
+        }
+        return !count;
+    }
+    if (in->operand_width == 16 && limit >= 0xffff)
+        return false;
+    tr_sp_flush(t);
+    r = callout(t, CO_BRLIMIT);
+    r->aux = in->mnemonic == ZYDIS_MNEMONIC_RET ? BR_RET : BR_TARGET;
+    if (r->aux == BR_TARGET)
+        rm_operand(r, &n->op[0]);
+    return false;
+}
+
 /* Lowers the current instruction. Returns true when the block ends here. */
 bool tr_lower(struct bt_tr *t)
 {
@@ -440,6 +479,8 @@ bool tr_lower(struct bt_tr *t)
         lower_string(t);
         return false;
     }
+    if (branch_limit(t))
+        return true;
     switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
         if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ||

@@ -147,6 +147,8 @@ enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, 
        SITE_LOCK = 64, SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */,
        SITE_BASE = 128 /* the op region uses the guest's base register + r11 + displacement: r11 is what leads from linear to host addresses */ };
 
+enum { BR_BEYOND /* surely */, BR_TARGET, BR_RET, BR_LOOP }; /* bt_rec.aux of CO_BRLIMIT */
+
 enum bt_callout {
     CO_NONE,
 #define CO(x) CO_##x,

@@ -123,6 +123,7 @@ void tr_lower_leave(struct bt_tr *t);
 bool tr_may_link(struct bt_tr *t);
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta);
 void tr_jump_relative(struct bt_tr *t, uint8_t *rel);
+bool tr_branch_delta(struct bt_tr *t, int64_t *delta);
 void tr_lower_call(struct bt_tr *t);
 void tr_lower_jmp(struct bt_tr *t);
 void tr_lower_ret(struct bt_tr *t);

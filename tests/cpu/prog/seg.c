@@ -294,6 +294,84 @@ static void seg_limits(void)
     }
 }
 
+/* Near branches out of a segment's limit fault themselves, and have done nothing. */
+static void branch_limits(void)
+{
+    static const uint8_t ops[][12] = {{5, 0xe9}, {5, 0xe8}, {6, 0x0f, 0x84}, {6, 0x0f, 0x85}, {2, 0xff, 0xe0}, {2, 0xff, 0xd0}, {2, 0xff, 0x26}, {2, 0xff, 0x16}, {1, 0xc3},
+                                      {3, 0xc2, 0x08, 0x00}, {2, 0x50, 0xc3}, {3, 0x50, 0xff, 0xd0}};
+    make_ldt(0x20000);
+    ldt_entry(L_CODE32, 0, ((CODE + CODE_SIZE) >> 12) - 1, 2, true, false, true, false);
+    uint16_t cs = user_cs();
+    for (unsigned k = 0; k < sizeof ops / sizeof ops[0]; k++) {
+        struct enc e = ENC(0xea);
+        e32(&e, 0);
+        e16(&e, SEL(L_CODE32));
+        int start = e.n;
+        for (int i = 0; i < ops[k][0]; i++)
+            e8(&e, ops[k][i + 1]);
+        int after = e.n;
+        e8(&e, 0xea);
+        int last = e.n;
+        e32(&e, 0);
+        e16(&e, cs);
+        piece(&e);
+        uint32_t v = (uint32_t)code_ptr + (uint32_t)start, next = (uint32_t)code_ptr + (uint32_t)after;
+        memcpy((void *)(code_ptr + 1), &v, 4);
+        v = (uint32_t)code_ptr + (uint32_t)e.n;
+        memcpy((void *)(code_ptr + (word)last), &v, 4);
+        for (unsigned f = 0; f < 6; f++) {
+            uint32_t target = f & 1 ? next : f & 2 ? CODE + CODE_SIZE : 0x30000000, rel = target - next;
+            if (k < 4)
+                memcpy((void *)(next - 4), &rel, 4);
+            fill_data(f);
+            rnd_regs();
+            in.r[AX] = target;
+            in.r[SI] = DATA + 0x400;
+            in.fl = 2 | (f > 2 ? ZF : 0);
+            memcpy(DATAP + 0x400, &target, 4);
+            memcpy((void *)STACK_MID, &target, 4);
+            run();
+            hash(out.r[AX]);
+            hash(out.r[SP]);
+            hash((uint64_t)fault.sig);
+            hash(fault.trap);
+            hash(fault.err);
+            hash(fault.sig ? out.ip - code_ptr : 0);
+            note("to %x: sp %lx signal %d trap %lu error %lx at +%ld", target, out.r[SP], fault.sig, fault.trap, fault.err, fault.sig ? (long)(out.ip - code_ptr) : 0);
+        }
+    }
+    /* LOOPNE, LOOPE, LOOP, JECXZ at the end of a segment, which ends after them */
+    for (unsigned op = 0xe0; op < 0xe4; op++) {
+        struct enc e = ENC(0xea);
+        e32(&e, 0);
+        e16(&e, SEL(L_CODE32));
+        int start = e.n;
+        e8(&e, op);
+        e8(&e, 0x7f);
+        e8(&e, 0xea);
+        int last = e.n;
+        e32(&e, 0);
+        e16(&e, cs);
+        piece(&e);
+        ldt_entry(L_CODE32, code_ptr, 0x40, 2, true, false, false, false);
+        uint32_t v = (uint32_t)start;
+        memcpy((void *)(code_ptr + 1), &v, 4);
+        v = (uint32_t)code_ptr + (uint32_t)e.n;
+        memcpy((void *)(code_ptr + (word)last), &v, 4);
+        for (unsigned f = 0; f < 8; f++) {
+            rnd_regs();
+            in.r[CX] = f & 3;
+            in.fl = 2 | (f & 4 ? ZF : 0);
+            run();
+            hash(out.r[CX]);
+            hash((uint64_t)fault.sig);
+            hash(fault.trap);
+            hash(fault.sig ? out.ip : 0);
+            note("cx %x: signal %d trap %lu at %lx, cx %lx", f & 3, fault.sig, fault.trap, out.ip, out.r[CX]);
+        }
+    }
+}
+
 /* Far jumps, calls and returns between segments of the LDT. */
 static void far_transfers(void)
 {
@@ -605,7 +683,7 @@ static void code16_ldt(void) { code16(false); }
 static void code16_vm86(void) { code16(true); }
 
 const struct group seg_groups[] = {
-    {"selector_queries", selector_queries}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"far_transfers", far_transfers},
+    {"selector_queries", selector_queries}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"far_transfers", far_transfers},
     {"odd_32bit", odd_32bit},               {"code16_ldt", code16_ldt}, {"code16_vm86", code16_vm86}, {NULL, NULL},
 };
 #endif
