@@ -73,6 +73,7 @@ static void put_aside(struct bt_cpu *bc, struct bt_as *as)
         bc->tlb[m].logged[i] &= 2;
     }
     bc->n_fill = 0;
+    bt_tlb_shrink(bc);
     as->n = n;
 }
 
@@ -103,7 +104,7 @@ static void put_back(struct bt_cpu *bc, struct bt_as *as)
         bc->tlb[m].host[i] = e->host;
         bc->tlb[m].addend[i] = e->host + e->ntag;
         bc->tlb[m].cgpa[i] = e->gpa;
-        bc->tlb[m].used[i / TLB_CHUNK] = true;
+        bt_tlb_used(bc, m, i);
         if (e->r)
             bc->tlb[m].rtag[i] = e->ntag;
         if (w)

@@ -8,6 +8,8 @@
  */
 #include "bt/bt_private.h"
 
+#include <sys/mman.h>
+
 #include "bt/bt_emit.h"
 #include "core/clock.h"
 
@@ -20,7 +22,6 @@ void bt_tlb_init(struct bt_cpu *bc)
         for (uint32_t k = 0; k < TLB_N; k += TLB_CHUNK) {
             if (!bc->tlb[m].used[k / TLB_CHUNK])
                 continue;
-            bc->tlb[m].used[k / TLB_CHUNK] = false;
             cpu_zero(&bc->tlb[m].rtag[k], TLB_CHUNK * sizeof bc->tlb[m].rtag[0]);
             cpu_zero(&bc->tlb[m].wtag[k], TLB_CHUNK * sizeof bc->tlb[m].wtag[0]);
             cpu_zero(&bc->tlb[m].ctag[k], TLB_CHUNK * sizeof bc->tlb[m].ctag[0]);
@@ -32,6 +33,35 @@ void bt_tlb_init(struct bt_cpu *bc)
     bc->n_fill = bc->n_gfill = 0;
     bc->fill_over = false;
     bt_as_reset(bc);
+}
+
+/* Index i is filled. */
+void bt_tlb_used(struct bt_cpu *bc, unsigned m, uint32_t i)
+{
+    bool *u = &bc->tlb[m].used[i / TLB_CHUNK];
+    bc->tlb[m].n_used += !*u;
+    *u = true;
+}
+
+/*
+ * Where programs lie at random addresses, each start takes other chunks: the memory of a TLB that has had many is given back. Called when the entries
+ * that are not global have just gone.
+ */
+void bt_tlb_shrink(struct bt_cpu *bc)
+{
+    for (unsigned m = 0; m < 3; m++) {
+        if (bc->tlb[m].n_used <= TLB_CHUNKS_MAX)
+            continue;
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < bc->n_gfill; k++)
+            if (MI_TLB(bc->gfill[k]) != m)
+                bc->gfill[n++] = bc->gfill[k];
+        bc->n_gfill = n;
+        if (madvise(&bc->tlb[m], sizeof bc->tlb[m], MADV_DONTNEED) < 0)
+            cpu_zero(&bc->tlb[m], sizeof bc->tlb[m]);
+        bt_tlb_forget(bc, m, 0);
+        bt_tlb_forget(bc, m, TLB_N - 1);
+    }
 }
 
 void bt_tlb_flush(struct bt_cpu *bc, bool global)
@@ -47,14 +77,17 @@ void bt_tlb_flush(struct bt_cpu *bc, bool global)
         bc->tlb[m].logged[i] &= 2;
     }
     bc->n_fill = 0;
-    if (!global)
+    if (!global) {
+        bt_tlb_shrink(bc);
         return;
+    }
     for (uint32_t k = 0; k < bc->n_gfill; k++) {
         uint32_t m = MI_TLB(bc->gfill[k]), i = MI_INDEX(bc->gfill[k]);
         bt_tlb_forget(bc, m, i);
         bc->tlb[m].logged[i] = 0;
     }
     bc->n_gfill = 0;
+    bt_tlb_shrink(bc);
     bt_as_reset(bc);
 }
 
@@ -186,7 +219,7 @@ static void fill(struct bt_cpu *bc, unsigned m, uint64_t lin, uint8_t *host, boo
     bc->tlb[m].host[i] = page;
     bc->tlb[m].addend[i] = page + ntag;
     bc->tlb[m].cgpa[i] = cgpa;
-    bc->tlb[m].used[i / TLB_CHUNK] = true;
+    bt_tlb_used(bc, m, i);
     /* Logged once as what it is. An entry that is in the log as not global is removed too early when it has become global: no harm. */
     if (!(bc->tlb[m].logged[i] & (global ? 3 : 1))) {
         bc->tlb[m].logged[i] |= global ? 2 : 1;

@@ -32,6 +32,7 @@
 #define TLB_BITS 20
 #define TLB_N (1u << TLB_BITS) /* one shift of a 32-bit register makes the index of an address */
 #define TLB_CHUNK 512u       /* entries of an array that are one host page */
+#define TLB_CHUNKS_MAX 768u  /* so many have memory before it is given back */
 #define JC_N 65536u
 #define CELL_N 65536u
 #define LIN_HASH_N 4096u
@@ -233,6 +234,17 @@ struct bt_shoot {
     _Atomic uint64_t posted, done;
 };
 
+struct bt_tlb {
+    uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
+    uint64_t host[TLB_N];              /* host address of the page */
+    uint64_t addend[TLB_N];            /* ... minus its linear address */
+    uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
+    uint64_t cgpa[TLB_N]; /* guest-physical page, and CG_* */
+    uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */
+    bool used[TLB_N / TLB_CHUNK]; /* chunks that have memory */
+    uint32_t n_used;
+} __attribute__((aligned(PAGE)));
+
 struct bt_cpu {
     struct cpu c; /* first: gs:[0] is s.gpr[0] */
     uint8_t pad0[BT_HOT - sizeof(struct cpu)];
@@ -361,15 +373,7 @@ struct bt_cpu {
     } stress;
     struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
     uint64_t jc[JC_N] /* by the low 16 bits of rip: host address of a block's prologue, or of the trampoline to C */ __attribute__((aligned(4096)));
-    struct {
-        uint64_t rtag[TLB_N], wtag[TLB_N]; /* minus the page's linear address; an entry that can never hit otherwise */
-        uint64_t host[TLB_N];              /* host address of the page */
-        uint64_t addend[TLB_N];            /* ... minus its linear address */
-        uint64_t ctag[TLB_N];              /* may be written, but holds code: C looks at each write */
-        uint64_t cgpa[TLB_N]; /* guest-physical page, and CG_* */
-        uint8_t logged[TLB_N]; /* in the fill log: 1 as not global, 2 as global */
-        bool used[TLB_N / TLB_CHUNK]; /* chunks that have been filled into since the last bt_tlb_init */
-    } tlb[3] __attribute__((aligned(4096)));
+    struct bt_tlb tlb[3]; /* see MMU_OF */
 };
 
 #define CPU2BT(cpu) ((struct bt_cpu *)(cpu))
@@ -435,6 +439,8 @@ static inline uint32_t tlb_index(uint64_t lin) { return (uint32_t)lin >> 12; }
  */
 static inline uint64_t bt_tlb_never(uint32_t i) { return i - 1 < TLB_N - 2 ? 0 : (uint64_t)-(1ll << 31); }
 void bt_tlb_forget(struct bt_cpu *bc, unsigned m, uint32_t i);
+void bt_tlb_used(struct bt_cpu *bc, unsigned m, uint32_t i);
+void bt_tlb_shrink(struct bt_cpu *bc);
 void bt_tlb_flush_range(struct bt_cpu *bc, uint64_t lin, uint64_t len);
 void bt_invlpg(struct bt_cpu *bc, uint64_t lin);
 void bt_large_note(struct bt_cpu *bc, uint64_t lin, uint64_t size);
