@@ -17,9 +17,9 @@
  *  4. Linux keeps what the balloon has let go apart (as blocks for what cannot be moved) and hands it over first the next time. So the first step of a
  *     breath is to ask for all that (`pool`) and PROBE pages; and the more that is, the longer it is until the next one, because a guest that zeroes
  *     what it allocates makes the host find memory for it first. What the guest has used in between is not in the pool any more.
- * A program in the guest that wants much memory in such a moment must find it. So while the balloon holds more than a quarter of the guest's memory
- * there is at least an eighth of it that the guest has to spare for certain: pages that are neither in the balloon nor in the host's memory. And it
- * lasts for some seconds only.
+ * A program in the guest that wants much memory in such a moment must find it: the driver gives nothing back before it asks again, a second later. So
+ * the balloon holds no more than an eighth of the guest's memory, unless half of it is there to spare for certain: pages that are neither in the
+ * balloon nor in the host's memory.
  */
 #include "balloon_policy.h"
 
@@ -85,7 +85,7 @@ static bool due(struct balloon_policy *b, const struct balloon_now *in)
 /* True: it is asked for more; false: it must not be. */
 static bool inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages, uint64_t cap)
 {
-    uint64_t most = in->unused >= b->l.all / 8 ? cap : min_u64(cap, b->l.all / 4);
+    uint64_t most = in->unused >= b->l.all / 2 ? cap : min_u64(cap, b->l.all / 8);
     pages = min_u64(pages, less(most, from)) & ~511ull;
     b->step = pages;
     b->from_rss = in->rss;

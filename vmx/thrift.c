@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -218,6 +219,12 @@ static void step_balloon(struct memory *m, int64_t now, int64_t short_mb)
     balloon_get_stats(m->balloon, &s);
     trim_get_stats(m->trim, &t);
     uint64_t have = memacct_ballooned(m->acct), rss = read_rss(m), here = rss > m->own_rss ? rss - m->own_rss : 0, before = b->target;
+    if (b->breath) { /* it goes by what the guest has to spare: count exactly, for these seconds */
+        struct memacct_sums sums;
+        memacct_refresh(m->acct, UINT_MAX);
+        memacct_get(m->acct, &sums);
+        here = sums.resident >> 12;
+    }
     struct balloon_now in = {
         .now = now, .driver = s.driver, .huge = s.huge, .trimming = atomic_load(&m->rate) && rss && vm_get_state(m->p.vm) == VM_RUNNING, .have = have,
         .small = s.small, .wanted = atomic_load(&m->wanted), .short_mb = short_mb, .reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0,

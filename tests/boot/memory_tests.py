@@ -113,7 +113,7 @@ def test_memory_trim(work, vcpus):
 @test(quick=False, vcpus=[1, 2], kernel=["amd64", "686-pae"])
 def test_memory_free(work, vcpus, kernel):
     """An ordinary Debian kernel, which leaves its old data in free pages: of 1 GiB that it frees 900 MiB come back within a minute by the balloon."""
-    with memory_guest(work, mem=2048, kernel=kernel, modules=["vmw_balloon"], vcpus=vcpus) as g:
+    with memory_guest(work, mem=3072, kernel=kernel, modules=["vmw_balloon"], vcpus=vcpus) as g:
         g.expect(r"USERLAND", 240)
         g.send("stty -echo\n")
         wait_for_driver(g)
@@ -176,7 +176,7 @@ def test_memory_breaths(work):
             hit += stats(g)["balloon.target"] > 0
         s = stats(g)
         print("# %d breaths, %d MiB harvested; %d times a program began in the middle of one" % (s["balloon.breaths"], s["balloon.pages_harvested"] // 256, hit))
-        check(s["balloon.breaths"] >= 2 and hit >= 1, "that was no test")
+        check(s["balloon.breaths"] >= 1 and hit >= 1, "that was no test")
         g.send("dmesg | grep -E 'BUG|Call Trace|Out of memory|oom' | sed 's/^/COMPLAINT /'; echo END\n")
         g.expect(r"END", 30)
         check("COMPLAINT" not in g.text(), "the guest complains:" + g.tail())

@@ -185,11 +185,11 @@ int main(void)
     active_until(MB(60));
     in.short_mb = 10;
     is_u64(second(), MB(10), "and so does a shortage of the host, which is another matter");
-    /* A guest all of whose memory is there: never more than a quarter of it at a time. */
+    /* A guest all of whose memory is there: never more than an eighth of it at a time. */
     start(2000, 0, UINT64_MAX, UINT64_MAX);
     there = MB(1500), free_pages = MB(1500), most_seen = 0;
     seconds(40);
-    ok(most_seen <= MB(500) && most_seen >= MB(400), "no more than a quarter when nothing is certain to be free (%llu MB)",
+    ok(most_seen <= MB(250) && most_seen >= MB(200), "no more than an eighth when nothing is certain to be free (%llu MB)",
        (unsigned long long)most_seen / BP_MB_PAGES);
     /* The rate. */
     start(2000, 0, UINT64_MAX, UINT64_MAX);
