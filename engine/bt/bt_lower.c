@@ -388,7 +388,8 @@ static bool branch_limit(struct bt_tr *t)
     const struct insn *n = t->cur;
     const ZydisDecodedInstruction *in = &n->in;
     uint32_t limit = t->bc->c.s.seg[S_CS].limit;
-    bool cond = in->meta.category == ZYDIS_CATEGORY_COND_BR, near = in->meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT || in->meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
+    bool cond = in->meta.category == ZYDIS_CATEGORY_COND_BR;
+    bool near = in->meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT || in->meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
     if (t->m64 || (t->mode & M_CSFLAT) || limit == 0xffffffff || !near)
         return false;
     struct bt_rec *r;
