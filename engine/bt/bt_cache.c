@@ -264,7 +264,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
             e4(&e, xi);
             e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
         } else {
-            e_st(&e, 1, HOT_T1);
+            e_rcx_away(&e, sp->mode);
             e_ld32(&e, 1, ctx);
             e_ld32(&e, 11, cell + 4);
             e_lea(&e, 0, 1, 1, 11, 1, 0);
@@ -282,11 +282,11 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
                 bad[nb++] = e_jmp32(&e);
                 e_fix8(ok, e.p);
             }
-            e_ld(&e, 1, HOT_T1);
+            e_rcx_back(&e, sp->mode);
             e_fix(e_jmp32(&e), bc->code_rw + dst->code);
             for (unsigned i = 0; i < nb; i++)
                 e_fix(bad[i], e.p);
-            e_ld(&e, 1, HOT_T1);
+            e_rcx_back(&e, sp->mode);
             e2(&e, 0x41, 0xbb);
             e4(&e, xi);
             e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
