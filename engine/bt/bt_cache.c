@@ -320,7 +320,11 @@ static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
  */
 uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
 {
-    e_st(e, 10, HOT_T2);
+    bool legacy = !(bc->cpages[cp].mode & M_LM);
+    if (legacy)
+        e_mov(e, 9, 10); /* as in e_rcx_away */
+    else
+        e_st(e, 10, HOT_T2);
     e_ld32(e, 11, bc->cpages[cp].global ? HOT_GCTX : HOT_CTX);
     e_lea(e, 1, 10, 10, 11, 1, -(int32_t)off);
     e_ld(e, 11, (uint32_t)(offsetof(struct bt_cpu, cells) + cp * sizeof(struct bt_cell) + offsetof(struct bt_cell, negkey)));
@@ -334,10 +338,13 @@ uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
 }
 
 /* Another one, or not valid: r10 = rip again, and to C. (It cannot be computed back: a kick may have spoiled ctx meanwhile.) */
-void bt_prologue_cold(struct bt_cpu *bc, struct em *e)
+void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t mode)
 {
     e_mov(e, 1, 11);
-    e_ld(e, 10, HOT_T2);
+    if (mode & M_LM)
+        e_ld(e, 10, HOT_T2);
+    else
+        e_mov(e, 10, 9);
     e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
 }
 
@@ -354,7 +361,7 @@ void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk)
         uint8_t *bad = bt_prologue(bc, &e, b->cpage, b->off);
         e_fix(e_jmp32(&e), bc->code_rw + b->code);
         e_fix(bad, e.p);
-        bt_prologue_cold(bc, &e);
+        bt_prologue_cold(bc, &e, bc->cpages[b->cpage].mode);
         bt_piece_add(bc, &e, (struct bt_block){.code = at, .tramp_target = blk, .cpage = b->cpage, .off = b->off});
         b->ind = at;
     }

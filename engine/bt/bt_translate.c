@@ -88,7 +88,7 @@ static void emit_cold(struct bt_tr *t)
             e_fix(e_jmp32(e), bc->code_rw + bc->tr_mem);
             break;
         case COLD_PROLOGUE:
-            bt_prologue_cold(bc, e);
+            bt_prologue_cold(bc, e, t->mode);
             break;
         case COLD_EXIT:
             bc->exits[c->idx].stub = tr_code_off(t);
