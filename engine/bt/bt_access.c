@@ -184,7 +184,7 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
         e_cmp_r10(e, PAGE - size);
         tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
     } else {
-        e_rcx_away(e, t->mode);
+        e_rcx_away(e, LEGACY(t->mode));
         e_ld(e, 1, stk + STK_TAG);
         e_lea(e, 1, 10, 10, 1, 1, 0);
         if (size == 8 || size == 4) {
@@ -200,7 +200,7 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
         uint8_t *ok = e_jrcxz(e);
         tr_add_cold(t, e_jmp32(e), COLD_STACK_RCX, t->site);
         e_fix8(ok, e->p);
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     }
     e_ld(e, 11, stk + STK_HOST);
 }
@@ -264,7 +264,7 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         s->flags &= (uint8_t)~SITE_BASE;
     if (live && !slot) {
         e_tlb_index_keep(e);
-        e_rcx_away(e, t->mode);
+        e_rcx_away(e, LEGACY(t->mode));
         e_gs_r11(e, 0x8b, 1, tr_tlb_tag(t, acc));     /* mov rcx, ntag */
         e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
@@ -272,7 +272,7 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
         uint8_t *ok = e_jrcxz(e);
         tr_add_cold(t, e_jmp32(e), COLD_MISS_RCX, si);
         e_fix8(ok, e->p);
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     } else {
         tr_add_cold(t, tr_tlb_check(t, acc, size), COLD_MISS, si);
     }

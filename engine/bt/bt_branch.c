@@ -193,10 +193,10 @@ void tr_lower_loop(struct bt_tr *t)
     }
     uint8_t *z;
     if (a == 16) {
-        e_rcx_away(e, t->mode);
+        e_rcx_away(e, LEGACY(t->mode));
         e_movzx16(e, 1, 1);
         z = e_jrcxz(e);
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     } else {
         if (a == 32)
             e1(e, 0x67);
@@ -207,7 +207,7 @@ void tr_lower_loop(struct bt_tr *t)
         tr_exit_direct(t, NULL, next);
         e_fix8(z, e->p);
         if (a == 16)
-            e_rcx_back(e, t->mode);
+            e_rcx_back(e, LEGACY(t->mode));
         tr_jump_relative(t, NULL);
         return;
     }
@@ -225,6 +225,6 @@ void tr_lower_loop(struct bt_tr *t)
     }
     e_fix8(z, e->p);
     if (a == 16)
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     tr_exit_direct(t, NULL, next);
 }

@@ -264,7 +264,7 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
             e4(&e, xi);
             e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
         } else {
-            e_rcx_away(&e, sp->mode);
+            e_rcx_away(&e, LEGACY(sp->mode));
             e_ld32(&e, 1, ctx);
             e_ld32(&e, 11, cell + 4);
             e_lea(&e, 0, 1, 1, 11, 1, 0);
@@ -282,11 +282,11 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
                 bad[nb++] = e_jmp32(&e);
                 e_fix8(ok, e.p);
             }
-            e_rcx_back(&e, sp->mode);
+            e_rcx_back(&e, LEGACY(sp->mode));
             e_fix(e_jmp32(&e), bc->code_rw + dst->code);
             for (unsigned i = 0; i < nb; i++)
                 e_fix(bad[i], e.p);
-            e_rcx_back(&e, sp->mode);
+            e_rcx_back(&e, LEGACY(sp->mode));
             e2(&e, 0x41, 0xbb);
             e4(&e, xi);
             e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
@@ -320,7 +320,7 @@ static void jc_clear(struct bt_cpu *bc, const struct bt_block *b)
  */
 uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
 {
-    bool legacy = !(bc->cpages[cp].mode & M_LM);
+    bool legacy = LEGACY(bc->cpages[cp].mode);
     if (legacy)
         e_mov(e, 9, 10); /* as in e_rcx_away */
     else
@@ -341,10 +341,10 @@ uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off)
 void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t mode)
 {
     e_mov(e, 1, 11);
-    if (mode & M_LM)
-        e_ld(e, 10, HOT_T2);
-    else
+    if (LEGACY(mode))
         e_mov(e, 10, 9);
+    else
+        e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
 }
 

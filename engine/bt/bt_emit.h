@@ -3,6 +3,7 @@
 #ifndef LODGE_BT_EMIT_H
 #define LODGE_BT_EMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -169,19 +170,19 @@ static inline void e_cmp_r10(struct em *e, uint32_t imm) /* sets the flags */
     e4(e, imm);
 }
 /* RCX out of the way of a check that must not touch the flags, and back: to R8 in legacy modes, where it means nothing (SDM vol. 1, 3.4.1.1) */
-static inline void e_rcx_away(struct em *e, uint32_t mode)
+static inline void e_rcx_away(struct em *e, bool legacy)
 {
-    if (mode & M_LM)
-        e_st(e, 1, HOT_T1);
-    else
+    if (legacy)
         e_mov(e, 8, 1);
-}
-static inline void e_rcx_back(struct em *e, uint32_t mode)
-{
-    if (mode & M_LM)
-        e_ld(e, 1, HOT_T1);
     else
+        e_st(e, 1, HOT_T1);
+}
+static inline void e_rcx_back(struct em *e, bool legacy)
+{
+    if (legacy)
         e_mov(e, 1, 8);
+    else
+        e_ld(e, 1, HOT_T1);
 }
 /* r11 = index of the TLB for the address in r10; the flags are spoilt */
 static inline void e_tlb_index(struct em *e)

@@ -77,6 +77,7 @@ enum bt_mode {
     M_FLAGS = 1 << 24,   /* the arithmetic flags are kept wherever a fault could show them: for some blocks after POPF */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
 };
+#define LEGACY(m) (!((m)&M_LM))
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
 #define CPL_OF(m) (((m)&M_CPL) >> 3)
 

@@ -20,7 +20,7 @@ static void cold_miss(struct bt_tr *t, uint32_t site, bool rcx)
 {
     struct em *e = &t->e;
     if (rcx)
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     e_gs_r11(e, 0x8b, 11, tr_tlb_tag(t, t->bc->sites[site].acc));
     e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
     e_lea(e, 1, 10, 10, 11, 1, 1);
@@ -47,7 +47,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
         ok = e_jrcxz(e);
         miss = e_jmp32(e);
         e_fix8(ok, e->p);
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     } else {
         miss = tr_tlb_check(t, s->acc, s->size);
     }
@@ -124,7 +124,7 @@ static void check_second_page(struct bt_tr *t)
         }
         return;
     }
-    e_rcx_away(e, t->mode);
+    e_rcx_away(e, LEGACY(t->mode));
     e_ld32(e, 1, p2->global ? HOT_GCTX : HOT_CTX);
     e_ld32(e, 11, cell2 + offsetof(struct bt_cell, negctx));
     e_lea(e, 0, 1, 1, 11, 1, 0);
@@ -140,7 +140,7 @@ static void check_second_page(struct bt_tr *t)
         t->cross_bad[t->n_cross_bad++] = e_jmp32(e);
         e_fix8(ok, e->p);
     }
-    e_rcx_back(e, t->mode);
+    e_rcx_back(e, LEGACY(t->mode));
 }
 
 /* To C, which finds the second page again, or makes the block anew. */
@@ -152,7 +152,7 @@ static void cold_second_page(struct bt_tr *t)
     for (unsigned i = 0; i < t->n_cross_bad; i++)
         e_fix(t->cross_bad[i], e->p);
     if (!t->b->flags_dead)
-        e_rcx_back(e, t->mode);
+        e_rcx_back(e, LEGACY(t->mode));
     tr_emit_rip(t, 10, t->b->off);
     e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_indirect);
 }
