@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "bt/bt_layout.h"
 
 struct em {
     uint8_t *p; /* writing here */
