@@ -218,6 +218,54 @@ void bt_unlink_current(struct bt_cpu *bc)
         bt_unlink_out(bc, bc->cur_blk);
 }
 
+/*
+ * In code of page from: is code page to valid now, and delta bytes away? With dead flags by compares, else free of flags: RCX is away (e_rcx_away) at the
+ * places of the jumps for "no", of which there are one or two in bad. Returns their number; -1: too far.
+ */
+int bt_check_page(const struct bt_cpu *bc, struct em *e, uint32_t from, uint32_t to, int64_t delta, bool flags_dead, uint8_t *bad[2])
+{
+    const struct bt_cpage *sp = &bc->cpages[from], *dp = &bc->cpages[to];
+    uint32_t scell = (uint32_t)(offsetof(struct bt_cpu, cells) + from * sizeof(struct bt_cell));
+    uint32_t cell = (uint32_t)(offsetof(struct bt_cpu, cells) + to * sizeof(struct bt_cell));
+    uint32_t ctx = dp->global ? HOT_GCTX : HOT_CTX;
+    bool va_check = !(sp->fixed && dp->fixed);
+    int nb = 0;
+    if (va_check && delta != (int32_t)delta)
+        return -1;
+    if (flags_dead) {
+        e_ld32(e, 11, ctx);
+        e_gs(e, 0, 0, 0x3b, 11, cell + offsetof(struct bt_cell, ctx));
+        bad[nb++] = e_jcc32(e, 5);
+        if (va_check) {
+            e_ld(e, 11, scell + offsetof(struct bt_cell, va));
+            e_lea(e, 1, 11, 11, NOREG, 1, (int32_t)delta);
+            e_gs(e, 1, 0, 0x3b, 11, cell + offsetof(struct bt_cell, va));
+            bad[nb++] = e_jcc32(e, 5);
+        }
+        return nb;
+    }
+    e_rcx_away(e, LEGACY(sp->mode));
+    e_ld32(e, 1, ctx);
+    e_ld32(e, 11, cell + offsetof(struct bt_cell, negctx));
+    e_lea(e, 0, 1, 1, 11, 1, 0);
+    uint8_t *ok = e_jrcxz(e);
+    bad[nb++] = e_jmp32(e);
+    e_fix8(ok, e->p);
+    if (va_check) { /* rcx = from.va + delta - to.va, by ~x = -x - 1 */
+        e_ld(e, 1, cell + offsetof(struct bt_cell, va));
+        e3(e, 0x48, 0xf7, 0xd1);
+        e_ld(e, 11, scell + offsetof(struct bt_cell, va));
+        e_lea(e, 1, 1, 1, 11, 1, 0);
+        e_lea(e, 1, 1, 1, NOREG, 1, (int32_t)delta);
+        e_lea(e, 1, 1, 1, NOREG, 1, 1);
+        ok = e_jrcxz(e);
+        bad[nb++] = e_jmp32(e);
+        e_fix8(ok, e->p);
+    }
+    e_rcx_back(e, LEGACY(sp->mode));
+    return nb;
+}
+
 /* Links exit xi to block target: a plain jump inside the page, a checking trampoline between pages. */
 void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
 {
@@ -234,63 +282,22 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
     if (src->cpage != dst->cpage) {
         if (bc->n_blocks + 2 > MAX_BLOCKS || bc->code_used + 256 > bc->code_limit)
             return;
-        const struct bt_cpage *sp = &bc->cpages[src->cpage], *dp = &bc->cpages[dst->cpage];
         bc->code_used = (bc->code_used + 15) & ~15u;
         struct em e = {bc->code_rw + bc->code_used};
         to = bc->code_used;
-        uint32_t cell = (uint32_t)(offsetof(struct bt_cpu, cells) + dst->cpage * sizeof(struct bt_cell));
-        uint32_t scell = (uint32_t)(offsetof(struct bt_cpu, cells) + src->cpage * sizeof(struct bt_cell));
-        uint32_t ctx = dp->global ? HOT_GCTX : HOT_CTX;
-        bool va_check = !(sp->fixed && dp->fixed);
         int64_t delta = (int64_t)(bc->cells[dst->cpage].va - bc->cells[src->cpage].va);
-        if (va_check && delta != (int32_t)delta)
-            return;
         uint8_t *bad[2];
-        unsigned nb = 0;
-        if (dst->flags_dead) {
-            e_ld32(&e, 11, ctx);
-            e_gs(&e, 0, 0, 0x3b, 11, cell);
-            bad[nb++] = e_jcc32(&e, 5);
-            if (va_check) {
-                e_ld(&e, 11, scell + 8);
-                e_lea(&e, 1, 11, 11, NOREG, 1, (int32_t)delta);
-                e_gs(&e, 1, 0, 0x3b, 11, cell + 8);
-                bad[nb++] = e_jcc32(&e, 5);
-            }
-            e_fix(e_jmp32(&e), bc->code_rw + dst->code);
-            for (unsigned i = 0; i < nb; i++)
-                e_fix(bad[i], e.p);
-            e2(&e, 0x41, 0xbb);
-            e4(&e, xi);
-            e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
-        } else {
-            e_rcx_away(&e, LEGACY(sp->mode));
-            e_ld32(&e, 1, ctx);
-            e_ld32(&e, 11, cell + 4);
-            e_lea(&e, 0, 1, 1, 11, 1, 0);
-            uint8_t *ok = e_jrcxz(&e);
-            bad[nb++] = e_jmp32(&e);
-            e_fix8(ok, e.p);
-            if (va_check) { /* rcx = src.va + delta - dst.va, by ~x = -x - 1 */
-                e_ld(&e, 1, cell + 8);
-                e3(&e, 0x48, 0xf7, 0xd1);
-                e_ld(&e, 11, scell + 8);
-                e_lea(&e, 1, 1, 1, 11, 1, 0);
-                e_lea(&e, 1, 1, 1, NOREG, 1, (int32_t)delta);
-                e_lea(&e, 1, 1, 1, NOREG, 1, 1);
-                ok = e_jrcxz(&e);
-                bad[nb++] = e_jmp32(&e);
-                e_fix8(ok, e.p);
-            }
-            e_rcx_back(&e, LEGACY(sp->mode));
-            e_fix(e_jmp32(&e), bc->code_rw + dst->code);
-            for (unsigned i = 0; i < nb; i++)
-                e_fix(bad[i], e.p);
-            e_rcx_back(&e, LEGACY(sp->mode));
-            e2(&e, 0x41, 0xbb);
-            e4(&e, xi);
-            e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
-        }
+        int nb = bt_check_page(bc, &e, src->cpage, dst->cpage, delta, dst->flags_dead, bad);
+        if (nb < 0)
+            return;
+        e_fix(e_jmp32(&e), bc->code_rw + dst->code);
+        for (int i = 0; i < nb; i++)
+            e_fix(bad[i], e.p);
+        if (!dst->flags_dead)
+            e_rcx_back(&e, LEGACY(bc->cpages[src->cpage].mode));
+        e2(&e, 0x41, 0xbb);
+        e4(&e, xi);
+        e_fix(e_jmp32(&e), bc->code_rw + bc->tr_link);
         bt_piece_add(bc, &e, (struct bt_block){.code = to, .tramp_target = target, .cpage = dst->cpage});
     }
     dst->shared = true;

@@ -343,12 +343,10 @@ static int cross_same(struct bt_cpu *bc, const struct bt_block *b, uint64_t lin)
     uint8_t *h2;
     if ((bc->mode & M_CODE) != M_CODE64)
         lin2 = (uint32_t)lin2;
+    if (b->tail) /* which makes the check at its entry come out well */
+        return cpage_of(bc, lin2) ? tail_valid(bc, b) : -1;
     if (bt_fetch_page(bc, lin2, &gpa2, &global, &h2) < 0)
         return -1;
-    if (b->tail) { /* which makes the check at its entry come out well */
-        uint32_t cp2 = cpage_of(bc, lin2);
-        return cp2 != UINT32_MAX && cp2 && tail_valid(bc, b);
-    }
     const uint8_t *want = (const uint8_t *)b->cross_bytes;
     for (unsigned have = PAGE - b->off, i = have; i < 15 && i < b->len; i++)
         if (want[i] != h2[i - have])

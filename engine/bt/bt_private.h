@@ -397,6 +397,7 @@ void bt_link(struct bt_cpu *bc, uint32_t exit, uint32_t target);
 uint32_t bt_piece_add(struct bt_cpu *bc, const struct em *e, struct bt_block b);
 uint8_t *bt_prologue(struct bt_cpu *bc, struct em *e, uint32_t cp, uint16_t off);
 void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t mode);
+int bt_check_page(const struct bt_cpu *bc, struct em *e, uint32_t from, uint32_t to, int64_t delta, bool flags_dead, uint8_t *bad[2]);
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
 void bt_code_left(struct bt_cpu *bc, uint64_t page);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);

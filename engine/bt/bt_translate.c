@@ -90,6 +90,12 @@ static void emit_cold(struct bt_tr *t)
         case COLD_PROLOGUE:
             bt_prologue_cold(bc, e, t->mode);
             break;
+        case COLD_PAGE2: /* to C, which finds the second page again, or makes the block anew */
+            if (!t->b->flags_dead)
+                e_rcx_back(e, LEGACY(t->mode));
+            tr_emit_rip(t, 10, t->b->off);
+            e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
+            break;
         case COLD_EXIT:
             bc->exits[c->idx].stub = tr_code_off(t);
             e2(e, 0x41, 0xbb);
@@ -101,60 +107,15 @@ static void emit_cold(struct bt_tr *t)
 }
 
 /*
- * At the entry of a block whose instruction reaches into code page cp2: is that valid now, and does it follow? Flags that live stay.
- * Every code page's ctx is checked by who jumps to it; here it is the block's own business, because nobody else knows of the second page.
+ * At the entry of a block whose instruction reaches into code page cp2: is that valid now, and does it follow? Every code page's ctx is checked by who
+ * jumps to it; here it is the block's own business, because nobody else knows of the second page.
  */
 static void check_second_page(struct bt_tr *t)
 {
-    struct em *e = &t->e;
-    const struct bt_cpu *bc = t->bc;
-    const struct bt_cpage *p = t->cpg, *p2 = &bc->cpages[t->cp2];
-    uint32_t cell = (uint32_t)(offsetof(struct bt_cpu, cells) + t->cp * sizeof(struct bt_cell));
-    uint32_t cell2 = (uint32_t)(offsetof(struct bt_cpu, cells) + t->cp2 * sizeof(struct bt_cell));
-    bool va_check = !(p->fixed && p2->fixed);
-    if (t->b->flags_dead) {
-        e_ld32(e, 11, p2->global ? HOT_GCTX : HOT_CTX);
-        e_gs(e, 0, 0, 0x3b, 11, cell2 + offsetof(struct bt_cell, ctx));
-        t->cross_bad[t->n_cross_bad++] = e_jcc32(e, 5);
-        if (va_check) {
-            e_ld(e, 11, cell + offsetof(struct bt_cell, va));
-            e_lea(e, 1, 11, 11, NOREG, 1, PAGE);
-            e_gs(e, 1, 0, 0x3b, 11, cell2 + offsetof(struct bt_cell, va));
-            t->cross_bad[t->n_cross_bad++] = e_jcc32(e, 5);
-        }
-        return;
-    }
-    e_rcx_away(e, LEGACY(t->mode));
-    e_ld32(e, 1, p2->global ? HOT_GCTX : HOT_CTX);
-    e_ld32(e, 11, cell2 + offsetof(struct bt_cell, negctx));
-    e_lea(e, 0, 1, 1, 11, 1, 0);
-    uint8_t *ok = e_jrcxz(e);
-    t->cross_bad[t->n_cross_bad++] = e_jmp32(e);
-    e_fix8(ok, e->p);
-    if (va_check) { /* rcx = va + PAGE - va2, by ~x = -x - 1 */
-        e_ld(e, 1, cell2 + offsetof(struct bt_cell, va));
-        e3(e, 0x48, 0xf7, 0xd1);
-        e_ld(e, 11, cell + offsetof(struct bt_cell, va));
-        e_lea(e, 1, 1, 1, 11, 1, PAGE + 1);
-        ok = e_jrcxz(e);
-        t->cross_bad[t->n_cross_bad++] = e_jmp32(e);
-        e_fix8(ok, e->p);
-    }
-    e_rcx_back(e, LEGACY(t->mode));
-}
-
-/* To C, which finds the second page again, or makes the block anew. */
-static void cold_second_page(struct bt_tr *t)
-{
-    if (!t->n_cross_bad)
-        return;
-    struct em *e = &t->e;
-    for (unsigned i = 0; i < t->n_cross_bad; i++)
-        e_fix(t->cross_bad[i], e->p);
-    if (!t->b->flags_dead)
-        e_rcx_back(e, LEGACY(t->mode));
-    tr_emit_rip(t, 10, t->b->off);
-    e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_indirect);
+    uint8_t *bad[2];
+    int nb = bt_check_page(t->bc, &t->e, t->cp, t->cp2, PAGE, t->b->flags_dead, bad);
+    for (int i = 0; i < nb; i++)
+        tr_add_cold(t, bad[i], COLD_PAGE2, 0);
 }
 
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
@@ -216,7 +177,6 @@ retry:
     }
     b->code = tr_code_off(t);
     start = t->e.p;
-    t->n_cross_bad = 0;
     if (t->cp2)
         check_second_page(t);
     bool closed = false;
@@ -236,7 +196,6 @@ retry:
     uint8_t *end = t->e.p;
     t->e.p = bc->code_rw + bc->cold_used;
     emit_cold(t);
-    cold_second_page(t);
     if (t->failed || end - start > 60000) {
         if (n <= 1) {
             cpu_raise(&bc->c, X_UD);

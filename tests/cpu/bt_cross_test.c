@@ -4,14 +4,9 @@
  * it without asking, and yet each change of the second page - by a write, by another mapping, by another address space - must be seen at once
  * (SDM vol. 3, 8.1.3: on one processor no serializing instruction is needed).
  */
-#include "tests/cpu/btbox.h"
+#include "tests/cpu/btlong.h"
 
-/* Physical: page tables from 10000h (address space A) and 20000h (B), log 3000h, code 100000h, pages P1 to P4 from 200000h. Linear: the first 4 MiB are
- * identical; V = 40000000h (A and B: P1), W = 40001000h (A: P2, B: P3). The loop lies around W. */
-#define CODE 0x100000u
-#define LOG 0x3000u
-#define P(n) (0x200000u + 0x1000u * ((n)-1))
-#define PTE_W 0x13008
+/* V = 40000000h (A and B: P1), W = 40001000h (A: P2, B: P3). The loop lies around W. */
 
 __asm__(".text\n"
         ".macro RUNLOOP\n mov $0x40000ff0, %eax\n call *%rax\n mov %eax, (%r15)\n add $4, %r15\n .endm\n"
@@ -41,21 +36,12 @@ __asm__(".text\n"
 LABEL(x_begin); LABEL(x_write); LABEL(x_map); LABEL(x_space); LABEL(x_self); LABEL(x_stop2);
 LABEL(l_plain); LABEL(l_adc); LABEL(l_self); LABEL(l_stop);
 
-static void put64(uint32_t at, uint64_t v) { memcpy(box.ram + at, &v, 8); }
-
 static void tables(const char *loop, uint64_t global)
 {
+    long_tables();
     for (unsigned i = 0; i < 2; i++) {
-        uint32_t b = 0x10000u * (i + 1);
-        memset(box.ram + b, 0, 0x5000);
-        put64(b, (b + 0x1000) | 7);
-        put64(b + 0x1000, (b + 0x2000) | 7); /* 0 to 1 GiB */
-        put64(b + 0x1008, (b + 0x4000) | 7); /* 1 to 2 GiB */
-        put64(b + 0x2000, 0x0000e7);         /* 2 MiB pages: identical */
-        put64(b + 0x2008, 0x2000e7);
-        put64(b + 0x4000, (b + 0x3000) | 7);
-        put64(b + 0x3000, P(1) | 0x67 | global);
-        put64(b + 0x3008, P(2 + i) | 0x67);
+        put64(SPACE(i) + 0x3000, P(1) | 0x67 | global);
+        put64(SPACE(i) + 0x3008, P(2 + i) | 0x67);
     }
     memset(box.ram + P(1), 0x90, 0x4000);
     memcpy(box.ram + P(1) + 0xff0, loop, 0x20);
@@ -67,31 +53,8 @@ static void tables(const char *loop, uint64_t global)
 
 static void run(const char *mode, const char *name, const char *loop, const char *start, uint64_t global, const uint32_t *want, unsigned n)
 {
-    static struct cpu_state s __attribute__((aligned(64)));
     tables(loop, global);
-    bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
-    for (unsigned i = 0; i < S_COUNT; i++)
-        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
-    s.cr0 = 0x80010011;
-    s.cr3 = 0x10001;
-    s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE;
-    s.efer = EFER_LME | EFER_LMA;
-    s.rflags = 2;
-    s.idtr.limit = 0;
-    s.gpr[R_RSP] = 0x8000;
-    s.gpr[R_R15] = LOG;
-    s.rip = CODE + (uint64_t)(start - x_begin);
-    s.run_state = CPU_RUNNING;
-    memset(box.ram + LOG, 0, 4096);
-    bool ended = box_run(&s, 60);
-    bool good = ended && !memcmp(box.ram + LOG, want, 4 * n);
-    ok(good, "%s%s%s", name, global ? ", first page global" : "", mode);
-    for (unsigned i = 0; i < n && !good; i++) {
-        uint32_t got;
-        memcpy(&got, box.ram + LOG + 4 * i, 4);
-        if (!ended || got != want[i])
-            printf("# %u: saw %x, expected %x\n", i, got, want[i]);
-    }
+    long_run((const char *const[]){name, global ? ", first page global" : "", mode}, (uint64_t)(start - x_begin), want, n);
 }
 #define RUN(name, loop, start, ...)                                              \
     do {                                                                         \

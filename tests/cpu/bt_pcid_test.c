@@ -3,16 +3,11 @@
  * Address spaces by PCID on the binary translator (SDM vol. 3, 4.10.4): 64-bit code switches between two of them, for data, for code, with global
  * pages and all kinds of invalidation, and writes down what it sees. Only what the manual requires is expected.
  */
-#include "tests/cpu/btbox.h"
+#include "tests/cpu/btlong.h"
 
-/* Physical: page tables from 10000h (address space A) and 20000h (B), shared table of global pages 30000h, log 3000h, code 100000h, pages P1 to P4 from
- * 200000h. Linear: the first 4 MiB are identical; V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4), L = 40400000h (2 MiB). */
-#define CODE 0x100000u
-#define LOG 0x3000u
-#define PTE_A 0x13000u
-#define PTE_B 0x23000u
+/* The shared table of global pages is at 30000h. V = 40000000h (A: P1, B: P2), W = 40001000h (A and B: P1), G = 40200000h (global, P4),
+ * L = 40400000h (2 MiB). */
 #define PTE_G 0x30000u
-#define P(n) (0x200000u + 0x1000u * ((n)-1))
 
 __asm__(".text\n"
         ".macro SEE a\n mov \\a, %eax\n mov %eax, (%r15)\n add $4, %r15\n .endm\n"
@@ -54,21 +49,13 @@ __asm__(".text\n"
 #define LABEL(x) extern const char x[]
 LABEL(p_begin); LABEL(p_end); LABEL(q_data); LABEL(q_inv); LABEL(q_glob); LABEL(q_code); LABEL(q_smc); LABEL(q_many); LABEL(q_large);
 
-static void put64(uint32_t at, uint64_t v) { memcpy(box.ram + at, &v, 8); }
-
 static void tables(void)
 {
+    long_tables();
     for (unsigned i = 0; i < 2; i++) {
-        uint32_t b = 0x10000u * (i + 1);
-        memset(box.ram + b, 0, 0x5000);
-        put64(b, (b + 0x1000) | 7);
-        put64(b + 0x1000, (b + 0x2000) | 7);        /* 0 to 1 GiB */
-        put64(b + 0x1008, (b + 0x4000) | 7);        /* 1 to 2 GiB */
-        put64(b + 0x2000, 0x0000e7);                /* 2 MiB pages: identical */
-        put64(b + 0x2008, 0x2000e7);
-        put64(b + 0x4000, (b + 0x3000) | 7);        /* V, W */
-        put64(b + 0x4008, PTE_G | 7);               /* G */
-        put64(b + 0x4010, 0x2000e7);                /* L: a large page, P1 to P4 and beyond */
+        uint32_t b = SPACE(i);
+        put64(b + 0x4008, PTE_G | 7); /* G */
+        put64(b + 0x4010, 0x2000e7);  /* L: a large page, P1 to P4 and beyond */
         put64(b + 0x3000, P(i + 1) | 0x67);
         put64(b + 0x3008, P(1) | 0x67);
     }
@@ -88,30 +75,8 @@ static void tables(void)
 
 static void run(const char *mode, const char *name, const char *start, const uint32_t *want, unsigned n)
 {
-    static struct cpu_state s __attribute__((aligned(64)));
     tables();
-    bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
-    for (unsigned i = 0; i < S_COUNT; i++)
-        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
-    s.cr0 = 0x80010011;
-    s.cr3 = 0x10001;
-    s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE;
-    s.efer = EFER_LME | EFER_LMA;
-    s.rflags = 2;
-    s.gpr[R_RSP] = 0x8000;
-    s.gpr[R_R15] = LOG;
-    s.rip = CODE + (uint64_t)(start - p_begin);
-    s.run_state = CPU_RUNNING;
-    memset(box.ram + LOG, 0, 4096);
-    bool ended = box_run(&s, 60);
-    bool good = ended && !memcmp(box.ram + LOG, want, 4 * n);
-    ok(good, "%s%s", name, mode);
-    for (unsigned i = 0; i < n && !good; i++) {
-        uint32_t got;
-        memcpy(&got, box.ram + LOG + 4 * i, 4);
-        if (!ended || got != want[i])
-            printf("# %u: saw %x, expected %x\n", i, got, want[i]);
-    }
+    long_run((const char *const[]){name, mode, ""}, (uint64_t)(start - p_begin), want, n);
 }
 #define RUN(name, start, ...)                                      \
     do {                                                           \
