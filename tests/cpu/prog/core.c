@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 struct regs in, out;
@@ -482,10 +483,24 @@ bool cpu_has(const char *feature)
 
 /* -- main ------------------------------------------------------------------------------------------------------------------ */
 
+static char **arguments;
+
+/* The kernel has put the heap, which lies anywhere in the first GiB or so, where the tests are to be: starts again without such luck. */
+static void again_in_order(void)
+{
+    int old = personality(0xffffffff);
+    if (old != -1 && !(old & ADDR_NO_RANDOMIZE) && personality((unsigned)old | ADDR_NO_RANDOMIZE) != -1)
+        execv("/proc/self/exe", arguments);
+}
+
 static void *map(word addr, size_t size, int prot)
 {
     void *p = mmap((void *)addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (p != (void *)addr) {
+        int why = errno;
+        if (why == EEXIST)
+            again_in_order();
+        errno = why;
         fprintf(stderr, "cputest: cannot map %#lx: %s\n", addr, strerror(errno));
         exit(2);
     }
@@ -526,6 +541,7 @@ static bool chosen(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     int c;
+    arguments = argv;
     bool list = false;
     unsigned number = 0;
     while ((c = getopt(argc, argv, "fld:D:")) != -1) {
