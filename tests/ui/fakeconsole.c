@@ -56,6 +56,8 @@ void fake_mode(struct fake *f, int w, int h)
 {
     make_memory(f, w, h);
     f->has_screen = true;
+    f->pending_frame = false;
+    f->done = f->serial;
     emit(f, "ScreenMode", g_variant_new("(uuu)", f->generation, w, h));
 }
 
@@ -65,6 +67,14 @@ void fake_damage(struct fake *f, int x, int y, int w, int h)
     g_variant_builder_init(&b, G_VARIANT_TYPE("a(iiii)"));
     g_variant_builder_add(&b, "(iiii)", x, y, w, h);
     emit(f, "ScreenDamage", g_variant_new("(ua(iiii))", ++f->serial, &b));
+}
+
+void fake_frame(struct fake *f)
+{
+    if (f->done != f->serial)
+        f->pending_frame = true;
+    else
+        fake_damage(f, 0, 0, f->width, f->height);
 }
 
 void fake_cursor(struct fake *f, int w, int h, int hot_x, int hot_y, const uint32_t *argb, size_t bytes)
@@ -176,8 +186,13 @@ static gboolean on_open(LodgeVm1 *k, GDBusMethodInvocation *inv, GUnixFDList *in
 }
 static gboolean on_done(LodgeVm1 *k, GDBusMethodInvocation *inv, guint serial, gpointer u)
 {
-    ((struct fake *)u)->done = serial;
+    struct fake *f = u;
+    f->done = serial;
     lodge_vm1_complete_screen_done(k, inv);
+    if (f->pending_frame) {
+        f->pending_frame = false;
+        fake_damage(f, 0, 0, f->width, f->height);
+    }
     return TRUE;
 }
 

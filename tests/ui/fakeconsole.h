@@ -22,6 +22,7 @@ struct fake {
     size_t size;
     uint32_t generation, serial, done; /* done: last ScreenDone */
     bool unsealed, bad_size, has_screen;
+    bool pending_frame; /* to be told when the last is painted */
     int opened;
     /* what came */
     bool down[4096];
@@ -40,6 +41,7 @@ void fake_stop(struct fake *f);  /* the process ends: connection and socket go *
 void fake_start(struct fake *f); /* and comes back at the same address */
 void fake_mode(struct fake *f, int w, int h); /* new memory, all pixels random, ScreenMode */
 void fake_damage(struct fake *f, int x, int y, int w, int h);
+void fake_frame(struct fake *f); /* all of the picture has changed: told now, or when what was told before is painted, as a machine does */
 void fake_cursor(struct fake *f, int w, int h, int hot_x, int hot_y, const uint32_t *argb, size_t bytes);
 void fake_cursor_at(struct fake *f, int x, int y, bool shown);
 void fake_state(struct fake *f, const char *state, const char *text);

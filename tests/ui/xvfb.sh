@@ -11,7 +11,7 @@ mkfifo "$tmp/display"
 Xvfb -displayfd 3 -screen 0 "${SCREEN:-1600x1200x24}" -nolisten tcp 3>"$tmp/display" >/dev/null 2>&1 &
 server=$!
 read -r n <"$tmp/display"
-DISPLAY=:$n; export DISPLAY
+DISPLAY=:$n SERVER_PID=$server; export DISPLAY SERVER_PID
 GDK_BACKEND=x11 NO_AT_BRIDGE=1 GTK_THEME=Adwaita GSETTINGS_BACKEND=memory; export GDK_BACKEND NO_AT_BRIDGE GTK_THEME GSETTINGS_BACKEND
 # No shortcuts of its own, and no looking at clicks first, which delays them: all input is the test's.
 echo '<openbox_config xmlns="http://openbox.org/3.4/rc"><keyboard/><mouse/></openbox_config>' >"$tmp/openbox.xml"

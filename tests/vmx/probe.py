@@ -12,12 +12,12 @@ from guest import Guest, GuestError, find_lodge, free_port  # noqa: E402,F401
 BLOCK = 16384
 
 
-def build(folder):
-    """The probe as 16 KiB that begin with a boot sector."""
+def build(folder, source=os.path.join(HERE, "probe.c")):
+    """The probe, or another guest that starts like it, as 16 KiB that begin with a boot sector."""
     elf, out = os.path.join(folder, "probe.elf"), os.path.join(folder, "probe.bin")
     subprocess.run(["gcc", "-m32", "-march=i686", "-Os", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-stack-protector", "-fcf-protection=none",
                     "-fno-asynchronous-unwind-tables", "-mgeneral-regs-only", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x7c00,-N,--build-id=none,--no-warn-rwx-segments",
-                    "-Wl,--section-start=.bss=0x20000", "-o", elf, os.path.join(HERE, "probe.S"), os.path.join(HERE, "probe.c")], check=True)
+                    "-Wl,--section-start=.bss=0x20000", "-o", elf, os.path.join(HERE, "probe.S"), source], check=True)
     subprocess.run(["objcopy", "-O", "binary", elf, out], check=True)
     with open(out, "rb") as f:
         code = f.read()
