@@ -93,15 +93,17 @@ int guestmem_alloc(struct memblk *out, const struct guestmem_params *p, struct e
         return err_set(e, ERR_CONFIG, 0,
                        "A guest memory of %llu bytes is not possible; memsize must be a multiple of 4 MB",
                        (unsigned long long)p->size);
-    uint64_t have = p->no_check ? 0 : guestmem_available();
-    if (have) {
+    struct room_left l = {.ram = UINT64_MAX};
+    if (!p->no_check)
+        l = look();
+    if (l.ram != UINT64_MAX) {
         /* Swap counts as well, but a guest that lives in swap is of no use: half of what is free there is let in. */
-        uint64_t swap = look().swap / 2;
-        if ((p->need ? p->need : p->size) > have + swap)
+        uint64_t need = p->need ? p->need : p->size;
+        if (need > l.ram + l.swap / 2)
             return err_set(e, ERR_NOMEM, 0,
                            "The guest needs %llu MiB of memory but the host has only %llu MiB to give; lower memsize "
                            "or close other programs",
-                           (unsigned long long)((p->need ? p->need : p->size) >> 20), (unsigned long long)(have >> 20));
+                           (unsigned long long)(need >> 20), (unsigned long long)(l.ram >> 20));
     }
     int fd = p->file ? make_file(p->file, p->size, e) : -1;
     if (p->file && fd < 0)
