@@ -18,8 +18,10 @@
  *     breath is to ask for all that (`pool`) and PROBE pages; and the more that is, the longer it is until the next one, because a guest that zeroes
  *     what it allocates makes the host find memory for it first. What the guest has used in between is not in the pool any more.
  * A program in the guest that wants much memory in such a moment must find it: the driver gives nothing back before it asks again, a second later. So
- * the balloon holds no more than an eighth of the guest's memory, unless half of it is there to spare for certain: pages that are neither in the
- * balloon nor in the host's memory.
+ * a breath leaves the guest at least `floor` pages that are neither in the balloon nor in the host's memory, which it can have for certain; without
+ * that the balloon holds no more than an eighth of the guest's memory. And it is watched many times a second: when the guest begins to use up what it
+ * has for certain, the breath ends, and until the balloon is gone the guest may use no more than half of the rest a second (`pace`; it stands still
+ * in between). A breath that ended because it may not go deeper is followed by another one: what it has gained the guest has for certain from then on.
  */
 #include "balloon_policy.h"
 
@@ -39,6 +41,9 @@ enum {
     CALM_S = 5,          /* a breath begins after so many seconds in which the machine took less than CALM_PCT of a processor */
     CALM_PCT = 30,
     SAVED_S = 60,        /* MemTrimRate not used for so long may be used at once */
+    FLOOR_PART = 8,      /* of the guest's memory, and at least FLOOR: that it can have for certain */
+    FLOOR = 128 * BP_MB_PAGES,
+    GONE_S = 4,          /* so long it may take until a balloon that was let go is empty */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -83,46 +88,33 @@ static bool due(struct balloon_policy *b, const struct balloon_now *in)
 }
 
 /* True: it is asked for more; false: it must not be. */
-static bool inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages, uint64_t cap)
+static bool inhale(struct balloon_policy *b, const struct balloon_now *in, uint64_t from, uint64_t pages)
 {
-    uint64_t most = in->unused >= b->l.all / 2 ? cap : min_u64(cap, b->l.all / 8);
-    pages = min_u64(pages, less(most, from)) & ~511ull;
+    uint64_t part = b->l.all / FLOOR_PART, room = less(in->unused, part > FLOOR ? part : FLOOR);
+    uint64_t shallow = less(min_u64(b->cap, b->l.all / 8), from), deep = min_u64(room, less(b->cap, from));
+    pages = min_u64(pages, shallow > deep ? shallow : deep) & ~511ull;
     b->step = pages;
+    b->step_at = in->now;
     b->from_rss = in->rss;
     b->from_freed = in->freed;
-    b->waited = 0;
+    b->alarm = less(in->unused, pages) / 4 * 3;
     if (pages)
         b->breath = from + pages;
     return pages;
 }
 
-/* base: what the balloon has for other reasons. */
-static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, uint64_t base, uint64_t cap, bool reading)
+/* A breath goes on: what has become of its last step? */
+static uint64_t go_on(struct balloon_policy *b, const struct balloon_now *in)
 {
-    uint64_t ns = (uint64_t)(in->now - b->last), used = in->cpu_ns - b->cpu_ns;
-    bool first = !b->last;
-    b->last = in->now;
-    b->cpu_ns = in->cpu_ns;
-    if (first)
-        b->exhaled = in->now;
-    else
-        b->tokens = min_u64(b->tokens + (uint64_t)((double)in->rate * (double)ns / SECOND), in->rate * SAVED_S);
-    b->calm = !first && used * 100 < ns * CALM_PCT ? b->calm + 1 : 0;
-    b->active |= first || used * 100 >= ns * ACTIVE_PCT;
-    if (!in->driver || !in->huge || !in->trimming || in->wanted >= 0 || in->short_mb > 0 || reading || (b->alone_until && in->now < b->alone_until))
-        return b->breath ? exhale(b, in, base) : base;
-    if (!b->breath) {
-        if (!b->active || b->calm < CALM_S || !due(b, in) || in->have > base || b->tokens < PROBE)
-            return base;
-        b->from_small = in->small;
-        b->pool = min_u64(b->pool, in->unused);
-        /* What the host has gained by the pool is of no account for the end of the breath, but fine. */
-        return inhale(b, in, base, b->pool + PROBE, cap) && b->step > b->pool ? b->breath : exhale(b, in, base);
-    }
+    uint64_t base = b->base;
     if (in->small != b->from_small)
         return exhale(b, in, base);
+    if (in->unused < b->alarm) {
+        b->startled = true;
+        return exhale(b, in, base);
+    }
     if (in->have < b->breath)
-        return ++b->waited < FOLLOW_S ? b->breath : exhale(b, in, base);
+        return in->now < b->step_at + FOLLOW_S * SECOND ? b->breath : exhale(b, in, base);
     uint64_t gained = less(less(b->from_rss, in->rss), in->freed - b->from_freed);
     gained = min_u64(gained, b->step); /* the guest may have given back more by itself */
     /* What comes first is what was used last: pages that are not there are the beginning of the rest, which never were. */
@@ -134,7 +126,51 @@ static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, 
         b->tokens = less(b->tokens, gained);
     }
     uint64_t there = less(b->l.all, in->unused + in->have), next = min_u64(min_u64((probe ? PROBE : b->step) * FASTER, b->tokens), there);
-    return enough && inhale(b, in, b->breath, next, cap) ? b->breath : exhale(b, in, base);
+    if (enough && inhale(b, in, b->breath, next))
+        return b->breath;
+    exhale(b, in, base);
+    b->active = enough; /* it had to end: the next one goes deeper */
+    return base;
+}
+
+static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, bool reading)
+{
+    uint64_t ns = (uint64_t)(in->now - b->last), used = in->cpu_ns - b->cpu_ns, base = b->base;
+    bool first = !b->last;
+    b->last = in->now;
+    b->cpu_ns = in->cpu_ns;
+    if (first)
+        b->exhaled = in->now;
+    else
+        b->tokens = min_u64(b->tokens + (uint64_t)((double)in->rate * (double)ns / SECOND), in->rate * SAVED_S);
+    b->calm = !first && used * 100 < ns * CALM_PCT ? b->calm + 1 : 0;
+    b->active |= first || used * 100 >= ns * ACTIVE_PCT;
+    if (!in->driver || !in->huge || !in->trimming || in->wanted >= 0 || in->short_mb > 0 || reading || (b->alone_until && in->now < b->alone_until))
+        return b->breath ? exhale(b, in, base) : base;
+    if (b->breath)
+        return go_on(b, in);
+    if (!b->active || b->calm < CALM_S || !due(b, in) || in->have > base || b->tokens < PROBE)
+        return base;
+    b->from_small = in->small;
+    b->startled = false;
+    b->pool = min_u64(b->pool, in->unused);
+    /* What the host has gained by the pool is of no account for the end of the breath, but fine. */
+    return inhale(b, in, base, b->pool + PROBE) && b->step > b->pool ? b->breath : exhale(b, in, base);
+}
+
+bool balloon_policy_watched(const struct balloon_policy *b, uint64_t have, int64_t now)
+{
+    return b->breath || (have > b->base && b->exhaled && now < b->exhaled + GONE_S * SECOND);
+}
+
+uint64_t balloon_policy_watch(struct balloon_policy *b, const struct balloon_now *in, uint64_t *pace)
+{
+    if (b->breath)
+        b->target = go_on(b, in);
+    else if (in->unused < b->alarm)
+        b->startled = true;
+    *pace = b->startled && !b->breath ? in->unused / 2 + 4 * BP_MB_PAGES : UINT64_MAX;
+    return b->target;
 }
 
 /* ---- all of it ---- */
@@ -164,6 +200,8 @@ uint64_t balloon_policy_step(struct balloon_policy *b, const struct balloon_now 
     /* Alone: what the guest could not give is not asked for again at once, whoever wants it. */
     if (in->driver && in->now < b->alone_until)
         target = min_u64(target, b->asked);
-    b->target = breathe(b, in, target, cap, in->reads - before > READS_AT);
+    b->base = target;
+    b->cap = cap;
+    b->target = breathe(b, in, in->reads - before > READS_AT);
     return b->target;
 }

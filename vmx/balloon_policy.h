@@ -42,15 +42,22 @@ struct balloon_policy {
     bool was_short;      /* the guest was just found to be short itself */
     /* A breath. */
     uint64_t breath, step, pool, from_rss, from_freed, from_small, cpu_ns, tokens;
+    uint64_t base, cap;  /* without a breath; the most */
+    uint64_t alarm;      /* with less unused than this the guest has begun to use much */
     bool active;         /* since the last one */
+    bool startled;       /* it had to be ended because of the alarm */
     uint64_t exhaled_rss;
-    int64_t exhaled, last;
-    unsigned waited, calm, vain;
+    int64_t exhaled, last, step_at;
+    unsigned calm, vain;
     uint64_t breaths, harvested; /* so far */
 };
 
 /* The target, in pages. Once a second. */
 uint64_t balloon_policy_step(struct balloon_policy *b, const struct balloon_now *in);
+/* Between these, while it says so (have: the balloon's pages): many times a second, with have, small, rss, freed and unused as they are now. The target;
+ * and *pace: so many pages a second of what it has for certain the guest may use; UINT64_MAX: as it likes. */
+bool balloon_policy_watched(const struct balloon_policy *b, uint64_t have, int64_t now);
+uint64_t balloon_policy_watch(struct balloon_policy *b, const struct balloon_now *in, uint64_t *pace);
 /* The most that the balloon may ever have. */
 uint64_t balloon_policy_cap(const struct balloon_policy *b);
 

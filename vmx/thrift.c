@@ -49,6 +49,8 @@ enum {
     WATER_PART = 8,            /* of the memory there is, between WATER_MB and WATER_MOST_MB: with less left the host is short */
     WATER_MB = 96,
     WATER_MOST_MB = 1024,
+    WATCH_NS = 5000000,
+    STILL_MOST_NS = 50000000,
     LOW_PART = 128,            /* of the memory there is, and at least LOW_MB: with less left the machine is paused */
     LOW_MB = 32,
     LOW_MOST_MB = 256,
@@ -63,6 +65,7 @@ struct memory {
     int64_t ksm_due;
     struct room *room;
     struct hostmem *host;
+    char notice[500];
     bool paused_low;
     _Atomic uint64_t left;
     uint64_t total;
@@ -78,6 +81,9 @@ struct memory {
     struct balloon_policy policy; /* the thread's */
     _Atomic int64_t wanted;       /* MB, -1 automatic */
     _Atomic uint64_t breaths, harvested;
+    _Atomic uint64_t paced_ns;    /* how long the guest stood still for watch_breath */
+    uint64_t seen_rss;            /* of watch_breath's last look */
+    int64_t seen;
     int statm;
     uint64_t own_rss;             /* pages of this process that are not the guest's, about */
     int64_t no_driver_since;
@@ -166,8 +172,11 @@ int memory_join(struct memory *m, const char *dir, struct err *e)
         return -1;
     if (*warn)
         log_msg(LOG_WARN, "memory", "%s", warn);
+    snprintf(m->notice, sizeof m->notice, "%s", warn);
     return 0;
 }
+
+const char *memory_notice(const struct memory *m) { return m->notice; }
 
 void memory_balloon(struct memory *m, struct dev *balloon) { m->balloon = balloon; }
 
@@ -210,33 +219,69 @@ static void say_no_driver(struct memory *m, int64_t now)
     m->warned_no_driver = true;
 }
 
-/* Once a second. short_mb: of host_is_short. */
-static void step_balloon(struct memory *m, int64_t now, int64_t short_mb)
+/* What the policy goes by. exact: counts the guest's pages, else estimates them from the size of this process. */
+static struct balloon_now look_at_balloon(struct memory *m, int64_t now, bool exact)
 {
-    struct balloon_policy *b = &m->policy;
+    const struct balloon_policy *b = &m->policy;
     struct balloon_stats s;
     struct trim_stats t;
     balloon_get_stats(m->balloon, &s);
     trim_get_stats(m->trim, &t);
-    uint64_t have = memacct_ballooned(m->acct), rss = read_rss(m), here = rss > m->own_rss ? rss - m->own_rss : 0, before = b->target;
-    if (b->breath) { /* it goes by what the guest has to spare: count exactly, for these seconds */
+    if (exact) {
         struct memacct_sums sums;
         memacct_refresh(m->acct, UINT_MAX);
         memacct_get(m->acct, &sums);
-        here = sums.resident >> 12;
+        uint64_t all = read_rss(m), guest = sums.resident >> 12;
+        m->own_rss = all > guest ? all - guest : 0;
     }
-    struct balloon_now in = {
+    uint64_t have = memacct_ballooned(m->acct), rss = read_rss(m), here = rss > m->own_rss ? rss - m->own_rss : 0;
+    return (struct balloon_now){
         .now = now, .driver = s.driver, .huge = s.huge, .trimming = atomic_load(&m->rate) && rss && vm_get_state(m->p.vm) == VM_RUNNING, .have = have,
-        .small = s.small, .wanted = atomic_load(&m->wanted), .short_mb = short_mb, .reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0,
-        .cpu_ns = cpu_ns(), .rss = rss, .freed = t.freed, .unused = b->l.all > here + have ? b->l.all - here - have : 0, .rate = atomic_load(&m->rate)};
-    if (!s.driver)
+        .small = s.small, .wanted = atomic_load(&m->wanted), .reads = m->p.disk_reads ? m->p.disk_reads(m->p.disk_u) : 0, .cpu_ns = cpu_ns(),
+        .rss = rss, .freed = t.freed, .unused = b->l.all > here + have ? b->l.all - here - have : 0, .rate = atomic_load(&m->rate)};
+}
+
+/* Once a second. short_mb: of host_is_short. */
+static void step_balloon(struct memory *m, int64_t now, int64_t short_mb)
+{
+    struct balloon_policy *b = &m->policy;
+    struct balloon_now in = look_at_balloon(m, now, b->breath);
+    uint64_t before = b->target;
+    in.short_mb = short_mb;
+    if (!in.driver)
         say_no_driver(m, now);
     balloon_set_target(m->balloon, balloon_policy_step(b, &in));
     if (b->was_short)
         log_msg(LOG_INFO, "memory", "The guest is short of memory itself (balloon %llu of %llu MB): it gets some back",
-                (unsigned long long)(have / BP_MB_PAGES), (unsigned long long)(before / BP_MB_PAGES));
+                (unsigned long long)(in.have / BP_MB_PAGES), (unsigned long long)(before / BP_MB_PAGES));
     atomic_store(&m->breaths, b->breaths);
     atomic_store(&m->harvested, b->harvested);
+    m->seen_rss = in.rss;
+    m->seen = now;
+}
+
+/* Every WATCH_NS during a breath. A guest that uses up what it can have for certain faster than its driver gives back the rest stands still for a part
+ * of the time: its clock goes on, so that the driver gets its turn. */
+static void watch_breath(struct memory *m)
+{
+    uint64_t pace;
+    struct balloon_now in = look_at_balloon(m, now_ns(), false);
+    bool done = m->policy.breath && in.have >= m->policy.breath;
+    if (done) /* the next step goes by what the guest has to spare: count exactly */
+        in = look_at_balloon(m, in.now, true);
+    balloon_set_target(m->balloon, balloon_policy_watch(&m->policy, &in, &pace));
+    if (pace != UINT64_MAX && in.rss > m->seen_rss) {
+        int64_t due = (int64_t)((double)(in.rss - m->seen_rss) / (double)pace * 1e9) - (in.now - m->seen);
+        due = due < STILL_MOST_NS ? due : STILL_MOST_NS;
+        if (due > 0 && vm_still_begin(m->p.vm)) {
+            struct timespec ts = {.tv_nsec = due};
+            nanosleep(&ts, NULL);
+            vm_still_end(m->p.vm);
+            atomic_fetch_add(&m->paced_ns, (uint64_t)due);
+        }
+    }
+    m->seen_rss = in.rss;
+    m->seen = in.now;
 }
 
 /* ---- sharing ---- */
@@ -327,7 +372,13 @@ static void *memory_thread(void *arg)
             if (pressure && vm_get_state(m->p.vm) == VM_PAUSED && atomic_load(&m->rate))
                 trim_page_out(m->trim, atomic_load(&m->rate));
         }
-        int64_t again = trim_step(m->trim, now, pressure) + now_ns();
+        int64_t again;
+        if (balloon_policy_watched(&m->policy, memacct_ballooned(m->acct), now)) {
+            watch_breath(m);
+            again = now_ns() + WATCH_NS;
+        } else {
+            again = trim_step(m->trim, now, pressure) + now_ns();
+        }
         again = again < room_due ? again : room_due;
         struct timespec ts = {.tv_sec = again / 1000000000, .tv_nsec = again % 1000000000};
         pthread_mutex_lock(&m->lock);
@@ -486,6 +537,7 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     fn(u, "balloon.starts", b.starts);
     fn(u, "balloon.breaths", atomic_load(&m->breaths));
     fn(u, "balloon.pages_harvested", atomic_load(&m->harvested));
+    fn(u, "balloon.paced_ns", atomic_load(&m->paced_ns));
     uint64_t left = atomic_load(&m->left);
     fn(u, "memory.host_left", left == UINT64_MAX ? 0 : left);
     fn(u, "memory.limit", m->p.plan->mem_limit << 20);

@@ -36,6 +36,9 @@ void memory_free(struct memory *m);                /* ends the thread; NULL is a
 /* Onto the list of the user's machines that are on (hostmem.h), in folder dir; refused when there is not enough memory for all. [main] */
 int memory_join(struct memory *m, const char *dir, struct err *e);
 
+/* What the user should know about the memory of all machines, though this one is on; "": nothing. [main] */
+const char *memory_notice(const struct memory *m);
+
 /* The balloon device: memory_new comes before it, memory_start after. */
 struct dev;
 bool memory_take(void *m, gpa_t gpa, unsigned n); /* struct balloon_params. [vcpu], chipset lock held */

@@ -10,7 +10,7 @@
 
 static struct balloon_policy b;
 static struct balloon_now in;
-static uint64_t there, away, free_pages, most_seen;
+static uint64_t there, away, free_pages, most_seen, least_unused;
 
 static void start(uint64_t mb, uint64_t least, uint64_t most, uint64_t max)
 {
@@ -31,6 +31,8 @@ static uint64_t second(void)
     away = give > away ? give : away;
     in.have = give;
     most_seen = t > most_seen ? t : most_seen;
+    uint64_t unused = b.l.all - in.rss > in.have ? b.l.all - in.rss - in.have : 0;
+    least_unused = unused < least_unused ? unused : least_unused;
     in.now += S;
     return t;
 }
@@ -191,6 +193,36 @@ int main(void)
     seconds(40);
     ok(most_seen <= MB(250) && most_seen >= MB(200), "no more than an eighth when nothing is certain to be free (%llu MB)",
        (unsigned long long)most_seen / BP_MB_PAGES);
+    /* Not much is certain to be free (500 MB), but much more than that is: it goes on until it has it, and leaves 250 MB of what is certain. */
+    start(2000, 0, UINT64_MAX, UINT64_MAX);
+    in.rss = MB(1500), there = MB(1000), free_pages = MB(1500), most_seen = 0, least_unused = UINT64_MAX;
+    seconds(60);
+    ok(b.harvested >= MB(950) && in.have == 0, "a guest of 2000 MB, 500 of them never used, 1000 freed: %llu MB gained in %llu breaths",
+       (unsigned long long)b.harvested / BP_MB_PAGES, (unsigned long long)b.breaths);
+    ok(least_unused >= MB(250), "at every moment %llu MB were certain to be free", (unsigned long long)least_unused / BP_MB_PAGES);
+    /* With hardly more than that certain, small steps, each of which leaves as much. */
+    start(2000, 0, UINT64_MAX, UINT64_MAX);
+    in.rss = MB(1740), there = MB(800), free_pages = MB(1060), most_seen = 0, least_unused = UINT64_MAX;
+    seconds(120);
+    ok(b.harvested >= MB(750) && least_unused >= MB(250), "260 MB certain: %llu MB gained, %llu MB always certain", (unsigned long long)b.harvested / BP_MB_PAGES,
+       (unsigned long long)least_unused / BP_MB_PAGES);
+    /* Between the steps: a program begins to use 200 MB of what is certain. */
+    start(2000, 0, UINT64_MAX, UINT64_MAX);
+    in.rss = MB(1500), there = MB(1000), free_pages = MB(1500), most_seen = 0;
+    active_until(MB(72));
+    in.have -= MB(20), in.rss += MB(20); /* the driver is still at it */
+    uint64_t pace;
+    ok(balloon_policy_watched(&b, in.have, in.now), "a breath is watched");
+    in.unused = b.l.all - in.rss - in.have;
+    is_u64(balloon_policy_watch(&b, &in, &pace), MB(72), "nothing has happened");
+    is_u64(pace, UINT64_MAX, "and the guest runs as it likes");
+    in.rss += MB(200), in.unused -= MB(200);
+    is_u64(balloon_policy_watch(&b, &in, &pace), 0, "it needs memory: the balloon is let go at once");
+    ok(pace > MB(100) && pace < in.unused, "until it is gone it may use %llu MB a second of %llu", (unsigned long long)pace / BP_MB_PAGES,
+       (unsigned long long)in.unused / BP_MB_PAGES);
+    in.now += S;
+    ok(balloon_policy_watched(&b, in.have, in.now) && !balloon_policy_watched(&b, 0, in.now), "and no longer than that");
+    ok(!balloon_policy_watched(&b, in.have, in.now + 10 * S), "a driver that has gone is not waited for");
     /* The rate. */
     start(2000, 0, UINT64_MAX, UINT64_MAX);
     in.rss = MB(700), there = MB(600), in.rate = 256;
