@@ -208,6 +208,7 @@ void app_preferences_show(GtkWindow *parent)
     gtk_window_set_type_hint(GTK_WINDOW(window), GDK_WINDOW_TYPE_HINT_DIALOG);
     gtk_stack_add_titled(GTK_STACK(stack), general_page(), "general", _("General"));
     gtk_stack_add_titled(GTK_STACK(stack), console_page(), "console", _("Console"));
+    gtk_stack_add_titled(GTK_STACK(stack), app_preferences_memory_page(), "memory", _("Memory"));
     gtk_stack_add_titled(GTK_STACK(stack), shortcuts_page(), "shortcuts", _("Shortcuts"));
     gtk_stack_switcher_set_stack(GTK_STACK_SWITCHER(switcher), GTK_STACK(stack));
     gtk_header_bar_set_custom_title(GTK_HEADER_BAR(bar), switcher);

@@ -6,5 +6,6 @@
 #include <gtk/gtk.h>
 
 void app_preferences_show(GtkWindow *parent);
+GtkWidget *app_preferences_memory_page(void); /* app-preferences-memory.c */
 
 #endif

@@ -243,6 +243,17 @@ static void on_state(LodgeVm1 *proxy, const char *state, const char *reason, con
     }
 }
 
+/* Something to know though the machine runs: all machines have more memory together than they may use. */
+static void on_notice(LodgeVm1 *proxy, GParamSpec *spec, gpointer u)
+{
+    AppVm *vm = u;
+    const char *notice = lodge_vm1_get_notice(proxy);
+    if (!notice || !*notice || vm->problem)
+        return;
+    g_autofree char *why = app_sentence(notice);
+    app_vm_set_problem(vm, why, "win.memory", _("Show me_mory"));
+}
+
 static void retry_soon(AppVm *vm);
 
 /* The attempt to connect has an answer. */
@@ -270,6 +281,7 @@ static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
     GDBusConnection *c = g_dbus_proxy_get_connection(G_DBUS_PROXY(p));
     vm->told_off = FALSE;
     g_signal_connect(p, "state-changed", G_CALLBACK(on_state), vm);
+    g_signal_connect(p, "notify::notice", G_CALLBACK(on_notice), vm);
     if (g_dbus_connection_is_closed(c)) {
         disconnect(vm);
         connect_ended(vm);
@@ -280,6 +292,7 @@ static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
     vm->state = state_of(lodge_vm1_get_state(p));
     if (vm->state != APP_VM_FAULT)
         app_vm_set_problem(vm, NULL, NULL, NULL);
+    on_notice(p, NULL, vm);
     changed(vm);
     if (vm->session && vm->state != APP_VM_OFF)
         lodge_mks_session_open(vm->session);

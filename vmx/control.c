@@ -577,6 +577,9 @@ static void power_changed(void *u, enum power_state s, enum power_reason r, cons
     lodge_vm1_set_state(c->skel, power_state_name(s));
     char *f = g_utf8_make_valid(power_fault_text(c->power), -1);
     lodge_vm1_set_fault_text(c->skel, f);
+    struct machine *m = s == POWER_ON || s == POWER_PAUSED ? power_machine(c->power) : NULL;
+    char *notice = g_utf8_make_valid(m ? machine_notice(m) : "", -1);
+    lodge_vm1_set_notice(c->skel, notice);
     if (s == POWER_OFF) {
         lodge_vm1_set_pointer_absolute(c->skel, FALSE);
         lodge_vm1_set_leds(c->skel, 0);
@@ -585,6 +588,7 @@ static void power_changed(void *u, enum power_state s, enum power_reason r, cons
     }
     lodge_vm1_emit_state_changed(c->skel, power_state_name(s), power_reason_name(r), t);
     g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(c->skel));
+    g_free(notice);
     g_free(f);
     g_free(t);
 }
@@ -747,6 +751,7 @@ struct control *control_start(struct power *p, struct err *e)
     lodge_vm1_set_engine(c->skel, "");
     lodge_vm1_set_vnc_address(c->skel, "");
     lodge_vm1_set_fault_text(c->skel, "");
+    lodge_vm1_set_notice(c->skel, "");
     lodge_vm1_set_log_path(c->skel, "");
     g_free(base);
     g_free(vmx);

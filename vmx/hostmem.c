@@ -4,9 +4,6 @@
  * slot holds a lock on its bytes, which ends with the process, so a machine that was killed leaves nothing behind. Slots are taken under a lock on
  * the whole file's first byte range (LIST_LOCK); the numbers in them are only ever written by their owner, and believed by nobody further than for
  * sharing out a shortage.
- *
- * The three levels of VMware Workstation are values of prefvmx.minVmMemPct: 100 (all memory of all machines fits), 50 (some may be swapped), 25
- * (most may). Since machines give back what they do not use, 50 is what is used when nothing is said.
  */
 #define _GNU_SOURCE
 #include "hostmem.h"
@@ -22,9 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config/vmx_schema.h"
-
-enum { SLOTS = 128, DEFAULT_PCT = 50, STALE_S = 15, VERSION = 1 };
+enum { SLOTS = 128, STALE_S = 15, VERSION = 1 };
 #define LIST_LOCK (1 << 20)
 
 struct slot {
@@ -49,48 +44,6 @@ static int64_t now_s(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return ts.tv_sec;
-}
-
-/* ---- policy ---- */
-
-static void take_keys(const struct vmx_dict *d, struct hostmem_policy *p, uint64_t recommended)
-{
-    int64_t v;
-    bool b;
-    const char *s = vmx_dict_get(d, "prefvmx.minVmMemPct");
-    if (s && vmx_parse_int(s, &v) && v >= 1 && v <= 100)
-        p->pct = (unsigned)v;
-    s = vmx_dict_get(d, "prefvmx.allVMMemoryLimit");
-    if (s && vmx_parse_int(s, &v) && v > 0)
-        p->limit_mb = (uint64_t)v;
-    s = vmx_dict_get(d, "prefvmx.useRecommendedLockedMemSize");
-    if (s && vmx_parse_bool(s, &b) && b)
-        p->limit_mb = recommended;
-}
-
-static void take_file(const char *path, struct hostmem_policy *p, uint64_t recommended)
-{
-    struct err e;
-    struct vmx_dict *d = access(path, R_OK) ? NULL : vmx_dict_load(path, &e);
-    if (d)
-        take_keys(d, p, recommended);
-    vmx_dict_free(d);
-}
-
-void hostmem_policy(const struct vmx_dict *vmx, uint64_t host_mb, struct hostmem_policy *out)
-{
-    /* An eighth is the host's own, at least 1 GB, at most a quarter on small computers. */
-    uint64_t own = host_mb / 8 > 1024 ? host_mb / 8 : host_mb / 4 < 1024 ? host_mb / 4 : 1024;
-    char path[4096];
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    *out = (struct hostmem_policy){.limit_mb = host_mb - own, .pct = DEFAULT_PCT};
-    take_file("/etc/lodge/config", out, host_mb - own);
-    if (config && *config == '/')
-        snprintf(path, sizeof path, "%s/lodge/config", config);
-    else
-        snprintf(path, sizeof path, "%s/.config/lodge/config", home ? home : "");
-    take_file(path, out, host_mb - own);
-    take_keys(vmx, out, host_mb - own);
 }
 
 /* ---- the list ---- */

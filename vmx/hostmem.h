@@ -7,16 +7,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "config/memconf.h"
 
 struct hostmem;
-struct vmx_dict;
-
-struct hostmem_policy {
-    uint64_t limit_mb; /* prefvmx.allVMMemoryLimit, or what is recommended for this computer */
-    unsigned pct;      /* prefvmx.minVmMemPct: this part of each machine must fit */
-};
-/* From /etc/lodge/config, $XDG_CONFIG_HOME/lodge/config and the .vmx, the later one wins. [main] */
-void hostmem_policy(const struct vmx_dict *vmx, uint64_t host_mb, struct hostmem_policy *out);
 
 struct hostmem_vm {
     const char *name;

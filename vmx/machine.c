@@ -740,6 +740,7 @@ struct display *machine_display(struct machine *m) { return m->display; }
 struct input *machine_input(struct machine *m) { return m->input; }
 struct machine_net *machine_net(struct machine *m) { return m->net; }
 const char *machine_engine(const struct machine *m) { return m->be->name; }
+const char *machine_notice(const struct machine *m) { return memory_notice(m->memory); }
 unsigned machine_vnc_port(const struct machine *m) { return m->screen ? screen_port(m->screen) : 0; }
 unsigned machine_vnc_clients(struct machine *m) { return m->screen ? screen_client_count(m->screen) : 0; }
 

@@ -43,6 +43,7 @@ struct display *machine_display(struct machine *m);
 struct input *machine_input(struct machine *m);
 struct machine_net *machine_net(struct machine *m); /* net_link.h; NULL: no adapters */
 const char *machine_engine(const struct machine *m); /* "bt" or "vt" */
+const char *machine_notice(const struct machine *m); /* memory_notice */
 unsigned machine_vnc_port(const struct machine *m);  /* 0: no VNC server */
 unsigned machine_vnc_clients(struct machine *m);
 const char *machine_serial_path(const struct machine *m, unsigned i); /* file, socket or pty of serialN; NULL: none */

@@ -317,7 +317,7 @@ unsigned plan_make(struct plan *p, const struct vmx_dict *d, const char *vmx_pat
     if (!strcasecmp(backing, "named") || (!*backing && vmx_get_bool(d, "mainMem.useNamedFile")))
         p->mem_file = fmt_str("%s%s.vmem", p->dir, p->base);
     struct hostmem_policy pol;
-    hostmem_policy(d, (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20, &pol);
+    hostmem_policy(d, memconf_host_mb(), &pol);
     p->mem_limit = pol.limit_mb;
     p->mem_fit = pol.pct;
     p->share_pages = vmx_get_bool(d, "sched.mem.pshare.enable");

@@ -194,8 +194,9 @@ def end():
     sys.exit(1 if failed else 0)
 
 
-def action(name):
-    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method', 'org.gtk.Actions.Activate',
+def action(name, path='/window/1'):
+    """One of the window's; path '': of the program's."""
+    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge' + path, '--method', 'org.gtk.Actions.Activate',
                     name, '[]', '{}'], env=env, capture_output=True, timeout=30)
 
 

@@ -55,6 +55,31 @@ ok(not unnamed(), 'memory: every widget that takes the focus has a name')
 key('Escape')
 ok(until(lambda: not find('Memory of Test machine')), 'Escape closes it')
 
+# What all machines may use together: kept in lodge-vmx's own file.
+config = os.path.join(os.environ.get('XDG_CONFIG_HOME', os.path.join(home, '.config')), 'lodge', 'config')
+
+
+def says(line):
+    return os.path.exists(config) and line in open(config).read()
+
+
+action('preferences', '')
+ok(wait('Shortcuts', pyatspi.ROLE_RADIO_BUTTON) and press('Memory', pyatspi.ROLE_RADIO_BUTTON), 'the preferences have a page about memory')
+box = wait('Recommended: ', pyatspi.ROLE_CHECK_BOX, contains=True)
+ok(box and not os.path.exists(config), 'which changes nothing by being shown')
+level = wait('Half of it fits, the rest may be swapped', pyatspi.ROLE_COMBO_BOX)
+if ok(level and box, 'with the level and the limit'):
+    level.querySelection().selectChild(0)
+    ok(until(lambda: says('prefvmx.minVmMemPct = "100"')), 'the level is written')
+    box.queryAction().doAction(0)
+    ok(until(lambda: says('prefvmx.allVMMemoryLimit = "')), 'a limit of one\'s own, too')
+    level.querySelection().selectChild(1)
+    box.queryAction().doAction(0)
+    ok(until(lambda: says('prefvmx.minVmMemPct = "50"') and says('useRecommendedLockedMemSize = "TRUE"') and not says('allVMMemoryLimit')), 'and back')
+ok(not unnamed(), 'preferences: every widget that takes the focus has a name')
+key('Escape')
+until(lambda: not find('Shortcuts', pyatspi.ROLE_RADIO_BUTTON))
+
 
 # The toggles of memory thrift act in the running machine.
 def machine_statistics():
