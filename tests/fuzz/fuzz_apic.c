@@ -69,16 +69,7 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 4,
-                                         .ports = {{0x20, 2}, {0xa0, 2}},
-                                         .n_ports = 2,
-                                         .mmio = {{0xfee00000, 0x400}, {0xfec00000, 0x50}, {0xfee00300, 0xf0}},
-                                         .n_mmio = 3,
-                                         .make = make,
-                                         .extra = extra};
-    intr = NULL;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { intr = NULL; }
+FUZZ_DEVICE(.vcpus = 4, .ports = {{0x20, 2}, {0xa0, 2}}, .n_ports = 2,
+            .mmio = {{0xfee00000, 0x400}, {0xfec00000, 0x50}, {0xfee00300, 0xf0}}, .n_mmio = 3, .make = make,
+            .extra = extra, .before = before)

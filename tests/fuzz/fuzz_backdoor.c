@@ -59,10 +59,5 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1, .ports = {{0x5658, 4}}, .n_ports = 1, .make = make, .extra = extra};
-    sink = NULL;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { sink = NULL; }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x5658, 4}}, .n_ports = 1, .make = make, .extra = extra, .before = before)

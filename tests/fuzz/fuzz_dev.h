@@ -38,13 +38,14 @@ static inline void fuzz_check(bool good, const char *what)
     }
 }
 
-/* The target gives these. make: builds the devices, no reset. extra: one own step; what is 0..3. */
+/* The target gives these. make: builds the devices, no reset. extra: one own step; what is 0..3. before, after: around the whole run. */
 struct fuzz_target {
     unsigned vcpus;
     struct fuzz_range ports[8], mmio[4];
     unsigned n_ports, n_mmio;
     void (*make)(struct vm *vm);
     void (*extra)(struct fuzz *f, unsigned what);
+    void (*before)(void), (*after)(void);
 };
 
 static inline int fuzz_run(const struct fuzz_target *t, const uint8_t *data, size_t size)
@@ -52,6 +53,8 @@ static inline int fuzz_run(const struct fuzz_target *t, const uint8_t *data, siz
     struct fuzz f = {.p = data, .end = data + (size > 4096 ? 4096 : size), .vm = fakevm_new(1, t->vcpus)};
     struct vm *to = fakevm_new(1, t->vcpus);
     struct err e = {0};
+    if (t->before)
+        t->before();
     t->make(f.vm);
     fakevm_reset(f.vm);
     while (f.p < f.end) {
@@ -87,7 +90,18 @@ static inline int fuzz_run(const struct fuzz_target *t, const uint8_t *data, siz
     fakevm_advance(to, 1000000);
     fakevm_free(to);
     fakevm_free(f.vm);
+    if (t->after)
+        t->after();
     return 0;
 }
+
+/* The entry function of a target that is a device: FUZZ_DEVICE(.vcpus = 1, .make = make). */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define FUZZ_DEVICE(...)                                             \
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)     \
+    {                                                                \
+        static const struct fuzz_target t = {__VA_ARGS__};           \
+        return fuzz_run(&t, data, size);                             \
+    }
 
 #endif

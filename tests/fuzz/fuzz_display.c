@@ -79,19 +79,12 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void before(void) { n_displays = 0; }
+static void after(void)
 {
-    static const struct fuzz_target t = {.vcpus = 1,
-                                         .ports = {{0x3c0, 16}, {0x3d4, 8}, {0x3b4, 8}, {0x1ce, 2}, {FX_IO, 16}},
-                                         .mmio = {{0xa0000, 0x20000}, {FX_FIFO, 1300}, {0xb8000, 4000}, {FX_VRAM, 0x10000}},
-                                         .n_ports = 5,
-                                         .n_mmio = 4,
-                                         .make = make,
-                                         .extra = extra};
-    n_displays = 0;
-    int r = fuzz_run(&t, data, size);
     for (int i = 0; i < n_displays; i++)
         display_free(displays[i]);
-    return r;
 }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x3c0, 16}, {0x3d4, 8}, {0x3b4, 8}, {0x1ce, 2}, {FX_IO, 16}},
+            .mmio = {{0xa0000, 0x20000}, {FX_FIFO, 1300}, {0xb8000, 4000}, {FX_VRAM, 0x10000}}, .n_ports = 5,
+            .n_mmio = 4, .make = make, .extra = extra, .before = before, .after = after)

@@ -35,10 +35,6 @@ static void extra(struct fuzz *f, unsigned what)
         fuzz_check(dma->xfer(dma->ctl, n & 15, what & 1, buf, bytes, &tc) <= bytes, "no more than asked for");
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1, .ports = {{0, 16}, {0xc0, 32}, {0x80, 16}}, .n_ports = 3, .make = make, .extra = extra};
-    dma = NULL;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { dma = NULL; }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0, 16}, {0xc0, 32}, {0x80, 16}}, .n_ports = 3, .make = make, .extra = extra,
+            .before = before)

@@ -29,9 +29,4 @@ static void extra(struct fuzz *f, unsigned what)
     fakevm_out(f->vm, 0x518, 4, __builtin_bswap32(at));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1, .ports = {{0x510, 2}, {0x514, 8}}, .n_ports = 2, .make = make, .extra = extra};
-    return fuzz_run(&t, data, size);
-}
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x510, 2}, {0x514, 8}}, .n_ports = 2, .make = make, .extra = extra)

@@ -29,11 +29,6 @@ static void extra(struct fuzz *f, unsigned what)
         fakevm_mmio_write(f->vm, 0xfed00108 + 0x20 * (n & 3), 8, fakevm_mmio_read(f->vm, 0xfed000f0, 8) + fuzz_bytes(f, 2));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {
-        .vcpus = 1, .mmio = {{0xfed00000, 0x180}, {0xfed00000, 0x400}, {0xfed00100, 0x80}}, .n_mmio = 3, .make = make, .extra = extra};
-    hpet = NULL;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { hpet = NULL; }
+FUZZ_DEVICE(.vcpus = 1, .mmio = {{0xfed00000, 0x180}, {0xfed00000, 0x400}, {0xfed00100, 0x80}}, .n_mmio = 3,
+            .make = make, .extra = extra, .before = before)

@@ -73,19 +73,16 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void before(void)
 {
-    static const struct fuzz_target t = {.vcpus = 1,
-                                         .ports = {{0x1f0, 8}, {0x3f6, 1}, {0x170, 8}, {0x376, 1}, {BM_PORT, 16}},
-                                         .n_ports = 5,
-                                         .make = make,
-                                         .extra = extra};
     log_set_sink(NULL, NULL, LOG_ERROR);
     memset(box, 0, sizeof box);
     n_boxes = 0;
-    fuzz_run(&t, data, size);
+}
+static void after(void)
+{
     for (unsigned i = 0; i < n_boxes; i++)
         box_free(&box[i]);
-    return 0;
 }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x1f0, 8}, {0x3f6, 1}, {0x170, 8}, {0x376, 1}, {BM_PORT, 16}}, .n_ports = 5,
+            .make = make, .extra = extra, .before = before, .after = after)

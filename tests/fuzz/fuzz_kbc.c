@@ -46,16 +46,13 @@ static void extra(struct fuzz *f, unsigned what)
     fakevm_run_posts(f->vm);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void before(void) { made = 0; }
+static void after(void)
 {
-    static const struct fuzz_target t = {
-        .vcpus = 1, .ports = {{0x60, 1}, {0x64, 1}}, .n_ports = 2, .make = make, .extra = extra};
-    made = 0;
-    int rc = fuzz_run(&t, data, size);
     for (int i = 0; i < 2; i++) {
         input_free(in[i]);
         in[i] = NULL;
     }
-    return rc;
 }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x60, 1}, {0x64, 1}}, .n_ports = 2, .make = make, .extra = extra,
+            .before = before, .after = after)

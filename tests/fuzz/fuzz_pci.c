@@ -72,15 +72,6 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1,
-                                         .ports = {{0xcf8, 8}, {0x600, 64}, {0x700, 16}, {0xb2, 2}, {0x92, 1}, {0xc000, 32}},
-                                         .n_ports = 6,
-                                         .mmio = {{0xa0000, 0x10000}, {0xf0000, 0x10000}, {0xe0000000, 0x4000}, {0x100000, 0x1000}},
-                                         .n_mmio = 4,
-                                         .make = make,
-                                         .extra = extra};
-    return fuzz_run(&t, data, size);
-}
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0xcf8, 8}, {0x600, 64}, {0x700, 16}, {0xb2, 2}, {0x92, 1}, {0xc000, 32}},
+            .n_ports = 6, .mmio = {{0xa0000, 0x10000}, {0xf0000, 0x10000}, {0xe0000000, 0x4000}, {0x100000, 0x1000}},
+            .n_mmio = 4, .make = make, .extra = extra)

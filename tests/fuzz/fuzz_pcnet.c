@@ -67,21 +67,16 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void before(void)
 {
-    static const struct fuzz_target t = {.vcpus = 1,
-                                         .ports = {{NIC_IO, 32}, {0xcf8, 8}},
-                                         .n_ports = 2,
-                                         .mmio = {{NIC_MMIO, 0x20}},
-                                         .n_mmio = 1,
-                                         .make = make,
-                                         .extra = extra};
     log_set_sink(NULL, NULL, LOG_ERROR);
     memset(box, 0, sizeof box);
     n_boxes = 0;
-    fuzz_run(&t, data, size);
+}
+static void after(void)
+{
     for (unsigned i = 0; i < n_boxes; i++)
         nic_forget(&box[i]);
-    return 0;
 }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{NIC_IO, 32}, {0xcf8, 8}}, .n_ports = 2, .mmio = {{NIC_MMIO, 0x20}}, .n_mmio = 1,
+            .make = make, .extra = extra, .before = before, .after = after)

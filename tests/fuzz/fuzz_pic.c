@@ -30,11 +30,6 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {
-        .vcpus = 1, .ports = {{0x20, 2}, {0xa0, 2}, {0x4d0, 2}}, .n_ports = 3, .make = make, .extra = extra};
-    pic = NULL;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { pic = NULL; }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x20, 2}, {0xa0, 2}, {0x4d0, 2}}, .n_ports = 3, .make = make, .extra = extra,
+            .before = before)

@@ -14,9 +14,4 @@ static void make(struct vm *vm)
     dev_create(vm, &pit_class, "pit", &p, &e);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1, .ports = {{0x40, 4}, {0x40, 4}, {0x61, 1}}, .n_ports = 3, .make = make};
-    return fuzz_run(&t, data, size);
-}
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x40, 4}, {0x40, 4}, {0x61, 1}}, .n_ports = 3, .make = make)

@@ -25,9 +25,4 @@ static void extra(struct fuzz *f, unsigned what)
         fakevm_in(f->vm, 0x71, 1);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1, .ports = {{0x70, 4}}, .n_ports = 1, .make = make, .extra = extra};
-    return fuzz_run(&t, data, size);
-}
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x70, 4}}, .n_ports = 1, .make = make, .extra = extra)

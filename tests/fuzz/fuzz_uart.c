@@ -44,17 +44,17 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void before(void)
 {
-    static const struct fuzz_target t = {
-        .vcpus = 1, .ports = {{0x3f8, 8}, {0x3f8, 2}}, .n_ports = 2, .make = make, .extra = extra};
     made = 0;
     connected = carrier = true;
     for (int i = 0; i < 2; i++)
         chr[i] = char_mem_new(256);
-    int rc = fuzz_run(&t, data, size);
+}
+static void after(void)
+{
     for (int i = 0; i < 2; i++)
         char_mem_free(chr[i]);
-    return rc;
 }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0x3f8, 8}, {0x3f8, 2}}, .n_ports = 2, .make = make, .extra = extra,
+            .before = before, .after = after)

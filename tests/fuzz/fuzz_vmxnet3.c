@@ -91,16 +91,7 @@ static void extra(struct fuzz *f, unsigned what)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    static const struct fuzz_target t = {.vcpus = 1,
-                                         .ports = {{0xcf8, 8}},
-                                         .n_ports = 1,
-                                         .mmio = {{BAR0, 0x1000}, {BAR1, 0x50}, {BAR2, 0x2000}, {SHARED, 0x2000}},
-                                         .n_mmio = 4,
-                                         .make = make,
-                                         .extra = extra};
-    made = 0;
-    return fuzz_run(&t, data, size);
-}
+static void before(void) { made = 0; }
+FUZZ_DEVICE(.vcpus = 1, .ports = {{0xcf8, 8}}, .n_ports = 1,
+            .mmio = {{BAR0, 0x1000}, {BAR1, 0x50}, {BAR2, 0x2000}, {SHARED, 0x2000}}, .n_mmio = 4, .make = make,
+            .extra = extra, .before = before)
