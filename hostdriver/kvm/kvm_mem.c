@@ -101,16 +101,20 @@ static bool same_place(const struct vt_slot *a, const struct vt_slot *b)
     return a->gpa == b->gpa && a->size == b->size && a->host == b->host && !((a->flags ^ b->flags) & KVM_MEM_READONLY);
 }
 
+/* What cannot be read counts as written, all of it: nothing that depends on the log gets to see too little. */
 static int read_log(struct vt_vm *m, unsigned space, unsigned i, unsigned long *into)
 {
     const struct vt_slot *s = &m->slot[space][i];
     size_t pages = s->size / VT_PAGE, words = (pages + 63) / 64, first = (size_t)(s->host - s->blk->host) / VT_PAGE;
     unsigned long *bits = calloc(words, sizeof *bits);
-    if (!bits)
-        return -1;
     struct kvm_dirty_log log = {.slot = space << 16 | i, .dirty_bitmap = bits};
-    int rc = kvm_call(m->fd, KVM_GET_DIRTY_LOG, &log);
-    for (size_t w = 0; w < words && rc >= 0; w++)
+    if (!bits || kvm_call(m->fd, KVM_GET_DIRTY_LOG, &log) < 0) {
+        if (first + pages <= s->blk->size / VT_PAGE)
+            bitmap_set_range_atomic(into, first, pages);
+        free(bits);
+        return -1;
+    }
+    for (size_t w = 0; w < words; w++)
         while (bits[w]) {
             unsigned bit = (unsigned)__builtin_ctzl(bits[w]);
             bits[w] &= bits[w] - 1;
@@ -119,7 +123,7 @@ static int read_log(struct vt_vm *m, unsigned space, unsigned i, unsigned long *
                 bitmap_set_range_atomic(into, p, 1);
         }
     free(bits);
-    return rc < 0 ? -1 : 0;
+    return 0;
 }
 
 static int drop_slot(struct vt_vm *m, unsigned space, unsigned i)

@@ -388,7 +388,8 @@ static enum vcpu_exit handle_exit(struct vt_cpu *c)
     }
     case KVM_EXIT_INTR:
     case KVM_EXIT_SET_TPR: return VX_AGAIN;
-    case KVM_EXIT_HLT: return VX_HALT;
+    /* Who waited here would not hear of an interrupt: those come to the local APIC in the kernel. */
+    case KVM_EXIT_HLT: return fail(c, "the host's KVM gave a halted processor back, whose local APIC should wake it", r->exit_reason, 0);
     case KVM_EXIT_SHUTDOWN: c->shut = true; return VX_SHUTDOWN;
     case KVM_EXIT_DEBUG: return vt_debug_exit(c);
     case KVM_EXIT_SYSTEM_EVENT: return r->system_event.type == KVM_SYSTEM_EVENT_CRASH ? fail(c, "the guest says that it crashed", 0, 0) : VX_RESET;

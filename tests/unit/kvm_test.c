@@ -33,6 +33,9 @@ static struct {
     int slots_max, slots;
     struct kvm_run *run;
     int run_errno;           /* KVM_RUN fails with this */
+    int exit_errno;          /* the same, but after the exit has been filled in */
+    int finish_errno;        /* the completion of an exit fails with this */
+    int map_fail_at;         /* this mapping of a processor fails */
     void (*exit)(struct kvm_run *r, int n); /* fills an exit; n counts KVM_RUN */
     int runs, completed;
     int api, open_errno;
@@ -63,6 +66,10 @@ static void fk_close(int fd)
 static void *fk_map(int fd, size_t size)
 {
     (void)fd;
+    if (F.map_fail_at && !--F.map_fail_at) {
+        errno = ENOMEM;
+        return NULL;
+    }
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     F.maps++;
     F.run = p;
@@ -82,7 +89,7 @@ static int fk_run(void)
     F.runs++;
     if (r->immediate_exit) {
         F.completed++;
-        errno = EINTR;
+        errno = F.finish_errno ? F.finish_errno : EINTR;
         return -1;
     }
     if (F.run_errno) {
@@ -91,7 +98,8 @@ static int fk_run(void)
     }
     if (F.exit) {
         F.exit(r, F.runs);
-        return 0;
+        errno = F.exit_errno;
+        return F.exit_errno ? -1 : 0;
     }
     nanosleep(&nap, NULL);
     errno = EINTR;
@@ -189,10 +197,11 @@ static void fresh(void)
 }
 
 static uint64_t host_khz = 2000000;
+static unsigned n_cpus = 1;
 static struct vm *make(unsigned pieces, struct err *e)
 {
     static const struct vm_events ev = {.failed = on_failed, .wish = on_wish};
-    struct vm_params p = {.n_vcpus = 1, .ram = sizeof ram, .tsc_khz = host_khz, .cpu = {.cores_per_socket = 1, .hypervisor_leaves = true, .bus_khz = VT_BUS_KHZ}};
+    struct vm_params p = {.n_vcpus = n_cpus, .ram = sizeof ram, .tsc_khz = host_khz, .cpu = {.cores_per_socket = 1, .hypervisor_leaves = true, .bus_khz = VT_BUS_KHZ}};
     struct vm *vm = vm_create(&p, &vt_backend, &ev, NULL, e);
     if (!vm)
         return NULL;
@@ -235,11 +244,12 @@ static void must_fail(const char *name, const char *word)
     ok(F.opens == F.closes && F.maps == F.unmaps, "%s: nothing is left open", name);
 }
 
+static uint32_t suberror;
 static void x_internal(struct kvm_run *r, int n)
 {
     (void)n;
     r->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-    r->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    r->internal.suberror = suberror;
     r->internal.ndata = 9999; /* more than there is room for */
 }
 static void x_entry(struct kvm_run *r, int n)
@@ -253,10 +263,18 @@ static void x_unknown(struct kvm_run *r, int n)
     (void)n;
     r->exit_reason = 4711;
 }
-/* Once; whoever runs again halts. */
+static void x_halt(struct kvm_run *r, int n)
+{
+    (void)n;
+    r->exit_reason = KVM_EXIT_HLT;
+}
+/* Once; whoever runs again goes on running. */
 static void x_shutdown(struct kvm_run *r, int n)
 {
-    r->exit_reason = n > 1 ? KVM_EXIT_HLT : KVM_EXIT_SHUTDOWN;
+    struct timespec nap = {0, 1000000};
+    r->exit_reason = n > 1 ? KVM_EXIT_INTR : KVM_EXIT_SHUTDOWN;
+    if (n > 1)
+        nanosleep(&nap, NULL);
 }
 /* Port data outside of the shared pages, sizes that do not exist, MMIO of 200 bytes; then an end. */
 static void x_nonsense(struct kvm_run *r, int n)
@@ -313,26 +331,41 @@ static void test_create(void)
     int total = F.calls;
     vm_destroy(vm);
     ok(F.opens == F.closes && F.maps == F.unmaps, "and nothing is left open");
-    /* Each call in turn is refused: no vm and a sentence, or a vm (the call was not needed). */
-    int refused = 0, made = 0;
-    bool clean = true, sentences = true;
-    for (int i = 1; i <= total; i++) {
+    /* With one processor and with three: each call in turn is refused. No vm and a sentence, or a vm (the call was not needed). */
+    for (n_cpus = 1; n_cpus <= 3; n_cpus += 2) {
+        int refused = 0, made = 0;
+        bool clean = true, sentences = true;
         fresh();
-        e = (struct err){0};
-        F.fail_at = i;
-        F.fail_errno = i & 1 ? ENOMEM : EINVAL;
         vm = make(2, &e);
-        if (vm) {
-            made++;
+        total = F.calls;
+        if (vm)
             vm_destroy(vm);
-        } else {
-            refused++;
-            sentences &= strlen(e.msg) > 20;
+        for (int i = 1; i <= total; i++) {
+            fresh();
+            e = (struct err){0};
+            F.fail_at = i;
+            F.fail_errno = i & 1 ? ENOMEM : EINVAL;
+            vm = make(2, &e);
+            if (vm) {
+                made++;
+                vm_destroy(vm);
+            } else {
+                refused++;
+                sentences &= strlen(e.msg) > 20;
+            }
+            clean &= F.opens == F.closes && F.maps == F.unmaps;
         }
-        clean &= F.opens == F.closes && F.maps == F.unmaps;
+        ok(refused > 8 * (int)n_cpus && sentences, "%u processors, %d of %d calls refused: no vm, and a sentence (%s)", n_cpus, refused, total, e.msg);
+        ok(clean, "nothing is left open in any case (%d were not needed)", made);
+        for (unsigned i = 1; i <= n_cpus; i++) {
+            fresh();
+            F.map_fail_at = (int)i;
+            e = (struct err){0};
+            vm = make(2, &e);
+            ok(!vm && strstr(e.msg, "to show a processor") && F.opens == F.closes && F.maps == F.unmaps, "processor %u cannot be mapped: %s", i, e.msg);
+        }
     }
-    ok(refused > 8 && sentences, "%d of %d calls refused: no vm, and a sentence (%s)", refused, total, e.msg);
-    ok(clean, "nothing is left open in any case (%d were not needed)", made);
+    n_cpus = 1;
     fresh();
     F.open_errno = EACCES;
     e = (struct err){0};
@@ -379,6 +412,53 @@ static void test_device(void)
     is_u64(seen_read, 0x54, "a read gets the device's value");
     ok(F.completed >= 1, "the last access is completed before the vm stands");
     ok(!vm_run(vm, &e) && !vm_pause(vm, &e), "it goes on and stops again");
+    vm_destroy(vm);
+}
+
+/* Interrupted calls that never get anywhere do not keep the vm from being paused or ended; nor does an access that cannot be completed. */
+static void test_storms(void)
+{
+    static const int errs[] = {EINTR, EAGAIN};
+    struct timespec nap = {0, 20000000};
+    for (unsigned i = 0; i < 2; i++) {
+        struct err e = {0};
+        fresh();
+        F.run_errno = errs[i];
+        struct vm *vm = make(2, &e);
+        (void)vm_run(vm, &e);
+        nanosleep(&nap, NULL);
+        ok(!vm_pause(vm, &e) && F.runs > 100 && !failed, "%d times %s: it can be paused", F.runs, strerror(errs[i]));
+        F.run_errno = 0;
+        ok(!vm_run(vm, &e) && !vm_pause(vm, &e) && !failed, "and goes on when that is over");
+        vm_destroy(vm);
+    }
+    struct err e = {0};
+    fresh();
+    F.exit = x_device;
+    F.finish_errno = EFAULT;
+    struct vm *vm = make(2, &e);
+    (void)vm_run(vm, &e);
+    nanosleep(&nap, NULL);
+    (void)vm_pause(vm, &e);
+    ok(wait_for(&failed) && strstr(why.msg, "no memory for a page"), "an access that cannot be completed: %s", why.msg);
+    vm_destroy(vm);
+}
+
+/* A log of written pages that cannot be read: every page counts as written. */
+static void test_dirty(void)
+{
+    struct err e = {0};
+    unsigned long bits[4] = {0};
+    fresh();
+    struct vm *vm = make(2, &e);
+    F.fail_req = KVM_GET_DIRTY_LOG;
+    memset(ram_dirty, 0, sizeof ram_dirty);
+    vt_backend.fetch_dirty(vm, &blk, bits);
+    ok(bits[0] == 0xffffffff, "the log of written pages refused: all pages of both pieces count (%#lx)", bits[0]);
+    memmap_begin(vm);
+    regions[0].enabled = false;
+    ok(!memmap_commit(vm, &e) && ram_dirty[0] == 0xffff && !failed, "also when a piece goes (%#lx)", ram_dirty[0]);
+    memset(ram_dirty, 0, sizeof ram_dirty);
     vm_destroy(vm);
 }
 
@@ -530,9 +610,23 @@ int main(void)
     kvm_sys_replace(&fake);
     test_create();
     test_slots();
+    static const struct {
+        uint32_t sub;
+        const char *word;
+    } subs[] = {{KVM_INTERNAL_ERROR_EMULATION, "cannot carry out an instruction"}, {KVM_INTERNAL_ERROR_SIMUL_EX, "internal error"},
+                {KVM_INTERNAL_ERROR_DELIVERY_EV, "delivered an interrupt"}, {KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, "internal error"}, {0xffffffff, "internal error"}};
+    for (unsigned i = 0; i < 2 * sizeof subs / sizeof subs[0]; i++) {
+        char name[64];
+        fresh();
+        F.exit = x_internal;
+        F.exit_errno = i & 1 ? EINVAL : 0; /* KVM tells of some in both ways at once */
+        suberror = subs[i / 2].sub;
+        snprintf(name, sizeof name, "internal error %#x%s", suberror, i & 1 ? " and EINVAL" : "");
+        must_fail(name, subs[i / 2].word);
+    }
     fresh();
-    F.exit = x_internal;
-    must_fail("emulation failure", "cannot carry out an instruction");
+    F.exit = x_halt;
+    must_fail("a halt that KVM does not keep", "halted processor");
     fresh();
     F.exit = x_entry;
     must_fail("entry refused", "refuses to enter the guest");
@@ -562,6 +656,8 @@ int main(void)
     ok(F.runs >= 2 && !wishes && !failed, "after a triple fault the processors start anew (%d runs, %d wishes, %d failed)", F.runs, (int)wishes, (int)failed);
     vm_destroy(vm);
     test_device();
+    test_storms();
+    test_dirty();
     test_state();
     test_scaling();
     test_probe();
