@@ -601,6 +601,7 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
                 .pseudo_perfctr = p->pseudo_perfctr},
         .thread_started = h->thread_started,
         .thread_started_u = h->u,
+        .mark = h->mark,
     };
     if (bt_stress_parse(p->bt_stress, &vp.engine_stress, &vp.engine_seed, e))
         goto fail;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "core/clock.h"
 
 struct display;
 struct input;
@@ -24,6 +25,7 @@ struct machine_hooks {
     void (*tray)(void *u, unsigned channel, unsigned unit, bool open); /* [dev] */
     void (*memory_low)(void *u, const char *text); /* [any] the host has almost no memory left: pause */
     void *u;
+    struct clock_mark mark; /* when the user asked for the machine */
     const uint8_t *nvram; /* 256 bytes of CMOS memory from the last run, copied; NULL: none */
 };
 

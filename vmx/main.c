@@ -159,6 +159,7 @@ int main(int argc, char **argv)
     const char **overrides = g_new0(const char *, (gsize)argc + 1);
     unsigned n_over = 0;
     bool address = false;
+    struct clock_mark start = clock_mark();
     int o;
     setlocale(LC_ALL, "");
     while ((o = getopt_long(argc, argv, "cs:naeqhV", options, NULL)) != -1) {
@@ -216,7 +217,7 @@ int main(int argc, char **argv)
         return EXIT_START;
     }
     sandbox_enter("main");
-    a.power = power_new(&(struct power_params){.vmx_path = a.file, .overrides = overrides, .problem = problem, .problem_u = &a});
+    a.power = power_new(&(struct power_params){.vmx_path = a.file, .overrides = overrides, .problem = problem, .problem_u = &a, .start = start});
     a.loop = g_main_loop_new(NULL, FALSE);
     if (a.check_only) {
         a.status = check(&a);

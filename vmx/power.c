@@ -58,6 +58,7 @@ struct power {
     struct err fault;
     struct power_listener listener[MAX_LISTENERS];
     unsigned n_listeners, serial;
+    bool was_on;
     guint soft_timer, nvram_timer;
     char *nvram_path;
 };
@@ -488,6 +489,8 @@ static void drop_machine(struct power *p)
 
 int power_on(struct power *p, struct err *e)
 {
+    bool first = p->params.start.ns && !p->was_on;
+    struct clock_mark asked = first ? p->params.start : clock_mark();
     static const struct vm_events events = {.wish = ev_wish, .failed = ev_failed, .debug = ev_debug};
     uint8_t nvram[NVRAM_BYTES] = {0};
     if (p->state != POWER_OFF && p->state != POWER_FAULT)
@@ -520,6 +523,7 @@ int power_on(struct power *p, struct err *e)
     p->nvram_path = strdup(p->plan.nvram_path);
     bool have_nvram = p->nvram_path && nvram_load(&p->nvram_path, nvram);
     struct machine_hooks hooks = {.events = &events, .thread_started = ev_thread, .nvram_changed = ev_nvram, .tray = ev_tray, .memory_low = ev_low, .u = p,
+                                  .mark = asked,
                                   .nvram = have_nvram ? nvram : NULL};
     if (!(p->machine = machine_build(&p->plan, &hooks, e)) || machine_connect(p->machine, e))
         goto fail;
@@ -546,6 +550,9 @@ int power_on(struct power *p, struct err *e)
     }
     if (vm_run(machine_vm(p->machine), e))
         goto fail;
+    log_msg(LOG_INFO, "power", "First instruction %.1f ms after %s", (double)(clock_mark().ns - asked.ns) / 1e6,
+            first ? "the program's start" : "the machine was switched on");
+    p->was_on = true;
     enter(p, POWER_ON, REASON_NONE, "");
     return 0;
 fail:

@@ -4,8 +4,10 @@
 #define LODGE_VMX_POWER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
+#include "core/clock.h"
 #include "config/vmx_schema.h"
 
 struct machine;
@@ -29,6 +31,7 @@ struct power_params {
     const char *const *overrides; /* "key=value", ends with NULL */
     vmx_problem_fn problem;       /* configuration problems, for the user */
     void *problem_u;
+    struct clock_mark start;      /* when the program started; zeros: unknown */
 };
 
 struct power *power_new(const struct power_params *p);

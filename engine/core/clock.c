@@ -60,16 +60,13 @@ static uint64_t host_tsc(struct vm *vm)
 
 /* ---- the TSC's frequency ---- */
 
-struct tsc_sample {
-    uint64_t tsc;
-    int64_t ns;
-    uint64_t window; /* TSC ticks around the reading of ns: how wrong the pair can be */
-};
+#define BASE_LINE_NS 40000000
+#define OLD_NS 2000000000 /* a mark that old may be from before the host slept */
 
-static struct tsc_sample tsc_sample(void)
+struct clock_mark clock_mark(void)
 {
     /* The tightest of many readings: one that no interrupt or cache miss has stretched. */
-    struct tsc_sample best = {.window = UINT64_MAX};
+    struct clock_mark best = {.window = UINT64_MAX};
     for (int i = 0; i < 400; i++) {
         uint64_t a = __rdtsc();
         _mm_lfence();
@@ -77,22 +74,23 @@ static struct tsc_sample tsc_sample(void)
         _mm_lfence();
         uint64_t b = __rdtsc();
         if (b - a < best.window)
-            best = (struct tsc_sample){a + (b - a) / 2, ns, b - a};
+            best = (struct clock_mark){a + (b - a) / 2, ns, b - a};
     }
     return best;
 }
 
-static uint64_t measure_tsc_khz(void)
+/* since: the beginning of the base line, when it is a while ago already; then nobody waits for it. */
+static uint64_t measure_tsc_khz(struct clock_mark since)
 {
-    struct tsc_sample s = tsc_sample(), t;
-    struct timespec nap = {0, 40000000};
-    for (int tries = 0;; tries++) {
-        nanosleep(&nap, NULL);
-        t = tsc_sample();
-        uint64_t ticks = t.tsc - s.tsc;
+    struct clock_mark t = clock_mark(), s = since;
+    if (!s.ns || t.ns - s.ns > OLD_NS || t.ns <= s.ns || t.tsc <= s.tsc)
+        s = t;
+    for (int tries = 0; tries < 5; tries++) {
         /* Each end is wrong by at most half its window; go on for a longer base line while that is more than 1 ppm. */
-        if ((s.window + t.window) / 2 < ticks / 1000000 || tries == 4)
+        if (t.ns - s.ns >= BASE_LINE_NS && (s.window + t.window) / 2 < (t.tsc - s.tsc) / 1000000)
             break;
+        nanosleep(&(struct timespec){0, t.ns - s.ns < BASE_LINE_NS ? BASE_LINE_NS - (t.ns - s.ns) : BASE_LINE_NS}, NULL);
+        t = clock_mark();
     }
     __uint128_t n = (__uint128_t)(t.tsc - s.tsc) * 1000000u;
     uint64_t ns = (uint64_t)(t.ns - s.ns);
@@ -455,7 +453,7 @@ int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e)
     atomic_store(&c->wall_offset, wall_offset);
     atomic_store(&c->frozen, 0);
     uint64_t known = vm->params.tsc_khz;
-    c->tsc_khz = manual ? 1000000 : known ? known : measure_tsc_khz();
+    c->tsc_khz = manual ? 1000000 : known ? known : measure_tsc_khz(vm->params.mark);
     if (!manual && !tsc_is_constant())
         log_msg(LOG_WARN, "clock",
                 "The host's time stamp counter does not run at a constant rate: the guest's clock may run wrong");

@@ -7,6 +7,14 @@
 #include <stdint.h>
 
 struct vm;
+/* A reading of the host's TSC and CLOCK_BOOTTIME at one moment. */
+struct clock_mark {
+    uint64_t tsc;
+    int64_t ns;
+    uint64_t window; /* TSC ticks around the reading of ns: how wrong the pair can be */
+};
+struct clock_mark clock_mark(void); /* [any] takes some ten microseconds */
+
 struct vtimer {
     struct vm *vm;
     int64_t due; /* absolute guest ns; -1 = not armed */

@@ -51,7 +51,8 @@ struct vm_params {
     uint64_t ram;        /* bytes */
     int64_t wall_offset; /* ns: guest wall clock at power on, since 1970 UTC */
     struct vm_cpu_params cpu;
-    uint64_t tsc_khz;    /* frequency of the host's TSC when it is known; 0: measure it (40 ms) */
+    uint64_t tsc_khz;    /* frequency of the host's TSC when it is known; 0: measure it, which takes 40 ms from mark on */
+    struct clock_mark mark; /* taken some time before, or zeros */
     /* on each new thread ("chipset", "vcpu") before its work: sandbox; may be NULL */
     void (*thread_started)(void *u, const char *kind);
     void *thread_started_u;

@@ -158,10 +158,11 @@ static void sleep_ms(int ms)
     nanosleep(&ts, NULL);
 }
 
+static struct clock_mark mark; /* for the next vm */
 static struct vm *make(unsigned n)
 {
     struct err e = {0};
-    struct vm_params p = {.n_vcpus = n, .cpu = {.cores_per_socket = 1}};
+    struct vm_params p = {.n_vcpus = n, .cpu = {.cores_per_socket = 1}, .mark = mark};
     struct vm *vm = vm_create(&p, &backend, NULL, NULL, &e);
     if (!vm)
         printf("# %s\n", e.msg);
@@ -194,6 +195,26 @@ static void test_tsc(void)
     ok(ppm < 4 && ppm > -4, "TSC %llu kHz, %.2f ppm from a longer measurement", (unsigned long long)clock_tsc_khz(a),
        ppm);
     vm_destroy(a);
+    /* Marks that serve, and some that must not: from before a sleep of the host, from a TSC that has been set back, from the future. */
+    struct clock_mark good = clock_mark(), bad[] = {good, good, good};
+    bad[0].ns -= 3000000000;
+    bad[1].tsc += UINT64_MAX / 4;
+    bad[2].ns += 1000000000000;
+    sleep_ms(400);
+    for (int i = -5; i < 3; i++) {
+        int64_t start = clock_mark().ns;
+        mark = i < 0 ? good : bad[i];
+        a = make(1);
+        int64_t took = clock_mark().ns - start;
+        ppm = ((double)clock_tsc_khz(a) / khz - 1) * 1e6;
+        vm_destroy(a);
+        if (i < -1 && took > 39000000)
+            continue; /* others have the processor: once more */
+        if (i < 0)
+            i = -1;
+        ok(ppm < 4 && ppm > -4 && (took > 39000000) == (i >= 0), "with mark %d it takes %lld us and is %.2f ppm off", i, (long long)took / 1000, ppm);
+    }
+    mark = (struct clock_mark){0};
 }
 
 static void test_run(void)
