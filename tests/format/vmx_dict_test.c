@@ -69,6 +69,8 @@ static void grammar(void)
     VALUE("a = two words\n", "a", NULL);
     VALUE("// Hardware\na = \"x\"\n", "a", "x");
     VALUE("\xEF\xBB\xBF" "a = \"x\"\n", "a", "x");
+    VALUE("a = \"1\"\rb = \"2\"\r", "b", "2");
+    VALUE("a = \"1\rb = 2\"\n", "b", NULL);
     VALUE("#!/usr/bin/vmware\na = \"x\"\n", "a", "x");
     VALUE("= \"x\"\nb = 1\n", "b", "1");
 }
@@ -84,7 +86,11 @@ static void lossless(void)
     ROUND("a = \"1\"\na = \"2\"\nA = \"3\"\n", "duplicates");
     ROUND(".encoding = \"windows-1252\"\na = \"\xE9\"\n", "windows-1252 bytes");
     ROUND("a = \"\xFF\xFE\xC3\"\n", "bytes that are no text");
-    SET("\xEF\xBB\xBF" "a = \"x\"\n", NULL, NULL, "a = \"x\"\n", "a byte-order mark is not written");
+    ROUND("\xEF\xBB\xBF", "a byte-order mark alone");
+    ROUND("\xEF\xBB\xBF" "a = \"x\"\n", "a byte-order mark");
+    ROUND("a = \"1\"\rb = \"2\"\r", "CR alone");
+    SET("\xEF\xBB\xBF" "a = \"x\"\n", "a", "y", "\xEF\xBB\xBF" "a = \"y\"\n", "a change behind a byte-order mark");
+    SET("a = \"1\"\rb = \"2\"", "c", "3", "a = \"1\"\rb = \"2\"\rc = \"3\"\r", "a new key in a file of CRs");
 
     SET("x = \"0\"\n  a\t=  \"1\"  # why\ny = \"2\"\n", "A", "9", "x = \"0\"\n  a\t=  \"9\"  # why\ny = \"2\"\n", "a change keeps the rest of its line");
     SET("a = bare # c\n", "a", "v", "a = \"v\" # c\n", "a changed bare word is quoted");

@@ -6,7 +6,7 @@
  * the value's bytes within its line. Grammar: ws NAME ws = ws VALUE ws [# comment], where VALUE is "..." or a bare word, |XX is the byte XX.
  * Escapes are undone before the charset is converted and made after it, because '|' may be the second byte of a GBK or Big5 character.
  *
- * Invariants: (1) concatenating raw + eol of all live lines gives the file (less a byte-order mark); (2) head[] chains visit the lines of
+ * Invariants: (1) the byte-order mark, if there was one, and raw + eol of all live lines give the file; (2) head[] chains visit the lines of
  * one hash with the newest first, so that the first match is the one that holds.
  */
 #define _GNU_SOURCE
@@ -23,6 +23,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NAME_MAX_BYTES 256
 
 enum line_kind { LINE_ENTRY, LINE_OTHER, LINE_MALFORMED };
 
@@ -48,7 +50,7 @@ struct vmx_dict {
     uint32_t seed;
     struct override *over;
     size_t n_over;
-    bool crlf, changed, charset_unknown;
+    bool crlf, cr, bom, changed, charset_unknown; /* cr: no line ends in LF, all in CR */
     char charset[32];
     iconv_t to_utf8, from_utf8; /* (iconv_t)-1: UTF-8, no conversion. Opened at load: later there may be no file access */
 };
@@ -112,7 +114,7 @@ static bool name_byte(unsigned char c) { return c > ' ' && c != '#' && c != '=' 
 
 bool vmx_name_valid(const char *name)
 {
-    if (!*name || strlen(name) > 256)
+    if (!*name || strlen(name) > NAME_MAX_BYTES)
         return false;
     for (; *name; name++)
         if (!name_byte((unsigned char)*name))
@@ -165,7 +167,7 @@ static void parse_line(struct line *l)
         s++;
     size_t name_len = (size_t)(s - name);
     SKIP_WS();
-    if (!name_len || s == end || *s != '=')
+    if (!name_len || name_len > NAME_MAX_BYTES || s == end || *s != '=')
         return;
     s++;
     SKIP_WS();
@@ -379,14 +381,15 @@ struct vmx_dict *vmx_dict_parse(const void *data, size_t len, struct err *e)
     if (getrandom(&d->seed, sizeof d->seed, GRND_NONBLOCK) != sizeof d->seed)
         d->seed = (uint32_t)(uintptr_t)d;
     if (len >= 3 && !memcmp(s, "\xEF\xBB\xBF", 3))
-        s += 3, len -= 3;
+        s += 3, len -= 3, d->bom = true;
     const char *p = s, *end = s + len;
     size_t n_crlf = 0;
+    d->cr = len && !memchr(s, '\n', len) && memchr(s, '\r', len);
     while (p < end) {
-        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        const char *nl = memchr(p, d->cr ? '\r' : '\n', (size_t)(end - p));
         size_t l = (size_t)((nl ? nl : end) - p);
         unsigned eol = nl ? 1 : 0;
-        if (nl && l && p[l - 1] == '\r')
+        if (nl && l && !d->cr && p[l - 1] == '\r')
             l--, eol = 2, n_crlf++;
         if (d->n >= VMX_DICT_MAX_LINES) {
             err_set(e, ERR_FORMAT, 0, "more than %u lines are too many for a configuration file", VMX_DICT_MAX_LINES);
@@ -490,12 +493,14 @@ void vmx_dict_free(struct vmx_dict *d)
 
 char *vmx_dict_format(const struct vmx_dict *d, size_t *len)
 {
-    size_t total = 1, w = 0;
+    size_t total = 4, w = 0;
     for (size_t i = 0; i < d->n; i++)
         total += d->line[i].len + 2;
     char *out = malloc(total);
     if (!out)
         return NULL;
+    if (d->bom)
+        memcpy(out, "\xEF\xBB\xBF", w = 3);
     for (size_t i = 0; i < d->n; i++) {
         const struct line *l = &d->line[i];
         if (l->deleted)
@@ -505,7 +510,7 @@ char *vmx_dict_format(const struct vmx_dict *d, size_t *len)
         if (l->eol == 2)
             out[w++] = '\r';
         if (l->eol)
-            out[w++] = '\n';
+            out[w++] = d->cr ? '\r' : '\n';
     }
     out[w] = 0;
     *len = w;

@@ -34,7 +34,7 @@ struct vmx_dict *vmx_dict_parse(const void *data, size_t len, struct err *e);
 struct vmx_dict *vmx_dict_load(const char *path, struct err *e);
 void vmx_dict_free(struct vmx_dict *d);
 
-/* The file's bytes as they would be written (never with a byte-order mark); free() them. */
+/* The file's bytes as they would be written; free() them. */
 char *vmx_dict_format(const struct vmx_dict *d, size_t *len);
 /* Replaces the file at path atomically: a reader sees the old or the new file, whole; a symbolic link stays one. */
 int vmx_dict_save(const struct vmx_dict *d, const char *path, struct err *e);
