@@ -11,6 +11,7 @@
 #include <glib.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,20 @@ static void usage(FILE *f)
           f);
 }
 
+/* One line. The .vmx and file names are in it: they must not send escape sequences to a terminal. */
+static void G_GNUC_PRINTF(2, 3) say(FILE *f, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *line = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127)
+            *c = '?';
+    fprintf(f, "%s\n", line);
+    g_free(line);
+}
+
 static void problem(void *u, enum vmx_severity s, unsigned line, const char *key, const char *text)
 {
     struct app *a = u;
@@ -69,16 +84,16 @@ static void problem(void *u, enum vmx_severity s, unsigned line, const char *key
     }
     FILE *f = a->check_only ? stdout : stderr;
     if (line)
-        fprintf(f, "%s:%u: %s: %s%s\n", a->file, line, key, names[s], text);
+        say(f, "%s:%u: %s: %s%s", a->file, line, key, names[s], text);
     else
-        fprintf(f, "%s: %s: %s%s\n", a->file, key, names[s], text);
+        say(f, "%s: %s: %s%s", a->file, key, names[s], text);
 }
 
 static void changed(void *u, enum power_state s, enum power_reason r, const char *text)
 {
     struct app *a = u;
     if (s == POWER_FAULT) {
-        fprintf(stderr, "lodge-vmx: %s: stopped by a fault: %s\n", a->file, text);
+        say(stderr, "lodge-vmx: %s: stopped by a fault: %s", a->file, text);
         a->status = EXIT_FAULT;
         if (!a->stay)
             g_main_loop_quit(a->loop);
@@ -128,18 +143,18 @@ static int run(struct app *a)
     struct err e = {0};
     struct control *c = control_start(a->power, &e);
     if (!c) {
-        fprintf(stderr, "lodge-vmx: %s\n", e.msg);
+        say(stderr, "lodge-vmx: %s", e.msg);
         return e.kind == ERR_BUSY ? EXIT_IN_USE : EXIT_START;
     }
     if (a->stay) {
         if (power_check(a->power, &e) && !a->n_problems[VMX_ERROR])
-            fprintf(stderr, "lodge-vmx: %s\n", e.msg);
+            say(stderr, "lodge-vmx: %s", e.msg);
         printf("%s\n", control_address(c));
         fflush(stdout);
     } else if (power_on(a->power, &e)) {
         a->status = e.kind == ERR_CONFIG || e.kind == ERR_FORMAT || e.kind == ERR_UNSUPPORTED ? EXIT_CONFIG : e.kind == ERR_BUSY ? EXIT_IN_USE : EXIT_START;
         if (!a->n_problems[VMX_ERROR])
-            fprintf(stderr, "lodge-vmx: %s\n", e.msg);
+            say(stderr, "lodge-vmx: %s", e.msg);
         else
             a->status = EXIT_CONFIG;
         control_stop(c);
@@ -156,7 +171,7 @@ int main(int argc, char **argv)
                                             {"address", no_argument, NULL, 'a'}, {"engines", no_argument, NULL, 'e'},   {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},    {"version", no_argument, NULL, 'V'},   {0}};
     struct app a = {0};
-    const char **overrides = g_new0(const char *, (gsize)argc + 1);
+    g_autofree const char **overrides = g_new0(const char *, (gsize)argc + 1);
     unsigned n_over = 0;
     bool address = false;
     struct clock_mark start = clock_mark();
@@ -213,7 +228,7 @@ int main(int argc, char **argv)
     if (!a.check_only && launcher_start(&e))
         log_msg(LOG_WARN, "net", "no virtual networks in this run: %s", e.msg);
     if (sandbox_init(&e)) {
-        fprintf(stderr, "lodge-vmx: %s\n", e.msg);
+        say(stderr, "lodge-vmx: %s", e.msg);
         return EXIT_START;
     }
     sandbox_enter("main");
@@ -231,6 +246,5 @@ int main(int argc, char **argv)
     power_free(a.power);
     g_main_loop_unref(a.loop);
     vmlog_close();
-    g_free(overrides);
     return a.status;
 }

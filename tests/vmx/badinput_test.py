@@ -134,6 +134,29 @@ def the_file():
         case("a folder that may not be written", r"cannot be locked.*Permission denied", status=5, user=True, prep=lambda w: os.chmod(w, 0o555))
 
 
+def charsets():
+    """What editors and other systems make of a .vmx."""
+    text = BASE + 'memsize = "16"\ndisplayName = "x"\n'
+    for what, start, code in (("UTF-16", b"\xff\xfe", "utf-16-le"), ("UTF-16, the other end first", b"\xfe\xff", "utf-16-be")):
+        case(what, r"the text is UTF-16; save it as UTF-8", None, prep=file("a.vmx", start + text.encode(code)))
+    case("UTF-16 without a mark", r"a binary file, not a \.vmx file", None, prep=file("a.vmx", text.encode("utf-16-le")))
+    check = dict(args=["--check"], status=0)
+    for what, data in (("UTF-8 with a byte-order mark", b"\xef\xbb\xbf" + text.encode()), ("CR alone at the ends of lines", text.replace("\n", "\r").encode()),
+                       ("CR and LF", text.replace("\n", "\r\n").encode()), ("no end of the last line", text[:-1].encode()),
+                       ("a name of 3 MB", text.replace('"x"', '"%s"' % ("x" * 3000000)).encode())):
+        case(what + " is read", r"^$", None, prep=file("a.vmx", data), **check)
+    for name in ("UTF-7", "klingon", "../../x", "UTF-8//IGNORE", "x" * 1000):
+        case(".encoding = %.20s" % name, r"a\.vmx:1: \.encoding: warning: this character set is not known; the file is read as UTF-8", None,
+             prep=file("a.vmx", ('.encoding = "%s"\n' % name + text).encode()), args=["--check"])
+    case("a value that is not in its character set", r"a\.vmx:7: displayName: warning: .*not text in the file's character set", None,
+         prep=file("a.vmx", ('.encoding = "UTF-8"\n' + text).encode() + b'displayName = "\xe4\xff"\n'), args=["--check"], lines=3)
+    case("more than 4 MiB in a line", r"bytes are too many for a \.vmx file", "#" + "x" * 5000000)
+    case("a key of 300 kB", r"a\.vmx:5: k{40}: warning: this line is not name = \"value\"", "k" * 300000 + ' = "1"\n', args=["--check"])
+    case("escape sequences do not reach the terminal", r"^[^\x1b\x07]*a\.vmx:5: \?\[2J\?: warning: unknown key[^\x1b\x07]*$", '\x1b[2J\x07 = "1"\n', args=["--check"])
+    case("a key three times", r"(?s)a\.vmx:4: memsize: warning: set again in line 6.*a\.vmx:5: ", 'MEMSIZE = "32"\nmemSize = "48"\n', args=["--check"], lines=2)
+    case("200000 lines", r"more than 100000 lines are too many", "".join('k%d = "1"\n' % i for i in range(200000)))
+
+
 def drives():
     case("no such disk", r"a\.vmx:6: ide0:0\.fileName: the disk image .* does not exist", disk("no.vmdk"))
     case("a directory as disk", r"a\.vmx:6: .* is a directory, not a disk image", disk("x.vmdk"), prep=folder("x.vmdk"))
@@ -236,6 +259,7 @@ if not os.access(VMX, os.X_OK) or not os.path.exists("/usr/share/seabios/bios-25
     print("1..0 # SKIP lodge-vmx or SeaBIOS is not there")
 else:
     the_file()
+    charsets()
     drives()
     one_purpose()
     strange_files()
