@@ -11,11 +11,10 @@ import sys
 import tempfile
 import time
 
-from probe import HERE, build, cd, disk, find_lodge, free_port
+from probe import HERE, build, cd, disk, find_lodge, free_port, ok, plan
 
 SRC = os.path.join(HERE, "..", "..")
 NO_ENGINE = r"org\.lodge\.Error\.\w+: .*"       # no hardware virtualization here
-n = 0
 
 # Line of the documents -> (what it answers, the machine's state before it). Ends of lines that are comments are left out.
 KNOWN = {
@@ -53,14 +52,6 @@ KNOWN = {
     "vm GetStatistics": (r".*'memory\..*'balloon\..*|.*'balloon\..*'memory\..*", "on"),
     "vm SetBalloon 512": (r"\(\)|.*the guest runs no balloon driver.*", "on"),
 }
-
-
-def ok(cond, what, more=""):
-    global n
-    n += 1
-    print("%sok %d - %s" % ("" if cond else "not ", n, what), flush=True)
-    if not cond:
-        print("# " + str(more).replace("\n", "\n# "), flush=True)
 
 
 def blocks(name, kind):
@@ -182,7 +173,7 @@ def main():
     sh.p.stdin.close()
     sh.p.wait()
     shutil.rmtree(work, ignore_errors=True)
-    print("1..%d" % n)
+    plan()
     return 0
 
 

@@ -12,36 +12,14 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
 import tty
 
-from probe import GuestError, Probe, build, cd, disk, find_lodge, free_port
+from probe import Probe, cd, disk, equal, find_lodge, free_port, ok, part, run_parts
 from rfb import Rfb
 
-PARTS = {}
-n = failed = 0
 WORK = CODE = DISK = None
-
-
-def part(fn):
-    PARTS[fn.__name__] = fn
-    return fn
-
-
-def ok(cond, what, more=""):
-    global n, failed
-    n += 1
-    print("%sok %d - %s" % ("" if cond else "not ", n, what), flush=True)
-    if not cond:
-        failed += 1
-        print("# " + str(more).replace("\n", "\n# "), flush=True)
-
-
-def equal(got, want, what):
-    ok(got == want, what, "is %r, should be %r" % (got, want))
 
 
 def said(keys, *args):
@@ -586,26 +564,10 @@ def others():
        os.listdir(folder))
 
 
-def main():
+def begin(work, code):
     global WORK, CODE, DISK
-    names = sys.argv[1:] or list(PARTS)
-    if not find_lodge() or not os.path.exists("/usr/share/seabios/bios-256k.bin"):
-        print("1..0 # SKIP lodge-vmx or SeaBIOS is not there")
-        return 0
-    WORK = tempfile.mkdtemp(prefix="lodge-keys.")
-    try:
-        CODE = build(WORK)
-        DISK = disk(os.path.join(WORK, "probe.img"), CODE)
-        for name in names:
-            try:
-                PARTS[name]()
-            except (GuestError, OSError, subprocess.SubprocessError, ValueError, IndexError, struct.error) as e:
-                ok(False, name, "".join(traceback.format_exception(e)))
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    print("1..%d" % n)
-    return 0
+    WORK, CODE, DISK = work, code, disk(os.path.join(work, "probe.img"), code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_parts(begin)

@@ -1,15 +1,60 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A machine that runs probe.c: tests look through it at ports, memory, CPUID and MSRs as a guest sees them."""
+"""A machine that runs probe.c: tests look through it at ports, memory, CPUID and MSRs as a guest sees them. And what these tests have in common:
+parts with names, each of which may be run alone, and TAP."""
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "boot"))
 from guest import Guest, GuestError, find_lodge, free_port  # noqa: E402,F401
 
 BLOCK = 16384
+PARTS = {}
+_said = 0
+
+
+def part(fn):
+    PARTS[fn.__name__] = fn
+    return fn
+
+
+def ok(cond, what, more=""):
+    global _said
+    _said += 1
+    print("%sok %d - %s" % ("" if cond else "not ", _said, what), flush=True)
+    if not cond:
+        print("# " + str(more).replace("\n", "\n# "), flush=True)
+
+
+def equal(got, want, what):
+    ok(got == want, what, "is %r, should be %r" % (got, want))
+
+
+def plan():
+    print("1..%d" % _said)
+
+
+def run_parts(begin, *errors):
+    """Runs the parts that the command line names, or all, after begin(a folder that goes away, the probe). errors: what fails a part beside the usual."""
+    if not find_lodge() or not os.path.exists("/usr/share/seabios/bios-256k.bin"):
+        print("1..0 # SKIP lodge-vmx or SeaBIOS is not there")
+        return
+    work = tempfile.mkdtemp(prefix="lodge-probe.")
+    try:
+        begin(work, build(work))
+        for name in sys.argv[1:] or list(PARTS):
+            try:
+                PARTS[name]()
+            except (GuestError, OSError, subprocess.SubprocessError, ValueError, LookupError, struct.error, *errors) as e:
+                ok(False, name, "".join(traceback.format_exception(e)))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    plan()
 
 
 def build(folder, source=os.path.join(HERE, "probe.c")):

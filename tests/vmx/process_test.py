@@ -10,36 +10,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
 
 from gi.repository import Gio, GLib
 
-from probe import GuestError, Probe, build, disk, find_lodge
+from probe import GuestError, Probe, disk, equal, find_lodge, ok, part, run_parts
 
-PARTS = {}
-n = 0
 WORK = DISK = None
 BUS = "org.lodge.Vm1"
-
-
-def part(fn):
-    PARTS[fn.__name__] = fn
-    return fn
-
-
-def ok(cond, what, more=""):
-    global n
-    n += 1
-    print("%sok %d - %s" % ("" if cond else "not ", n, what), flush=True)
-    if not cond:
-        print("# " + str(more).replace("\n", "\n# "), flush=True)
-
-
-def equal(got, want, what):
-    ok(got == want, what, "is %r, should be %r" % (got, want))
 
 
 class Machine(Probe):
@@ -318,24 +297,10 @@ def outside():
         ok(r.returncode == 1 and "memsize: 7 is not a multiple of 4" in r.stdout, "--set takes part in the check", r)
 
 
-def main():
+def begin(work, code):
     global WORK, DISK
-    if not find_lodge() or not os.path.exists("/usr/share/seabios/bios-256k.bin"):
-        print("1..0 # SKIP lodge-vmx or SeaBIOS is not there")
-        return 0
-    WORK = tempfile.mkdtemp(prefix="lodge-proc.")
-    try:
-        DISK = disk(os.path.join(WORK, "probe.img"), build(WORK))
-        for name in sys.argv[1:] or list(PARTS):
-            try:
-                PARTS[name]()
-            except (GuestError, GLib.Error, OSError, subprocess.SubprocessError, ValueError, IndexError, KeyError) as e:
-                ok(False, name, "".join(traceback.format_exception(e)))
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    print("1..%d" % n)
-    return 0
+    WORK, DISK = work, disk(os.path.join(work, "probe.img"), code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_parts(begin, GLib.Error)
