@@ -5,18 +5,10 @@
  */
 #include <string.h>
 
-#include "chipset/piix4.h"
 #include "pci/bridge.h"
+#include "tests/dev/pcibox.h"
 #include "tests/dev/toypci.h"
-#include "tests/fakevm.h"
 #include "tests/tap.h"
-
-static uint64_t toy_io_read(void *dev, uint64_t off, unsigned size) { return 0x10 + off; }
-static uint64_t toy_mem_read(void *dev, uint64_t off, unsigned size) { return 0x20000 + off; }
-static uint64_t toy_mem64_read(void *dev, uint64_t off, unsigned size) { return 0x30000 + off; }
-static const struct io_ops toy_io = {.read = toy_io_read};
-static const struct io_ops toy_mem = {.read = toy_mem_read, .widths = IO_32};
-static const struct io_ops toy_mem64 = {.read = toy_mem64_read, .widths = IO_32};
 
 enum { BRIDGE = PCI_DEVFN(17, 0), PORT = PCI_DEVFN(21, 0), PORT2 = PCI_DEVFN(21, 2), A = PCI_DEVFN(1, 0), B = PCI_DEVFN(0, 0), C = PCI_DEVFN(3, 0) };
 
@@ -28,16 +20,8 @@ struct box {
     struct fakevm_irqs isa, apic;
 };
 
-static uint32_t rd(struct box *x, unsigned bus, uint8_t devfn, unsigned off, unsigned size)
-{
-    fakevm_out(x->vm, 0xcf8, 4, 0x80000000u | bus << 16 | (uint32_t)devfn << 8 | (off & 0xfc));
-    return (uint32_t)fakevm_in(x->vm, (uint16_t)(0xcfc + (off & 3)), size);
-}
-static void wr(struct box *x, unsigned bus, uint8_t devfn, unsigned off, unsigned size, uint32_t v)
-{
-    fakevm_out(x->vm, 0xcf8, 4, 0x80000000u | bus << 16 | (uint32_t)devfn << 8 | (off & 0xfc));
-    fakevm_out(x->vm, (uint16_t)(0xcfc + (off & 3)), size, v);
-}
+static uint32_t rd(struct box *x, unsigned bus, uint8_t devfn, unsigned off, unsigned size) { return cfg_bus_r(x->vm, bus, devfn, off, size); }
+static void wr(struct box *x, unsigned bus, uint8_t devfn, unsigned off, unsigned size, uint32_t v) { cfg_bus_w(x->vm, bus, devfn, off, size, v); }
 
 static struct dev *bridge(struct box *x, const char *id, uint8_t devfn, bool express, uint16_t slot)
 {
@@ -46,24 +30,15 @@ static struct dev *bridge(struct box *x, const char *id, uint8_t devfn, bool exp
 }
 static struct toy *toy(struct box *x, const char *id, struct pci_bus *bus, uint8_t devfn)
 {
-    struct err e = {0};
-    struct toy *t = (struct toy *)dev_create(x->vm, &toy_class, id, &(struct toy_params){bus, devfn, 1, &toy_io, &toy_mem, &toy_mem64}, &e);
+    struct toy *t = toy_make(x->vm, id, bus, devfn, 1);
     pci_express_add(&t->pci, 0x80, 2);
     return t;
 }
 
 static void box_make(struct box *x)
 {
-    struct err e = {0};
     memset(x, 0, sizeof *x);
-    x->vm = fakevm_new(1, 1);
-    fakevm_irqs_init(&x->isa);
-    fakevm_irqs_init(&x->apic);
-    x->bus = (struct pci_bus *)dev_create(x->vm, &pci_bus_class, "pci0", NULL, &e);
-    struct piix4_params pp = {.bus = x->bus, .devfn = PIIX4_DEVFN_ISA, .isa = &x->isa.sink, .isa_src = 3};
-    for (unsigned i = 0; i < 4; i++)
-        pp.gsi[i] = fakevm_irq(&x->apic, 16 + i);
-    dev_create(x->vm, &piix4_class, "piix4", &pp, &e);
+    x->vm = toy_board(&x->bus, &x->isa, &x->apic);
     x->bridge = bridge(x, "bridge", BRIDGE, false, 0);
     x->port = bridge(x, "port", PORT, true, 160);
     x->port2 = bridge(x, "port2", PORT2, true, 162);

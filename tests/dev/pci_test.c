@@ -2,18 +2,9 @@
 /* PCI bus: configuration mechanism 1, BARs, INTx, MSI, MSI-X, against the PCI Local Bus Specification 2.3 and the PIIX4's routing. */
 #include <string.h>
 
-#include "chipset/piix4.h"
 #include "tests/dev/pcibox.h"
 #include "tests/dev/toypci.h"
 #include "tests/tap.h"
-
-/* Reading it gives the BAR's number and the offset. */
-static uint64_t toy_io_read(void *dev, uint64_t off, unsigned size) { return 0x10 + off; }
-static uint64_t toy_mem_read(void *dev, uint64_t off, unsigned size) { return 0x20000 + off; }
-static uint64_t toy_mem64_read(void *dev, uint64_t off, unsigned size) { return 0x30000 + off; }
-static const struct io_ops toy_io = {.read = toy_io_read};
-static const struct io_ops toy_mem = {.read = toy_mem_read, .widths = IO_32};
-static const struct io_ops toy_mem64 = {.read = toy_mem64_read, .widths = IO_32};
 
 struct box {
     struct vm *vm;
@@ -26,18 +17,10 @@ enum { A = PCI_DEVFN(3, 0), B = PCI_DEVFN(4, 1) };
 
 static void box_make(struct box *x)
 {
-    struct err e = {0};
     memset(x, 0, sizeof *x);
-    x->vm = fakevm_new(1, 1);
-    fakevm_irqs_init(&x->isa);
-    fakevm_irqs_init(&x->apic);
-    x->bus = (struct pci_bus *)dev_create(x->vm, &pci_bus_class, "pci0", NULL, &e);
-    struct piix4_params pp = {.bus = x->bus, .devfn = PIIX4_DEVFN_ISA, .isa = &x->isa.sink, .isa_src = 3};
-    for (unsigned i = 0; i < 4; i++)
-        pp.gsi[i] = fakevm_irq(&x->apic, 16 + i);
-    dev_create(x->vm, &piix4_class, "piix4", &pp, &e);
-    x->a = (struct toy *)dev_create(x->vm, &toy_class, "a", &(struct toy_params){x->bus, A, 1, &toy_io, &toy_mem, &toy_mem64}, &e);
-    x->b = (struct toy *)dev_create(x->vm, &toy_class, "b", &(struct toy_params){x->bus, B, 2, &toy_io, &toy_mem, &toy_mem64}, &e);
+    x->vm = toy_board(&x->bus, &x->isa, &x->apic);
+    x->a = toy_make(x->vm, "a", x->bus, A, 1);
+    x->b = toy_make(x->vm, "b", x->bus, B, 2);
 }
 
 static void test_config(struct box *x)
