@@ -157,6 +157,8 @@ static uint8_t set3_type_default(uint8_t code)
     case 0x58: /* right Ctrl, right Alt, function keys and others that do not repeat */
     case 0x39:
     case 0x08:
+    case 0x56:
+    case 0x5e:
     case 0x57:
     case 0x5f:
     case 0x62:
@@ -169,7 +171,7 @@ static uint8_t set3_type_default(uint8_t code)
     case 0x77:
     case 0x79:
     case 0x7e: return KT_MAKE;
-    default: return (code & 7) == 7 && code < 0x57 ? KT_MAKE : KT_TYPEMATIC;
+    default: return (code & 7) == 7 && code < 0x50 ? KT_MAKE : KT_TYPEMATIC; /* F1 to F10 */
     }
 }
 

@@ -276,6 +276,12 @@ static void test_keys(struct box *x)
     expect(x, "1C", "A, set 3: typematic, no break");
     tap(x, 0xe1);
     expect(x, "12 F0 12", "Shift, set 3: make and break");
+    for (unsigned u = 0x43; u <= 0x45; u++) {
+        key(x, (uint16_t)u, true);
+        key(x, (uint16_t)u, true);
+        key(x, (uint16_t)u, false);
+    }
+    expect(x, "4F 56 5E", "F10 to F12 held, set 3: make only, once");
     kbd_cmd(x, 0xf8);
     expect(x, "FA", "all make/break");
     tap(x, 0x04);
