@@ -172,6 +172,27 @@ static void test_fsb(void)
     is_u64(fakevm_msis(vm, &addr, &data), before + 1, "FSB message");
     is_u64(addr, 0xfee01000, "its address");
     is_u64(data, 0x4051, "its data");
+    /* Periodic messages, and an accumulator of 64 bits: the phase lies beyond 32 bits. */
+    wr(CONF, 0);
+    wr(CNT, 0x1fffff000);
+    wr(conf(2), 20 << 9 | 0x404c);
+    wr(cmp(2), 0x200000000);
+    wr(cmp(2), 14318);
+    before = fakevm_msis(vm, &addr, &data);
+    wr(CONF, 1);
+    fakevm_advance(vm, ns(0xff0));
+    is_u64(fakevm_msis(vm, &addr, &data), before, "periodic messages: not before the 64-bit phase");
+    fakevm_advance(vm, ns(0x20 + 14318 * 9));
+    is_u64(fakevm_msis(vm, &addr, &data), before + 10, "one a period");
+    is_u64(rd(cmp(2)), 0x200000000 + 14318 * 10, "the accumulator carries into its high half");
+    is_u64(rd(STA), 0, "edges and messages leave the status register alone");
+    fakevm_mmio_write(vm, BASE + conf(2), 4, 20 << 9);
+    fakevm_advance(vm, ns(14318 * 3));
+    is_u64(fakevm_msis(vm, &addr, &data), before + 10, "disabled: no more");
+    wr(conf(2), 20 << 9 | 0x4044);
+    is_u64(rd(conf(2)) & 0x4000, 0x4000, "FSB enable reads back");
+    wr(CONF, 0);
+    wr(conf(2), 20 << 9);
 }
 
 static void test_state(void)
