@@ -22,7 +22,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from guest import HERE, SLOW, SRC, Guest, GuestError, fetch, find_lodge, free_port, kernel_of  # noqa: E402
+from guest import CACHE, HERE, SLOW, SRC, Guest, GuestError, fetch, find_lodge, free_port, kernel_of  # noqa: E402
 from rfb import Image, read_png  # noqa: E402
 from screen import load_font, text_of  # noqa: E402
 
@@ -718,9 +718,13 @@ def test_memtest(work, bits, vcpus):
 
 
 def built(name):
-    """A program that make has put into the build folder."""
+    """A program of tests/cpu that make has put into the build folder. One that is older than its source tells of the past: "make" alone does not
+    make these."""
     for p in (name, os.path.join(SRC, name), os.path.join(SRC, "build", name)):
         if os.access(p, os.X_OK):
+            prog = os.path.join(SRC, "tests/cpu/prog")
+            newer = [f for f in os.listdir(prog) if (f == "smptest.c") == ("smptest" in name) and os.path.getmtime(os.path.join(prog, f)) > os.path.getmtime(p)]
+            check(not newer, "%s is older than %s: make %s" % (p, ", ".join(newer), name))
             return p
     raise Skip(name + " is not built")
 
@@ -974,10 +978,7 @@ def test_cpu(work, kind, length, mode=""):
     """The CPU test program gives in the guest what it gives natively. CPUTEST_GROUPS chooses groups by the start of their names."""
     groups = os.environ.get("CPUTEST_GROUPS", "").split() or (CPU_SHORT if length == "short" else [])
     fx = ["-f"] if os.environ.get("CPUTEST_FX") else []  # as without XSAVE: for hosts that do not give it to their guests
-    prog = next((p for p in ("tests/cpu/cputest" + kind[:2], os.path.join(SRC, "tests/cpu/cputest" + kind[:2]),
-                             os.path.join(SRC, "build/tests/cpu/cputest" + kind[:2])) if os.access(p, os.X_OK)), None)
-    if not prog:
-        raise Skip("tests/cpu/cputest%s is not built" % kind[:2])
+    prog = built("tests/cpu/cputest" + kind[:2])
     if groups == CPU_SHORT:
         known = subprocess.run([prog, "-l"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         groups = [g for g in groups if g in known]
@@ -999,24 +1000,31 @@ def test_cpu(work, kind, length, mode=""):
 
 # -- a whole Debian system -----------------------------------------------------------------------------------------------
 
-@test(quick=False, vcpus=[1, 2])
-def test_debian(work, vcpus):
-    """A debootstrap system on an IDE disk boots with systemd to its login prompt, and a user can log in."""
-    disk = os.path.join(work, "disk.img")
-    image = os.path.join(os.environ.get("LODGE_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or
-                         os.path.expanduser("~/.cache"), "lodge"), "debian-amd64.img")
+def debian_disk(work, name="disk.img"):
+    """A copy of the system that mkdebian.sh makes, for one test."""
+    image, raw = os.path.join(CACHE, "debian-amd64.img"), os.path.join(work, name)
     r = subprocess.run([HERE + "/mkdebian.sh", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if r.returncode == 77:
         raise Skip(r.stdout.strip().split("\n")[-1])
     check(r.returncode == 0, "mkdebian.sh failed:\n" + r.stdout[-3000:])
-    run("cp", "--sparse=always", image, disk)
-    disk = as_vmdk(disk) if RUNNER == "lodge" else disk
-    with Guest("debian", disk=disk, mem=768, vcpus=vcpus, vnc=True) as g:
-        g.expect(r"login: ", 900)
-        g.send("root\n")
-        g.expect(r"Password: ", 60)
-        g.send("lodge\n")
-        g.expect(r"# ", 120)
+    run("cp", "--sparse=always", image, raw)
+    return as_vmdk(raw) if RUNNER == "lodge" else raw
+
+
+def debian_login(g, prompt="login: ", timeout=900):
+    """At the serial console of that system: to the prompt of its shell."""
+    g.expect(prompt, timeout)
+    g.send("root\n")
+    g.expect(r"Password: ", 60)
+    g.send("lodge\n")
+    g.expect(r"# ", 120)
+
+
+@test(quick=False, vcpus=[1, 2])
+def test_debian(work, vcpus):
+    """A debootstrap system on an IDE disk boots with systemd to its login prompt, and a user can log in."""
+    with Guest("debian", disk=debian_disk(work), mem=768, vcpus=vcpus, vnc=True) as g:
+        debian_login(g)
         g.send("PS1=; stty -echo; echo BEGIN; systemctl is-system-running --wait; nproc; cat /proc/fb; systemctl --failed --no-legend; echo E''ND\n")
         g.expect(r"BEGIN", 60)
         out = g.expect(r"([\s\S]*)END", 300)[1].decode()

@@ -3,12 +3,10 @@
 "boot_test.py debootstrap-vmxnet3". Part of boot_test.py."""
 import os
 import shutil
-import subprocess
 import sys
 import time
 
-from boot_test import HERE, RUNNER, Guest, Skip, as_vmdk, check, fetch, off, run, test, write
-from guest import CACHE
+from boot_test import RUNNER, Guest, Skip, as_vmdk, check, debian_disk, debian_login, fetch, off, test, write
 from mirror import Mirror
 
 GATEWAY = "10.0.2.2"
@@ -56,11 +54,7 @@ d-i debian-installer/exit/poweroff boolean true
 def look_at_new_system(disk, net):
     """It boots, has an address by DHCP, and gets package lists from the mirror."""
     with Guest("installed", disk=disk, mem=1024, vcpus=2, keys=net) as g:
-        g.expect(r"lodge login: ", 600)
-        g.send("root\n")
-        g.expect(r"Password: ", 60)
-        g.send("lodge\n")
-        g.expect(r"# ", 120)
+        debian_login(g, "lodge login: ", 600)
         g.send("PS1=; stty -echo; cat /etc/debian_version; ip -4 -o addr show scope global; dpkg -l | grep -c ^ii; apt-get -q update; echo UPDATE''D $?\n")
         text = g.expect(r"([\s\S]*)UPDATED (\d+)", 300)
         check(text[2] == b"0" and b"10.0.2.15" in text[1], "the new system has no network: %s" % text[1].decode())
@@ -147,23 +141,15 @@ def test_debootstrap(work, dev):
     mirror = Mirror(texts)
     if not mirror.uri:
         raise Skip("the host's apt names no Debian archive over HTTP")
-    image = os.path.join(CACHE, "debian-amd64.img")
-    r = subprocess.run([HERE + "/mkdebian.sh", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode == 77:
-        raise Skip(r.stdout.strip().split("\n")[-1])
+    first = debian_disk(work, "first.img")
     host = "%s:%d" % (GATEWAY, mirror.port)
     texts["/install"] = INSTALL.replace("{host}", host)
     try:
-        run("cp", "--sparse=always", image, os.path.join(work, "first.img"))
         new = empty_disk(work, "second.img", 3 << 30)
         net = {"ethernet0.present": "TRUE", "ethernet0.virtualDev": dev, "ethernet0.connectionType": "nat"}
-        with Guest("debootstrap", disk=as_vmdk(os.path.join(work, "first.img")), mem=1024, vcpus=2,
+        with Guest("debootstrap", disk=first, mem=1024, vcpus=2,
                    keys=dict(net, **{"ide0:1.present": "TRUE", "ide0:1.fileName": new})) as g:
-            g.expect(r"login: ", 900)
-            g.send("root\n")
-            g.expect(r"Password: ", 60)
-            g.send("lodge\n")
-            g.expect(r"# ", 120)
+            debian_login(g)
             g.send("PS1=; stty -echo; n=$(ls /sys/class/net | grep -v lo); ip link set $n up; ip addr add 10.0.2.15/24 dev $n; ip route add default via %s; "
                    "echo 'deb http://%s/debian bookworm main' >/etc/apt/sources.list; "
                    "/usr/lib/apt/apt-helper download-file http://%s/install /tmp/install && sh /tmp/install; echo RESULT $?\n" % (GATEWAY, host, host))

@@ -2,10 +2,8 @@
 """PCI slots behind bridges, as other products number them, and the names that guests make of them. Part of boot_test.py."""
 import os
 import re
-import subprocess
 
-from boot_test import HERE, RUNNER, Guest, Skip, as_vmdk, check, linux_iso, off, run, test, write
-from guest import CACHE
+from boot_test import RUNNER, Guest, Skip, check, debian_disk, debian_login, linux_iso, off, test, write
 from network_tests import DHCP_SCRIPT, NET_INIT, call, sh
 
 SLOTS = {33: "e1000", 34: "vlance", 160: "vmxnet3", 192: "e1000e", 1184: "vmxnet3", 20: "e1000", 2208: "e1000e"}
@@ -66,18 +64,9 @@ def test_slot_names(work):
     """systemd in a Debian names the adapters by their slots, as it does under other products: ens33, ens160, ens192, ens161."""
     if RUNNER == "qemu":
         raise Skip("Lodge's own bridges")
-    image = os.path.join(CACHE, "debian-amd64.img")
-    r = subprocess.run([HERE + "/mkdebian.sh", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode == 77:
-        raise Skip(r.stdout.strip().split("\n")[-1])
-    run("cp", "--sparse=always", image, os.path.join(work, "disk.img"))
     slots = {33: "e1000", 160: "vmxnet3", 192: "e1000e", 1184: "vmxnet3"}
-    with Guest("slot-names", disk=as_vmdk(os.path.join(work, "disk.img")), mem=768, vcpus=2, keys=slot_keys(slots)) as g:
-        g.expect(r"login: ", 900)
-        g.send("root\n")
-        g.expect(r"Password: ", 60)
-        g.send("lodge\n")
-        g.expect(r"# ", 120)
+    with Guest("slot-names", disk=debian_disk(work), mem=768, vcpus=2, keys=slot_keys(slots)) as g:
+        debian_login(g)
         g.send("PS1=; stty -echo; echo NAMES $(ls /sys/class/net) END; lspci -tv 2>/dev/null; poweroff\n")
         names = set(g.expect(r"NAMES ([^$]*?) END", 60)[1].decode().split())
         check(names == {"lo", "ens33", "ens160", "ens161", "ens192"}, "names: %s" % sorted(names))
