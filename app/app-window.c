@@ -1,32 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tabs, library, header bar, full screen, drag and drop; state that is remembered. Actions on machines: app-actions.c.
- */
-#include "app-window.h"
+/* The window: tabs and torn-off windows, header bar, its actions, what is remembered. Actions on machines: app-actions.c. */
+#include "app-window-private.h"
 
 #include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app-actions.h"
-#include "app-error.h"
 #include "app-home.h"
 #include "app-networks.h"
 #include "app-performance.h"
 #include "app-new-vm.h"
 #include "app-sidebar.h"
-#include "app-vm-page.h"
-#include "ui/mks/mks_fullscreen.h"
 
-struct _AppWindow {
-    GtkApplicationWindow parent;
-    GtkWidget *header, *sidebar_button, *new_button, *power_on, *pause, *shut_box, *shut_menu, *menu_button,
-        *full_screen, *fit_menu, *keys_menu, *paned, *sidebar_box, *tabs, *power_on_label;
-    GtkWidget *sidebar;
-    LodgeMksFullscreen *full;
-    AppVm *full_wanted; /* full screen as soon as it runs */
-    GSimpleActionGroup *row;
-    gboolean torn, closing, restored;
-};
 G_DEFINE_TYPE(AppWindow, app_window, GTK_TYPE_APPLICATION_WINDOW)
 
 static AppLibrary *library(void) { return app_application_get_library(app_application_default()); }
@@ -34,7 +20,7 @@ gboolean app_window_is_torn(AppWindow *w) { return w->torn; }
 
 /* ---- tabs ---- */
 
-static AppVmPage *page_at(AppWindow *w, int i)
+AppVmPage *window_page_at(AppWindow *w, int i)
 {
     GtkWidget *c = gtk_notebook_get_nth_page(GTK_NOTEBOOK(w->tabs), i);
     return c && APP_IS_VM_PAGE(c) ? APP_VM_PAGE(c) : NULL;
@@ -43,20 +29,20 @@ static AppVmPage *page_at(AppWindow *w, int i)
 static int find_page(AppWindow *w, AppVm *vm)
 {
     for (int i = 0; i < gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)); i++)
-        if (page_at(w, i) && app_vm_page_get_vm(page_at(w, i)) == vm)
+        if (window_page_at(w, i) && app_vm_page_get_vm(window_page_at(w, i)) == vm)
             return i;
     return -1;
 }
 
-static AppVmPage *shown_page(AppWindow *w)
+AppVmPage *window_shown_page(AppWindow *w)
 {
     int i = gtk_notebook_get_current_page(GTK_NOTEBOOK(w->tabs));
-    return i < 0 ? NULL : page_at(w, i);
+    return i < 0 ? NULL : window_page_at(w, i);
 }
 
 AppVm *app_window_get_vm(AppWindow *w)
 {
-    AppVmPage *p = shown_page(w);
+    AppVmPage *p = window_shown_page(w);
     return p ? app_vm_page_get_vm(p) : NULL;
 }
 
@@ -81,11 +67,10 @@ static void tab_label_update(AppVm *vm, GtkWidget *box)
         gtk_style_context_add_class(c, "state-on");
 }
 
-static void close_page(AppWindow *w, GtkWidget *page);
 static void close_clicked(GtkButton *b, gpointer page)
 {
     GtkWidget *top = gtk_widget_get_toplevel(GTK_WIDGET(b));
-    close_page(APP_WINDOW(top), page);
+    window_close_page(APP_WINDOW(top), page);
 }
 
 static GtkWidget *tab_label(AppVm *vm, GtkWidget *page)
@@ -136,14 +121,25 @@ void app_window_open_vm(AppWindow *w, AppVm *vm)
         app_vm_power_on(vm);
 }
 
-static void drop_page(AppWindow *w, GtkWidget *page)
+/* Another page is shown first: GTK takes a page out of its list before it switches, tells assistive tools of the switch, and these then ask for the
+ * label of a page that it does not find any more. */
+static void remove_page(AppWindow *w, GtkWidget *page)
 {
-    int i = gtk_notebook_page_num(GTK_NOTEBOOK(w->tabs), page);
+    GtkNotebook *tabs = GTK_NOTEBOOK(w->tabs);
+    int i = gtk_notebook_page_num(tabs, page), n = gtk_notebook_get_n_pages(tabs);
+    if (i < 0)
+        return;
+    if (n > 1 && gtk_notebook_get_current_page(tabs) == i)
+        gtk_notebook_set_current_page(tabs, i + 1 < n ? i + 1 : i - 1);
+    gtk_notebook_remove_page(tabs, i);
+}
+
+void window_drop_page(AppWindow *w, GtkWidget *page)
+{
     AppVm *vm = APP_IS_VM_PAGE(page) ? app_vm_page_get_vm(APP_VM_PAGE(page)) : NULL;
     if (vm && app_vm_is_remote(vm))
         lodge_mks_session_close(app_vm_get_session(vm));
-    if (i >= 0)
-        gtk_notebook_remove_page(GTK_NOTEBOOK(w->tabs), i);
+    remove_page(w, page);
     if (w->torn && gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)) == 0)
         gtk_widget_destroy(GTK_WIDGET(w));
 }
@@ -153,100 +149,7 @@ void app_window_close_vm(AppWindow *w, AppVm *vm)
     int at;
     AppWindow *has = window_with(vm, &at);
     if (has)
-        drop_page(has, gtk_notebook_get_nth_page(GTK_NOTEBOOK(has->tabs), at));
-}
-
-struct closing {
-    AppWindow *w;
-    GtkWidget *page, *check; /* page NULL: the whole window */
-};
-
-enum { RESPONSE_BACKGROUND = 1, RESPONSE_OFF };
-
-static void close_now(AppWindow *w, GtkWidget *page, int how)
-{
-    int n = gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs));
-    for (int i = 0; how == RESPONSE_OFF && i < n; i++) {
-        AppVmPage *p = page_at(w, i);
-        if (p && (!page || GTK_WIDGET(p) == page) && !app_vm_is_remote(app_vm_page_get_vm(p)))
-            app_vm_power_off(app_vm_page_get_vm(p));
-    }
-    if (page) {
-        drop_page(w, page);
-    } else {
-        app_window_save_state(w);
-        gtk_widget_destroy(GTK_WIDGET(w));
-    }
-}
-
-static void closing_answer(GtkDialog *d, int response, gpointer u)
-{
-    struct closing *c = u;
-    if (response == RESPONSE_BACKGROUND || response == RESPONSE_OFF) {
-        if (gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(c->check)))
-            g_settings_set_enum(app_prefs(), "closing", response);
-        gtk_widget_hide(GTK_WIDGET(d));
-        close_now(c->w, c->page, response);
-    }
-    if (c->page)
-        g_object_unref(c->page);
-    g_object_unref(c->w);
-    gtk_widget_destroy(GTK_WIDGET(d));
-    g_free(c);
-}
-
-/* TRUE: it was closed, or a question has been asked. */
-static void close_with_question(AppWindow *w, GtkWidget *page)
-{
-    guint running = 0;
-    const char *name = NULL;
-    for (int i = 0; i < gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)); i++) {
-        AppVmPage *p = page_at(w, i);
-        if (!p || (page && GTK_WIDGET(p) != page) || app_vm_is_remote(app_vm_page_get_vm(p)) ||
-            !app_vm_is_live(app_vm_page_get_vm(p)))
-            continue;
-        running++;
-        name = app_vm_get_name(app_vm_page_get_vm(p));
-    }
-    int how = g_settings_get_enum(app_prefs(), "closing");
-    if (!running || how) {
-        close_now(w, page, running ? how : RESPONSE_BACKGROUND);
-        return;
-    }
-    g_autofree char *q =
-        running == 1 ? g_strdup_printf(_("“%s” is running"), name)
-                     : g_strdup_printf(ngettext("%u machine is running", "%u machines are running", running), running);
-    GtkWidget *d = gtk_message_dialog_new(GTK_WINDOW(w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT,
-                                          GTK_MESSAGE_QUESTION, GTK_BUTTONS_NONE, "%s", q);
-    gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(d), "%s",
-                                             _("In the background it runs on, and you find it here again. Powering off "
-                                               "loses what the guest has not saved."));
-    gtk_dialog_add_button(GTK_DIALOG(d), _("_Cancel"), GTK_RESPONSE_CANCEL);
-    GtkWidget *off = gtk_dialog_add_button(GTK_DIALOG(d), _("_Power off"), RESPONSE_OFF);
-    gtk_style_context_add_class(gtk_widget_get_style_context(off), GTK_STYLE_CLASS_DESTRUCTIVE_ACTION);
-    gtk_dialog_add_button(GTK_DIALOG(d), _("_Run in background"), RESPONSE_BACKGROUND);
-    gtk_dialog_set_default_response(GTK_DIALOG(d), RESPONSE_BACKGROUND);
-    struct closing *c = g_new0(struct closing, 1);
-    *c = (struct closing){.w = g_object_ref(w),
-                          .page = page ? g_object_ref(page) : NULL,
-                          .check = gtk_check_button_new_with_mnemonic(_("_Do not ask again"))};
-    gtk_container_add(GTK_CONTAINER(gtk_message_dialog_get_message_area(GTK_MESSAGE_DIALOG(d))), c->check);
-    gtk_widget_show(c->check);
-    g_signal_connect(d, "response", G_CALLBACK(closing_answer), c);
-    gtk_widget_show(d);
-}
-
-static void close_page(AppWindow *w, GtkWidget *page)
-{
-    if (APP_IS_HOME(page))
-        return;
-    close_with_question(w, page);
-}
-
-static gboolean app_window_delete(GtkWidget *widget, GdkEventAny *ev)
-{
-    close_with_question(APP_WINDOW(widget), NULL);
-    return GDK_EVENT_STOP;
+        window_drop_page(has, gtk_notebook_get_nth_page(GTK_NOTEBOOK(has->tabs), at));
 }
 
 /* ---- tearing off ---- */
@@ -259,7 +162,7 @@ void app_window_set_torn(AppWindow *w, gboolean torn)
     gtk_widget_set_visible(w->new_button, !torn);
     if (torn && gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)) &&
         APP_IS_HOME(gtk_notebook_get_nth_page(GTK_NOTEBOOK(w->tabs), 0)))
-        gtk_notebook_remove_page(GTK_NOTEBOOK(w->tabs), 0);
+        remove_page(w, gtk_notebook_get_nth_page(GTK_NOTEBOOK(w->tabs), 0));
     g_action_change_state(g_action_map_lookup_action(G_ACTION_MAP(w), "show-sidebar"), g_variant_new_boolean(!torn));
 }
 
@@ -287,7 +190,7 @@ void app_window_tear(AppWindow *w, AppVm *vm)
         /* Alone in a window already: put it back. */
         for (GList *l = gtk_application_get_windows(GTK_APPLICATION(app_application_default())); l; l = l->next)
             if (APP_IS_WINDOW(l->data) && !app_window_is_torn(l->data)) {
-                drop_page(has, gtk_notebook_get_nth_page(GTK_NOTEBOOK(has->tabs), at));
+                window_drop_page(has, gtk_notebook_get_nth_page(GTK_NOTEBOOK(has->tabs), at));
                 app_window_open_vm(l->data, vm);
                 gtk_window_present(l->data);
                 return;
@@ -297,7 +200,7 @@ void app_window_tear(AppWindow *w, AppVm *vm)
     to = new_torn();
     if (has) {
         GtkWidget *page = gtk_notebook_get_nth_page(GTK_NOTEBOOK(has->tabs), at);
-        gtk_notebook_remove_page(GTK_NOTEBOOK(has->tabs), gtk_notebook_page_num(GTK_NOTEBOOK(has->tabs), page));
+        remove_page(has, page);
         if (has->torn && gtk_notebook_get_n_pages(GTK_NOTEBOOK(has->tabs)) == 0)
             gtk_widget_destroy(GTK_WIDGET(has));
     }
@@ -332,66 +235,6 @@ static void page_switched(GtkNotebook *n, GtkWidget *page, guint num, gpointer u
         app_vm_page_focus(APP_VM_PAGE(page));
     else if (APP_IS_HOME(page))
         app_home_focus(APP_HOME(page));
-}
-
-/* ---- full screen ---- */
-
-static void full_gone(GtkWidget *f, gpointer u)
-{
-    AppWindow *w = u;
-    w->full = NULL;
-}
-
-static void full_leave(LodgeMksFullscreen *f, gpointer u)
-{
-    AppWindow *w = u;
-    g_settings_set_boolean(app_prefs(), "full-screen-pinned", lodge_mks_fullscreen_get_pinned(f));
-    gtk_widget_destroy(GTK_WIDGET(f));
-    gtk_window_present(GTK_WINDOW(w));
-}
-
-/* The next or previous tab with a picture. */
-static gboolean step_vm(AppWindow *w, int by)
-{
-    int n = gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)), at = gtk_notebook_get_current_page(GTK_NOTEBOOK(w->tabs));
-    for (int i = 1; i < n; i++) {
-        int k = ((at + by * i) % n + n) % n;
-        AppVmPage *p = page_at(w, k);
-        if (!p || !app_vm_is_live(app_vm_page_get_vm(p)))
-            continue;
-        gtk_notebook_set_current_page(GTK_NOTEBOOK(w->tabs), k);
-        return TRUE;
-    }
-    return FALSE;
-}
-
-static void full_switch(LodgeMksFullscreen *f, int by, gpointer u)
-{
-    AppWindow *w = u;
-    if (step_vm(w, by))
-        lodge_mks_fullscreen_set_session(f, app_vm_get_session(app_window_get_vm(w)));
-}
-
-static void go_full(AppWindow *w)
-{
-    AppVm *vm = app_window_get_vm(w);
-    LodgeMksSession *s = vm && app_vm_is_live(vm) ? app_vm_get_session(vm) : NULL;
-    if (!s || w->full)
-        return;
-    AppVmPage *p = shown_page(w);
-    w->full = LODGE_MKS_FULLSCREEN(lodge_mks_fullscreen_new(s, app_vm_page_get_view(p)));
-    gtk_window_set_application(GTK_WINDOW(w->full), GTK_APPLICATION(app_application_default()));
-    lodge_mks_fullscreen_set_pinned(w->full, g_settings_get_boolean(app_prefs(), "full-screen-pinned"));
-    g_signal_connect(w->full, "leave", G_CALLBACK(full_leave), w);
-    g_signal_connect(w->full, "switch", G_CALLBACK(full_switch), w);
-    g_signal_connect(w->full, "destroy", G_CALLBACK(full_gone), w);
-    gtk_widget_show(GTK_WIDGET(w->full));
-}
-
-void app_window_full_screen_when_on(AppWindow *w, AppVm *vm)
-{
-    g_set_object(&w->full_wanted, vm);
-    app_window_update(w);
 }
 
 /* ---- header bar ---- */
@@ -454,171 +297,18 @@ void app_window_update(AppWindow *w)
     g_simple_action_set_enabled(G_SIMPLE_ACTION(g_action_map_lookup_action(G_ACTION_MAP(w), "tear")), vm != NULL);
     if (w->full_wanted && vm == w->full_wanted && s == APP_VM_ON) {
         g_clear_object(&w->full_wanted);
-        go_full(w);
+        window_go_full(w);
     }
     if (w->full && vm && !live)
-        full_leave(w->full, w);
-}
-
-/* ---- adding machines ---- */
-
-static void scanned(gpointer u, int found, int added)
-{
-    AppWindow *w = u;
-    g_autofree char *text = found < 0 ? NULL
-                            : found == 0
-                                ? g_strdup(_("No .vmx file was found in this folder or below it."))
-                                : g_strdup_printf(ngettext("%d machine was found, %d of them new.",
-                                                           "%d machines were found, %d of them new.", (gulong)found),
-                                                  found, added);
-    if (text && !gtk_widget_in_destruction(GTK_WIDGET(w))) {
-        GtkWidget *d =
-            gtk_message_dialog_new(GTK_WINDOW(w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT,
-                                   found ? GTK_MESSAGE_INFO : GTK_MESSAGE_WARNING, GTK_BUTTONS_CLOSE, "%s", text);
-        g_signal_connect(d, "response", G_CALLBACK(gtk_widget_destroy), NULL);
-        gtk_widget_show(d);
-    }
-    g_object_unref(w);
-}
-
-AppVm *app_window_add_file(AppWindow *w, const char *path)
-{
-    g_autofree char *lower = g_ascii_strdown(path, -1), *base = g_path_get_basename(path);
-    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        app_library_scan(library(), path, NULL, scanned, g_object_ref(w));
-        return NULL;
-    }
-    if (g_str_has_suffix(lower, ".iso") || g_str_has_suffix(lower, ".vmdk")) {
-        app_new_vm_show(GTK_WINDOW(w), path);
-        return NULL;
-    }
-    if (app_library_find(library(), path))
-        return app_library_find(library(), path); /* also when its file is gone: the tab says so */
-    if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-        g_autofree char *s =
-            g_strdup_printf(_("There is no file %s. Check the name, or the drive that holds it."), path);
-        app_error_dialog(GTK_WINDOW(w), _("The machine cannot be opened"), s);
-        return NULL;
-    }
-    if (!g_str_has_suffix(lower, ".vmx")) {
-        g_autofree char *s = g_strdup_printf(_("“%s” is not a virtual machine. Open a .vmx file, a folder of machines, "
-                                               "a CD image (.iso) or a disk (.vmdk)."),
-                                             base);
-        app_error_dialog(GTK_WINDOW(w), _("The file cannot be opened"), s);
-        return NULL;
-    }
-    return app_library_add(library(), path, "");
-}
-
-static void opened(GtkNativeDialog *d, int response, gpointer u)
-{
-    AppWindow *w = u;
-    if (response == GTK_RESPONSE_ACCEPT) {
-        g_autoptr(GSList) files = gtk_file_chooser_get_filenames(GTK_FILE_CHOOSER(d));
-        for (GSList *l = files; l; l = l->next) {
-            AppVm *vm = app_window_add_file(w, l->data);
-            if (vm)
-                app_window_open_vm(w, vm);
-            g_free(l->data);
-        }
-    }
-    g_object_unref(d);
-    g_object_unref(w);
-}
-
-static void choose(AppWindow *w, gboolean folder)
-{
-    GtkFileChooserNative *d = gtk_file_chooser_native_new(
-        folder ? _("Add all machines of a folder") : _("Open a virtual machine"), GTK_WINDOW(w),
-        folder ? GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER : GTK_FILE_CHOOSER_ACTION_OPEN, folder ? _("_Add") : _("_Open"),
-        NULL);
-    g_autofree char *dir = app_vm_folder();
-    if (!folder) {
-        GtkFileFilter *f = gtk_file_filter_new();
-        gtk_file_filter_set_name(f, _("Virtual machines"));
-        gtk_file_filter_add_pattern(f, "*.vmx");
-        gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(d), f);
-        gtk_file_chooser_set_select_multiple(GTK_FILE_CHOOSER(d), TRUE);
-    }
-    if (g_file_test(dir, G_FILE_TEST_IS_DIR))
-        gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(d), dir);
-    g_signal_connect(d, "response", G_CALLBACK(opened), g_object_ref(w));
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(d));
-}
-
-static void dropped(GtkWidget *widget, GdkDragContext *c, int x, int y, GtkSelectionData *data, guint info, guint time,
-                    gpointer u)
-{
-    AppWindow *w = APP_WINDOW(widget);
-    g_auto(GStrv) uris = gtk_selection_data_get_uris(data);
-    for (char **uri = uris; uri && *uri; uri++) {
-        g_autofree char *path = g_filename_from_uri(*uri, NULL, NULL);
-        AppVm *vm = path ? app_window_add_file(w, path) : NULL;
-        if (vm)
-            app_window_open_vm(w, vm);
-    }
-    gtk_drag_finish(c, uris != NULL, FALSE, time);
-}
-
-/* ---- remote consoles ---- */
-
-static void connect_answer(GtkDialog *d, int response, gpointer u)
-{
-    AppWindow *w = u;
-    GtkWidget *entry = g_object_get_data(G_OBJECT(d), "entry"), *error = g_object_get_data(G_OBJECT(d), "error");
-    if (response == GTK_RESPONSE_ACCEPT) {
-        g_autofree char *target = g_strstrip(g_strdup(gtk_entry_get_text(GTK_ENTRY(entry))));
-        g_autoptr(GError) e = NULL;
-        g_autoptr(LodgeMksSession) probe = lodge_mks_session_new_vnc(target, &e);
-        if (!probe) {
-            g_autofree char *why = app_error_sentence(e);
-            gtk_label_set_text(GTK_LABEL(error), why);
-            gtk_widget_grab_focus(entry);
-            return;
-        }
-        app_window_open_vm(w, app_library_add_remote(library(), target, ""));
-    }
-    gtk_widget_destroy(GTK_WIDGET(d));
-}
-
-static void act_connect(GSimpleAction *s, GVariant *p, gpointer u)
-{
-    AppWindow *w = u;
-    GtkWidget *d =
-        gtk_dialog_new_with_buttons(_("Connect to a remote console"), GTK_WINDOW(w),
-                                    GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
-                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("C_onnect"), GTK_RESPONSE_ACCEPT, NULL);
-    GtkWidget *grid = gtk_grid_new(), *label = gtk_label_new_with_mnemonic(_("_Address:")), *entry = gtk_entry_new(),
-              *error = gtk_label_new(NULL);
-    GtkWidget *hint = gtk_label_new(_("The screen of another computer that offers VNC. Without a port, 5900 is used."));
-    g_object_set(grid, "margin", 18, "row-spacing", 10, "column-spacing", 12, NULL);
-    gtk_entry_set_placeholder_text(GTK_ENTRY(entry), _("host, host:port or vnc://host:port"));
-    gtk_entry_set_activates_default(GTK_ENTRY(entry), TRUE);
-    gtk_entry_set_width_chars(GTK_ENTRY(entry), 36);
-    gtk_widget_set_hexpand(entry, TRUE);
-    gtk_label_set_mnemonic_widget(GTK_LABEL(label), entry);
-    for (GtkWidget *const *x = (GtkWidget *const[]){hint, error, NULL}; *x; x++)
-        g_object_set(*x, "xalign", 0.0, "wrap", TRUE, "max-width-chars", 48, NULL);
-    gtk_style_context_add_class(gtk_widget_get_style_context(hint), GTK_STYLE_CLASS_DIM_LABEL);
-    gtk_style_context_add_class(gtk_widget_get_style_context(error), "bad-line");
-    gtk_grid_attach(GTK_GRID(grid), label, 0, 0, 1, 1);
-    gtk_grid_attach(GTK_GRID(grid), entry, 1, 0, 1, 1);
-    gtk_grid_attach(GTK_GRID(grid), hint, 1, 1, 1, 1);
-    gtk_grid_attach(GTK_GRID(grid), error, 1, 2, 1, 1);
-    gtk_container_add(GTK_CONTAINER(gtk_dialog_get_content_area(GTK_DIALOG(d))), grid);
-    gtk_dialog_set_default_response(GTK_DIALOG(d), GTK_RESPONSE_ACCEPT);
-    g_object_set_data(G_OBJECT(d), "entry", entry);
-    g_object_set_data(G_OBJECT(d), "error", error);
-    g_signal_connect(d, "response", G_CALLBACK(connect_answer), w);
-    gtk_widget_show_all(d);
+        window_leave_full(w);
 }
 
 /* ---- actions of the window ---- */
 
 static void act_new_vm(GSimpleAction *s, GVariant *p, gpointer u) { app_new_vm_show(GTK_WINDOW(u), NULL); }
-static void act_open(GSimpleAction *s, GVariant *p, gpointer u) { choose(u, FALSE); }
-static void act_scan(GSimpleAction *s, GVariant *p, gpointer u) { choose(u, TRUE); }
-static void act_full_screen(GSimpleAction *s, GVariant *p, gpointer u) { go_full(u); }
+static void act_open(GSimpleAction *s, GVariant *p, gpointer u) { window_choose(u, FALSE); }
+static void act_scan(GSimpleAction *s, GVariant *p, gpointer u) { window_choose(u, TRUE); }
+static void act_full_screen(GSimpleAction *s, GVariant *p, gpointer u) { window_go_full(u); }
 static void act_next_tab(GSimpleAction *s, GVariant *p, gpointer u)
 {
     gtk_notebook_next_page(GTK_NOTEBOOK(APP_WINDOW(u)->tabs));
@@ -627,8 +317,8 @@ static void act_previous_tab(GSimpleAction *s, GVariant *p, gpointer u)
 {
     gtk_notebook_prev_page(GTK_NOTEBOOK(APP_WINDOW(u)->tabs));
 }
-static void act_next_vm(GSimpleAction *s, GVariant *p, gpointer u) { step_vm(u, 1); }
-static void act_previous_vm(GSimpleAction *s, GVariant *p, gpointer u) { step_vm(u, -1); }
+static void act_next_vm(GSimpleAction *s, GVariant *p, gpointer u) { window_step_vm(u, 1); }
+static void act_previous_vm(GSimpleAction *s, GVariant *p, gpointer u) { window_step_vm(u, -1); }
 static void act_home(GSimpleAction *s, GVariant *p, gpointer u)
 {
     gtk_notebook_set_current_page(GTK_NOTEBOOK(APP_WINDOW(u)->tabs), 0);
@@ -664,9 +354,9 @@ static void act_find(GSimpleAction *s, GVariant *p, gpointer u)
 static void act_close_tab(GSimpleAction *s, GVariant *p, gpointer u)
 {
     AppWindow *w = u;
-    AppVmPage *page = shown_page(w);
+    AppVmPage *page = window_shown_page(w);
     if (page)
-        close_page(w, GTK_WIDGET(page));
+        window_close_page(w, GTK_WIDGET(page));
 }
 
 static void act_tear(GSimpleAction *s, GVariant *p, gpointer u)
@@ -678,7 +368,7 @@ static void act_tear(GSimpleAction *s, GVariant *p, gpointer u)
 
 static void act_fit_guest(GSimpleAction *s, GVariant *p, gpointer u)
 {
-    AppVmPage *page = shown_page(u);
+    AppVmPage *page = window_shown_page(u);
     LodgeMksView *v = page ? app_vm_page_get_view(page) : NULL;
     if (v && !lodge_mks_view_fit_guest_now(v))
         app_vm_set_problem(app_vm_page_get_vm(page),
@@ -688,7 +378,7 @@ static void act_fit_guest(GSimpleAction *s, GVariant *p, gpointer u)
 static void act_fit_window(GSimpleAction *s, GVariant *p, gpointer u)
 {
     AppWindow *w = u;
-    AppVmPage *page = shown_page(w);
+    AppVmPage *page = window_shown_page(w);
     LodgeMksView *v = page ? app_vm_page_get_view(page) : NULL;
     int vw, vh, ww, wh;
     if (!v || !lodge_mks_view_get_natural_size(v, &vw, &vh) || gtk_window_is_maximized(GTK_WINDOW(w)))
@@ -752,7 +442,7 @@ static const GActionEntry actions[] = {
     {"scan", act_scan},
     {"memory", act_memory},
     {"networks", act_networks},
-    {"connect", act_connect},
+    {"connect", window_connect},
     {"find", act_find},
     {"close-tab", act_close_tab},
     {"tear", act_tear},
@@ -788,8 +478,8 @@ void app_window_save_state(AppWindow *w)
     }
     g_settings_set_int(p, "sidebar-width", gtk_paned_get_position(GTK_PANED(w->paned)));
     for (int i = 0; i < gtk_notebook_get_n_pages(GTK_NOTEBOOK(w->tabs)); i++)
-        if (page_at(w, i))
-            g_ptr_array_add(open, (gpointer)app_vm_get_path(app_vm_page_get_vm(page_at(w, i))));
+        if (window_page_at(w, i))
+            g_ptr_array_add(open, (gpointer)app_vm_get_path(app_vm_page_get_vm(window_page_at(w, i))));
     g_ptr_array_add(open, NULL);
     g_settings_set_strv(p, "open-tabs", (const char *const *)open->pdata);
 }
@@ -871,7 +561,7 @@ static void app_window_init(AppWindow *w)
     gtk_widget_init_template(GTK_WIDGET(w));
     gtk_drag_dest_set(GTK_WIDGET(w), GTK_DEST_DEFAULT_ALL, NULL, 0, GDK_ACTION_COPY);
     gtk_drag_dest_add_uri_targets(GTK_WIDGET(w));
-    g_signal_connect(w, "drag-data-received", G_CALLBACK(dropped), NULL);
+    g_signal_connect(w, "drag-data-received", G_CALLBACK(window_dropped), NULL);
     g_signal_connect_after(w->tabs, "switch-page", G_CALLBACK(page_switched), w);
     g_signal_connect(w->tabs, "page-added", G_CALLBACK(page_count_changed), w);
     g_signal_connect(w->tabs, "page-removed", G_CALLBACK(page_removed), w);
@@ -882,7 +572,7 @@ static void app_window_class_init(AppWindowClass *k)
 {
     GtkWidgetClass *wc = GTK_WIDGET_CLASS(k);
     G_OBJECT_CLASS(k)->dispose = app_window_dispose;
-    wc->delete_event = app_window_delete;
+    wc->delete_event = window_delete;
     gtk_widget_class_set_template_from_resource(wc, "/org/lodge/Lodge/ui/app-window.ui");
 #define CHILD(x) gtk_widget_class_bind_template_child(wc, AppWindow, x)
     CHILD(header);
