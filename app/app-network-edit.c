@@ -13,49 +13,6 @@
 
 #include "app-error.h"
 
-/* The parser's sentences (vmx/config/netconf.c), for the catalogues. */
-static const char *const sentences[] = {
-    N_("a network is of type switch, hostonly, nat or bridged"),
-    N_("write auto, bridge or macvtap"),
-    N_("write TRUE or FALSE"),
-    N_("longer than 63 characters"),
-    N_("a domain has letters, digits, dots and hyphens only"),
-    N_("write the whole path of a folder, from /"),
-    N_("this is no name of an interface"),
-    N_("write a network like 192.168.101.0/24"),
-    N_("write a network with its length, like 192.168.101.0/24"),
-    N_("write a network like 192.168.101.0/24, from /8 to /29"),
-    N_("it has bits behind its mask; write the network's first address"),
-    N_("no network for guests can be there; use one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"),
-    N_("write an address like 192.168.101.128"),
-    N_("write seconds, from 60 to 31536000"),
-    N_("write a MAC address and an IPv4 address, like 00:0c:29:01:02:03 192.168.101.20"),
-    N_("a network has at most 64 reservations"),
-    N_("this MAC or IPv4 address is reserved by another line already"),
-    N_("write tcp or udp, the host's address and port, the guest's address and port, like tcp 127.0.0.1:2222 192.168.108.10:22"),
-    N_("a network has at most 32 forwards"),
-    N_("NAT needs a network of /27 or larger"),
-    N_("this address is not in the network"),
-    N_("this is before the first address"),
-    N_("DHCP serves at most 4096 addresses; make the range smaller"),
-    N_("unknown; keys begin with vmnet0. to vmnet19."),
-    N_("there is no such setting; see the list in the documentation of networks"),
-    N_("this is neither key = \"value\" nor a comment (#)"),
-};
-
-char *app_net_edit_sentence(const char *text)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(sentences); i++)
-        if (!strcmp(text, sentences[i]))
-            return app_sentence(_(text));
-    if (g_str_has_suffix(text, " is not in the network")) {
-        g_autofree char *what = g_strndup(text, strcspn(text, " ")),
-                        *said = g_strdup_printf(_("%s is not in the network"), what);
-        return app_sentence(said);
-    }
-    return app_sentence(text);
-}
-
 static void problem_free(gpointer p)
 {
     AppNetProblem *x = p;
@@ -181,7 +138,7 @@ char *app_net_edit_problem(AppNetEdit *e, const char *key)
     for (guint i = 0; i < e->problems->len; i++) {
         const AppNetProblem *p = e->problems->pdata[i];
         if (!g_ascii_strcasecmp(p->key, key))
-            return app_net_edit_sentence(p->text);
+            return app_sentence(p->text);
     }
     return NULL;
 }
@@ -240,7 +197,7 @@ char *app_net_edit_save(AppNetEdit *e)
     settle(e);
     const AppNetProblem *p = app_net_edit_blocked(e);
     if (e->unreadable || p)
-        return e->unreadable ? g_strdup(e->unreadable) : app_net_edit_sentence(p->text);
+        return e->unreadable ? g_strdup(e->unreadable) : app_sentence(p->text);
     g_autofree char *dir = g_path_get_dirname(e->path);
     if (g_mkdir_with_parents(dir, 0700)) {
         g_autofree char *why = g_strdup_printf("%s: %s", dir, g_strerror(errno));

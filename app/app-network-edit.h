@@ -35,7 +35,6 @@ const char *app_net_edit_get(AppNetEdit *e, const char *key);
 gboolean app_net_edit_changed(AppNetEdit *e);
 /* What is wrong with a key, as a sentence in the user's language; g_free. NULL: nothing. */
 char *app_net_edit_problem(AppNetEdit *e, const char *key);
-char *app_net_edit_sentence(const char *text);
 /* A problem that a change has made or not mended: with one, nothing is written. NULL: none. */
 const AppNetProblem *app_net_edit_blocked(AppNetEdit *e);
 /* The keys of a network's lists in the order of the file, "vmnet8.forward0"...; what is "forward" or "dhcp.reservation". */

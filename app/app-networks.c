@@ -160,7 +160,7 @@ static void refresh(struct networks *w)
             here |= !g_ascii_strcasecmp(key, p->key);
         }
         here |= app_net_list_has(w->forwards, p->key) || app_net_list_has(w->reservations, p->key);
-        g_autofree char *net = g_strndup(p->key, strcspn(p->key, ".")), *text = app_net_edit_sentence(p->text);
+        g_autofree char *net = g_strndup(p->key, strcspn(p->key, ".")), *text = app_sentence(p->text);
         int of = netconf_index(net);
         if (here || (of >= 0 && of != (int)w->at))
             continue;

@@ -264,6 +264,47 @@ static void on_made(GObject *o, GAsyncResult *r, gpointer u)
 static double last_part;
 static void on_progress(gpointer u, double part) { last_part = part; }
 
+/* Every sentence that lodge-vmx can say, with names and numbers in it, becomes the German one of its own, with the same names and numbers. */
+static void test_messages(void)
+{
+#define N_(s) s
+    static const char *const formats[] = {
+#include "app/messages.def"
+    };
+#undef N_
+    guint wrong = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+        const char *german = gettext(formats[i]);
+        g_autofree char *both[2] = {NULL, NULL};
+        for (int k = 0; k < 2; k++) {
+            g_autoptr(GString) s = g_string_new(NULL);
+            int at = 0;
+            for (const char *p = k ? german : formats[i]; *p; p++) {
+                if (*p != '%') {
+                    g_string_append_c(s, *p);
+                    continue;
+                }
+                char *end;
+                long which = strtol(++p, &end, 10);
+                if (*end == '$')
+                    p = end + 1;
+                p += strspn(p, "0123456789.*lzh");
+                if (*p == '%')
+                    g_string_append_c(s, '%');
+                else
+                    g_string_append_printf(s, *p == 's' ? "/a/b%ld" : "%ld", *end == '$' ? which : ++at);
+            }
+            both[k] = g_string_free(g_steal_pointer(&s), FALSE);
+        }
+        g_autofree char *said = app_translate(both[0]);
+        if ((german == formats[i] && strspn(formats[i], "%sS: ") < strlen(formats[i])) || strcmp(said, both[1])) {
+            printf("# %s\n# -> %s\n#  , not %s\n", both[0], said, both[1]);
+            wrong++;
+        }
+    }
+    ok(!wrong, "%u sentences of lodge-vmx are said in German", (unsigned)G_N_ELEMENTS(formats));
+}
+
 /* Sentences of lodge-vmx in German: the catalogue is the build folder's. */
 static void test_translate(void)
 {
@@ -293,6 +334,7 @@ static void test_translate(void)
         if (!ok(!strcmp(s, said[i][1]), "lodge-vmx's sentence %u in German", i))
             printf("# %s\n", s);
     }
+    test_messages();
     setlocale(LC_ALL, locale);
     g_setenv("LANGUAGE", language ? language : "", TRUE);
 }
