@@ -398,5 +398,7 @@ int main(void)
     g_free(cmd);
     g_free(before);
     g_free(zeros);
+    g_free(iso);
+    g_free(err);
     return TAP_DONE();
 }
