@@ -1152,6 +1152,7 @@ import switch_tests  # noqa: E402, F401
 import install_tests  # noqa: E402, F401
 import slot_tests  # noqa: E402, F401
 import bridge_tests  # noqa: E402, F401
+import display_tests  # noqa: E402, F401
 
 def prepare(chosen):
     """Makes the media of tests: each runs until its first guest would start."""
