@@ -139,3 +139,49 @@ def test_speaker_timer(work):
         got = sorted(int(g.expect(r"PIT (\d+)\s", 30)[1]) for _ in range(10))
         check(9.9e6 < got[0] < 10.5e6, "the shortest of ten counts of 10 ms took %d ns" % got[0])
         g.stop()
+
+
+TIMERS = {  # kernel arguments, Linux' clock event device and clock source
+    "deadline": ("", "lapic-deadline", "tsc"),
+    "oneshot": ("lapic=notscdeadline", "lapic", "tsc"),
+    "periodic": ("lapic=notscdeadline nohz=off highres=off clocksource=acpi_pm", "lapic", "acpi_pm"),
+    "hpet": ("nolapic_timer clocksource=hpet", "hpet", "hpet"),
+    "hpet-periodic": ("nolapic_timer nohz=off highres=off clocksource=hpet", "hpet", "hpet"),
+    "pit": ("lapic=notscdeadline nolapic_timer hpet=disable clocksource=acpi_pm", "pit", "acpi_pm"),
+    "pit-periodic": ("lapic=notscdeadline nolapic_timer hpet=disable nohz=off highres=off clocksource=acpi_pm", "pit", "acpi_pm"),
+}
+TIMERS_INIT = r"""
+cd /sys/devices/system
+ticks() { awk '/^ *(LOC|0):/ { s += $2 } END { print s }' /proc/interrupts; }
+alarm=/sys/class/rtc/rtc0/wakealarm # empty when there is none any more
+echo "USES $(cat clockevents/clockevent0/current_device) $(cat clocksource/clocksource0/current_clocksource)"
+sleep 1; a=$(ticks); echo "BEGIN $(cat /proc/uptime)"; sleep 5; echo "END $(cat /proc/uptime)"; echo "TICKS $(($(ticks) - a))"
+echo +3 >$alarm; sleep 1.5; echo "BEFORE [$(cat $alarm)]"; sleep 3; echo "AFTER [$(cat $alarm)]"
+dmesg | grep -E 'BUG|WARNING|Call Trace|nstable|purious|not working' | sed 's/^/COMPLAINT /'
+echo DONE
+poweroff -f
+"""
+
+
+@test(quick=lambda kind: kind == "hpet", kind=list(TIMERS))
+def test_timers(work, kind):
+    """Linux on each of the machine's timers: seconds that are seconds, no tick lost, and the clock's alarm (with an HPET, through its legacy replacement)."""
+    args, event, source = TIMERS[kind]
+    iso = linux_iso(work, "amd64", TIMERS_INIT, args="console=ttyS0 quiet " + args)
+    with Guest("timers", iso=iso, mem=192) as g:
+        used = g.expect(r"USES (\S+) (\S+)\s", 240)
+        check((used[1].decode(), used[2].decode()) == (event, source), "Linux uses %s and %s" % (used[1].decode(), used[2].decode()))
+        first = g.expect(r"BEGIN ([\d.]+)\s", 30)
+        begin = time.monotonic()
+        last = g.expect(r"END ([\d.]+)\s", 60)
+        took, said = time.monotonic() - begin, float(last[1]) - float(first[1])
+        check(4.9 < took < 5.6 and abs(said - took) < 0.2, "5 seconds took %.3f, by the guest's clock %.3f" % (took, said))
+        ticks = int(g.expect(r"TICKS (\d+)\s", 10)[1])
+        if kind.endswith("periodic"):
+            check(abs(ticks - 250 * said) < 15, "%d ticks of 250 Hz in %.2f s" % (ticks, said))
+        check(g.expect(r"BEFORE \[(\d*)\]", 10)[1], "the alarm comes too early")
+        check(not g.expect(r"AFTER \[(\d*)\]", 10)[1], "no alarm")
+        g.expect("DONE", 30)
+        off(g)
+        bad = re.search(r"COMPLAINT .*", g.text())
+        check(not bad, "the kernel says: %s" % (bad and bad[0]))
