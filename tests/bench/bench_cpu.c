@@ -135,6 +135,7 @@ static void chase(struct node **ring, size_t count, long n)
     struct node *p = *ring;
     for (long i = 0; i < n; i++)
         p = p->next;
+    *ring = p; /* a short sample goes on where the last one ended, or it would stay in the caches */
     sink += (uintptr_t)p;
 }
 
