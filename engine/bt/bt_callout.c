@@ -2,6 +2,7 @@
 /* What translated code asks C to do: privileged, control and rare instructions. The work itself is in engine/cpu. */
 #include "bt/bt_private.h"
 
+#include "base/bytes.h"
 #include "core/clock.h"
 
 int bt_xrstor(const void *area, uint32_t lo, uint32_t hi);
@@ -429,9 +430,12 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         }
         /* Translated code does not keep flags that are about to be overwritten, though the handler of a fault would see them. Whoever loads
          * flags may want to know: the next blocks keep all. A kernel's POPF that runs often restores the interrupt flag. */
-        if ((c->cpl == 3 && !cpu_in_vm86(c)) || r->imm++ < 4096) {
+        if ((c->cpl == 3 && !cpu_in_vm86(c)) || r->count++ < 4096) {
             bc->flags_blocks = FLAGS_BLOCKS;
             bc->flags_cpl = c->cpl;
+        } else if (r->hot) {
+            st_le32(bc->code_rw + r->hot, 0);
+            r->hot = 0;
         }
         return 0;
     }

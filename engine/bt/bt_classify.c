@@ -96,6 +96,18 @@ bool tr_ends_block(const ZydisDecodedInstruction *in)
 void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
 {
     *rd = *wr = 0;
+    switch (n->in.mnemonic) {
+    case ZYDIS_MNEMONIC_SWAPGS:
+        return;
+    case ZYDIS_MNEMONIC_SYSRET: /* they load all */
+    case ZYDIS_MNEMONIC_POPF:
+    case ZYDIS_MNEMONIC_POPFD:
+    case ZYDIS_MNEMONIC_POPFQ:
+        *wr = FLAGS_ALL;
+        return;
+    default:
+        break;
+    }
     switch (n->in.meta.category) { /* call-outs that see or push the flags, or may leave them */
     case ZYDIS_CATEGORY_SYSTEM:
     case ZYDIS_CATEGORY_STRINGOP:
@@ -107,7 +119,7 @@ void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
     case ZYDIS_CATEGORY_SEGOP:
     case ZYDIS_CATEGORY_PUSH:
     case ZYDIS_CATEGORY_POP:
-        *rd = 0x3f;
+        *rd = FLAGS_ALL;
         if (n->in.mnemonic != ZYDIS_MNEMONIC_PUSH && n->in.mnemonic != ZYDIS_MNEMONIC_POP)
             return;
         *rd = 0;

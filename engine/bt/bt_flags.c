@@ -121,7 +121,7 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n)
                 now.kind = FR_NONE;
         }
     }
-    uint8_t lost = t->insn[0].live_in ? 0 : 0x3f; /* which the host's flags are not */
+    uint8_t lost = t->insn[0].live_in ? 0 : FLAGS_ALL; /* which the host's flags are not */
     for (unsigned i = 0; i < n; i++) {
         uint8_t rd, wr;
         bool dead = t->insn[i].live_in == 0;
@@ -129,7 +129,7 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n)
         if (dead)
             t->frec[i].kind |= FR_DEAD;
         if (dead && touches_memory(&t->insn[i]))
-            lost = 0x3f;
+            lost = FLAGS_ALL;
         tr_flag_effect(&t->insn[i], &rd, &wr);
         lost &= (uint8_t)~wr;
     }
@@ -167,7 +167,7 @@ void bt_flags_recover(struct bt_cpu *bc, uint32_t blk, uint16_t off, bool checke
     if (i >= b->n_map)
         return;
     const struct bt_frec *f = &bc->frecs[b->map + i];
-    uint8_t lost = checked && (f->kind & FR_DEAD) ? 0x3f : f->lost;
+    uint8_t lost = checked && (f->kind & FR_DEAD) ? FLAGS_ALL : f->lost;
     if (!lost)
         return;
     unsigned kind = f->kind & FR_KIND;

@@ -7,7 +7,7 @@
 
 /* ---- call-outs ---- */
 
-static struct bt_rec *callout(struct bt_tr *t, unsigned op)
+struct bt_rec *tr_callout(struct bt_tr *t, unsigned op)
 {
     t->r11_group = 0;
     t->groups_ok = 0;
@@ -205,7 +205,7 @@ static void lower_string(struct bt_tr *t)
             }
         }
     uint8_t *done = tr_string_inline(t, kind, size, rep != 0, seg);
-    struct bt_rec *r = callout(t, CO_STRING);
+    struct bt_rec *r = tr_callout(t, CO_STRING);
     r->aux = (uint8_t)kind;
     r->opsize = (uint8_t)size;
     r->rep = (uint8_t)rep;
@@ -218,165 +218,6 @@ static void rm_operand(struct bt_rec *r, const ZydisDecodedOperand *o)
 {
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
         r->rm = (uint8_t)tr_gpr_of(o->reg.value);
-}
-
-/* reg (rax or rdx) rotated right by n, 32 or 64 bits, without flags */
-static void e_rorx(struct em *e, int w, unsigned reg, unsigned n)
-{
-    e3(e, 0xc4, 0xe3, w ? 0xfb : 0x7b);
-    e3(e, 0xf0, (uint8_t)(0xc0 | reg << 3 | reg), (uint8_t)n);
-}
-static void e_ldzx8(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x0fb6, reg, disp); }
-static void e_st_imm8(struct em *e, uint32_t disp, uint8_t v)
-{
-    e4(e, 0x2504c665); /* mov byte gs:[], v */
-    e4(e, disp);
-    e1(e, v);
-}
-
-static void lower_rdtsc(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    if (t->cur->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP) {
-        e3(e, 0x0f, 0x01, 0xf9);
-        e_ld32(e, 1, (uint32_t)offsetof(struct bt_cpu, c.s.tsc_aux));
-    } else {
-        e2(e, 0x0f, 0x31);
-    }
-    e_rorx(e, 1, 2, 32);
-    e_lea(e, 1, 0, 0, 2, 1, 0);
-    e_ld(e, 10, HOT_TSC_OFF);
-    e_lea(e, 1, 0, 0, 10, 1, 0);
-    e_ld(e, 10, (uint32_t)offsetof(struct bt_cpu, c.s.tsc_adjust));
-    e_lea(e, 1, 0, 0, 10, 1, 0);
-    e_mov(e, 2, 0);
-    e_rorx(e, 1, 2, 32);
-    e_mov32(e, 2, 2);
-    e_mov32(e, 0, 0);
-}
-
-/* CPUID that says what it said last time; C is asked for anything else. Programs ask for its time (as a barrier) and in loops over leaves. */
-static void lower_cpuid(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    uint32_t at = (uint32_t)offsetof(struct bt_cpu, cpuid);
-    bool live = t->cur->live_in != 0;
-    if (live)
-        e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
-    e3(e, 0x41, 0x89, 0xc3);             /* mov r11d, eax */
-    e4(e, 0x00e38341 | (CPUID_N - 1) << 24); /* and r11d, CPUID_N - 1 */
-    e_lea(e, 1, 11, 11, 11, 4, 0);
-    e_gs_r11(e, 0x8b, 10, at);
-    e3(e, 0x41, 0x39, 0xc2); /* cmp r10d, eax */
-    uint8_t *other[2] = {e_jcc32(e, 5), NULL};
-    e4(e, 0xf0fb43c4); /* rorx r10, r10, 32 */
-    e2(e, 0xd2, 32);
-    e3(e, 0x41, 0x39, 0xca); /* cmp r10d, ecx */
-    other[1] = e_jcc32(e, 5);
-    static const uint8_t reg[4] = {0, 3, 1, 2};
-    for (unsigned i = 0; i < 4; i++)
-        e_gs_r11(e, 0x8b, reg[i], at + (uint32_t)offsetof(struct bt_cpuid, out[i]));
-    if (live)
-        e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
-    uint8_t *done = e_jmp32(e);
-    for (unsigned i = 0; i < 2; i++)
-        e_fix(other[i], e->p);
-    if (live)
-        e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
-    callout(t, CO_CPUID);
-    e_fix(done, e->p);
-}
-
-/* T0 = RFLAGS as they are pushed: AH from LAHF, OF from SETO, DF and IF from their bytes, the rest from fl_base. */
-static void flags_image(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    e_st(e, 0, HOT_RAX_SAVE);
-    e_movi(e, 0, 0);
-    e1(e, 0x9f);             /* lahf */
-    e3(e, 0x0f, 0x90, 0xc0); /* seto al */
-    e3(e, 0xc4, 0x63, 0x7b); /* rorx r10d, eax, 8 */
-    e3(e, 0xf0, 0xd0, 8);
-    e4(e, 0xd2b60f45);       /* movzx r10d, r10b */
-    e3(e, 0x0f, 0xb6, 0xc0); /* movzx eax, al */
-    e_rorx(e, 0, 0, 32 - 11);
-    e_lea(e, 1, 10, 10, 0, 1, 0);
-    e_ldzx8(e, 0, HOT_DF);
-    e_rorx(e, 0, 0, 32 - 10);
-    e_lea(e, 1, 10, 10, 0, 1, 0);
-    e_ldzx8(e, 0, HOT_IF);
-    e_rorx(e, 0, 0, 32 - 9);
-    e_lea(e, 1, 10, 10, 0, 1, 0);
-    e_ld(e, 0, HOT_FL_BASE);
-    e_lea(e, 1, 10, 10, 0, 1, 0);
-    e_st(e, 10, HOT_T0);
-    e_ld(e, 0, HOT_RAX_SAVE);
-}
-
-/* STI: a pending interrupt is for C, which knows the shadow; otherwise nothing can come between it and the instruction that follows in the block. */
-static void lower_sti(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    e_mov(e, 11, 1);
-    t->r11_group = 0;
-    e_ldzx8(e, 1, (uint32_t)offsetof(struct bt_cpu, intr_check));
-    uint8_t *none = e_jrcxz(e);
-    e_mov(e, 1, 11);
-    callout(t, CO_STI);
-    uint8_t *over = e_jmp32(e);
-    e_fix8(none, e->p);
-    e_mov(e, 1, 11);
-    e_st_imm8(e, HOT_IF, 1);
-    e_fix(over, e->p);
-}
-
-/* The system instructions that a kernel uses all the time, where the mode leaves no question. */
-static bool lower_inline_system(struct bt_tr *t)
-{
-    const ZydisDecodedInstruction *in = &t->cur->in;
-    struct em *e = &t->e;
-    bool cpl0 = CPL_OF(t->mode) == 0 && !(t->mode & M_VM86), last = t->cur == &t->insn[t->n_insn - 1];
-    if (t->mode & M_SINGLE)
-        return false;
-    switch (in->mnemonic) {
-    case ZYDIS_MNEMONIC_CLI:
-        if (cpl0)
-            e_st_imm8(e, HOT_IF, 0);
-        return cpl0;
-    case ZYDIS_MNEMONIC_STI:
-        if (!cpl0 || last)
-            return false;
-        lower_sti(t);
-        return true;
-    case ZYDIS_MNEMONIC_PUSHF:
-    case ZYDIS_MNEMONIC_PUSHFD:
-    case ZYDIS_MNEMONIC_PUSHFQ:
-        if (t->mode & M_VM86)
-            return false;
-        flags_image(t);
-        tr_push_value(t, in->operand_width / 8, -1, 0);
-        return true;
-    case ZYDIS_MNEMONIC_SWAPGS:
-        if (!cpl0 || !t->m64)
-            return false;
-        e_ld(e, 10, SEG_OFF(S_GS, base));
-        e_ld(e, 11, (uint32_t)offsetof(struct bt_cpu, c.s.kernel_gs_base));
-        t->r11_group = 0;
-        e_st(e, 11, SEG_OFF(S_GS, base));
-        e_st(e, 10, (uint32_t)offsetof(struct bt_cpu, c.s.kernel_gs_base));
-        return true;
-    case ZYDIS_MNEMONIC_CPUID:
-        lower_cpuid(t);
-        return true;
-    case ZYDIS_MNEMONIC_RDTSC:
-    case ZYDIS_MNEMONIC_RDTSCP:
-        if ((t->mode & M_NOTSC) || (in->mnemonic == ZYDIS_MNEMONIC_RDTSCP && !t->bc->bv->feat.rdtscp))
-            return false;
-        lower_rdtsc(t);
-        return true;
-    default:
-        return false;
-    }
 }
 
 /*
@@ -400,7 +241,7 @@ static bool branch_limit(struct bt_tr *t)
         bool count = in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->opcode >= 0xe0 && in->opcode <= 0xe3;
         tr_sp_flush(t);
         uint8_t *over = cond && !count ? e_jcc32(&t->e, (in->opcode & 15) ^ 1) : NULL;
-        r = callout(t, CO_BRLIMIT);
+        r = tr_callout(t, CO_BRLIMIT);
         r->aux = count ? BR_LOOP : BR_BEYOND;
         r->imm = in->opcode;
         if (over) {
@@ -412,7 +253,7 @@ static bool branch_limit(struct bt_tr *t)
     if (in->operand_width == 16 && limit >= 0xffff)
         return false;
     tr_sp_flush(t);
-    r = callout(t, CO_BRLIMIT);
+    r = tr_callout(t, CO_BRLIMIT);
     r->aux = in->mnemonic == ZYDIS_MNEMONIC_RET ? BR_RET : BR_TARGET;
     if (r->aux == BR_TARGET)
         rm_operand(r, &n->op[0]);
@@ -430,13 +271,13 @@ bool tr_lower(struct bt_tr *t)
     bool real = !(t->mode & M_PE) || (t->mode & M_VM86);
 
     if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && in->raw.modrm.mod == 3 && t->bc->bv->feat.amd) {
-        callout(t, CO_UD); /* PREFETCH with a register: on Intel's processors it does nothing */
+        tr_callout(t, CO_UD); /* PREFETCH with a register: on Intel's processors it does nothing */
         return true;
     }
     if (tr_is_nop(in) && in->mnemonic != ZYDIS_MNEMONIC_PAUSE && in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
         return false;
     if (tr_never_native(in) || !bt_isa_offered(t->bc->bv, in)) {
-        callout(t, CO_UD);
+        tr_callout(t, CO_UD);
         return true;
     }
     if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && t->m64 && in->raw.rex.B) { /* F3 41 90 is XCHG r8, eAX with a prefix that does nothing */
@@ -446,19 +287,19 @@ bool tr_lower(struct bt_tr *t)
     unsigned v = tr_vector_class(n);
     if ((v == V_FPU && !(t->mode & M_FPU)) || (v == V_SSE && !(t->mode & M_SSE)) || (v == V_AVX && !(t->mode & M_AVX)) ||
         (v == V_AVX512 && !(t->mode & M_AVX512)) || ((v == V_WAIT || v == V_MMX) && !(t->mode & M_FPU))) {
-        r = callout(t, CO_FPUCHECK);
+        r = tr_callout(t, CO_FPUCHECK);
         r->aux = (uint8_t)v;
     }
-    if (lower_inline_system(t))
+    if (tr_lower_system(t))
         return false;
     unsigned plain = tr_plain_callout(in->mnemonic);
     if (plain != CO_NONE) {
         if (real && (in->mnemonic == ZYDIS_MNEMONIC_SLDT || in->mnemonic == ZYDIS_MNEMONIC_STR || in->mnemonic == ZYDIS_MNEMONIC_LLDT ||
                      in->mnemonic == ZYDIS_MNEMONIC_LTR || in->mnemonic == ZYDIS_MNEMONIC_VERR || in->mnemonic == ZYDIS_MNEMONIC_VERW)) {
-            callout(t, CO_UD);
+            tr_callout(t, CO_UD);
             return true;
         }
-        r = callout(t, plain);
+        r = tr_callout(t, plain);
         if (in->operand_count_visible)
             rm_operand(r, &n->op[0]);
         if (in->mnemonic == ZYDIS_MNEMONIC_SYSRET || in->mnemonic == ZYDIS_MNEMONIC_SYSEXIT)
@@ -486,7 +327,7 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_JMP:
         if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ||
             (in->opcode == 0xff && in->raw.modrm.reg == 5)) {
-            r = callout(t, n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ? CO_FARJMP : CO_FARJMPM);
+            r = tr_callout(t, n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ? CO_FARJMP : CO_FARJMPM);
             goto far_ptr;
         }
         tr_lower_jmp(t);
@@ -494,7 +335,7 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_CALL:
         if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ||
             (in->opcode == 0xff && in->raw.modrm.reg == 3)) {
-            r = callout(t, n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ? CO_FARCALL : CO_FARCALLM);
+            r = tr_callout(t, n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER ? CO_FARCALL : CO_FARCALLM);
         far_ptr:
             if (n->op[0].type == ZYDIS_OPERAND_TYPE_POINTER) {
                 r->imm = (int64_t)(uint32_t)n->op[0].ptr.offset | (int64_t)n->op[0].ptr.segment << 32;
@@ -507,7 +348,7 @@ bool tr_lower(struct bt_tr *t)
         return true;
     case ZYDIS_MNEMONIC_RET:
         if (in->opcode == 0xca || in->opcode == 0xcb) {
-            r = callout(t, CO_FARRET);
+            r = tr_callout(t, CO_FARRET);
             r->imm = in->raw.imm[0].size ? (int64_t)(uint16_t)in->raw.imm[0].value.u : 0;
             return true;
         }
@@ -526,7 +367,7 @@ bool tr_lower(struct bt_tr *t)
         return false;
     case ZYDIS_MNEMONIC_POP:
         if (n->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(n->op[0].reg.value) == ZYDIS_REGCLASS_SEGMENT) {
-            r = callout(t, CO_POPSEG);
+            r = tr_callout(t, CO_POPSEG);
             r->seg = (uint8_t)tr_seg_of(n->op[0].reg.value);
             return false;
         }
@@ -569,7 +410,7 @@ bool tr_lower(struct bt_tr *t)
                 return false;
             }
             if (c == ZYDIS_REGCLASS_SEGMENT) {
-                r = callout(t, CO_MOVTOSEG);
+                r = tr_callout(t, CO_MOVTOSEG);
                 int seg = tr_seg_of(n->op[0].reg.value);
                 r->reg = (uint8_t)seg;
                 rm_operand(r, &n->op[1]);
@@ -577,7 +418,7 @@ bool tr_lower(struct bt_tr *t)
             }
             if (c == ZYDIS_REGCLASS_CONTROL || c == ZYDIS_REGCLASS_DEBUG) {
                 bool cr = c == ZYDIS_REGCLASS_CONTROL;
-                r = callout(t, k == 0 ? (cr ? CO_MOVTOCR : CO_MOVTODR) : (cr ? CO_MOVFROMCR : CO_MOVFROMDR));
+                r = tr_callout(t, k == 0 ? (cr ? CO_MOVTOCR : CO_MOVTODR) : (cr ? CO_MOVFROMCR : CO_MOVFROMDR));
                 r->reg = (uint8_t)(ZydisRegisterGetId(n->op[k].reg.value));
                 r->rm = (uint8_t)tr_gpr_of(n->op[1 - k].reg.value);
                 return false;
@@ -585,30 +426,30 @@ bool tr_lower(struct bt_tr *t)
         }
         break;
     case ZYDIS_MNEMONIC_INVPCID:
-        r = callout(t, CO_INVPCID);
+        r = tr_callout(t, CO_INVPCID);
         r->reg = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         return false;
     case ZYDIS_MNEMONIC_LAR:
     case ZYDIS_MNEMONIC_LSL:
         if (real) {
-            callout(t, CO_UD);
+            tr_callout(t, CO_UD);
             return true;
         }
-        r = callout(t, in->mnemonic == ZYDIS_MNEMONIC_LAR ? CO_LAR : CO_LSL);
+        r = tr_callout(t, in->mnemonic == ZYDIS_MNEMONIC_LAR ? CO_LAR : CO_LSL);
         r->reg = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         rm_operand(r, &n->op[1]);
         return false;
     case ZYDIS_MNEMONIC_ARPL:
         if (real) {
-            callout(t, CO_UD);
+            tr_callout(t, CO_UD);
             return true;
         }
-        r = callout(t, CO_ARPL);
+        r = tr_callout(t, CO_ARPL);
         rm_operand(r, &n->op[0]);
         r->reg = (uint8_t)tr_gpr_of(n->op[1].reg.value);
         return false;
     case ZYDIS_MNEMONIC_BOUND:
-        r = callout(t, CO_BOUND);
+        r = tr_callout(t, CO_BOUND);
         r->reg = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         return false;
     case ZYDIS_MNEMONIC_LES:
@@ -616,23 +457,23 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_LSS:
     case ZYDIS_MNEMONIC_LFS:
     case ZYDIS_MNEMONIC_LGS:
-        r = callout(t, CO_LXS);
+        r = tr_callout(t, CO_LXS);
         r->reg = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         r->aux = in->mnemonic == ZYDIS_MNEMONIC_LES ? S_ES : in->mnemonic == ZYDIS_MNEMONIC_LDS ? S_DS : in->mnemonic == ZYDIS_MNEMONIC_LSS ? S_SS
                  : in->mnemonic == ZYDIS_MNEMONIC_LFS ? S_FS : S_GS;
         return false;
     case ZYDIS_MNEMONIC_INT:
-        r = callout(t, CO_INT);
+        r = tr_callout(t, CO_INT);
         r->imm = (int64_t)(uint8_t)in->raw.imm[0].value.u;
         return true;
     case ZYDIS_MNEMONIC_ENTER:
-        r = callout(t, CO_ENTER);
+        r = tr_callout(t, CO_ENTER);
         r->imm = (int64_t)(uint16_t)in->raw.imm[0].value.u;
         r->aux = (uint8_t)in->raw.imm[1].value.u & 31;
         return false;
     case ZYDIS_MNEMONIC_IN:
     case ZYDIS_MNEMONIC_OUT:
-        r = callout(t, in->mnemonic == ZYDIS_MNEMONIC_IN ? CO_IN : CO_OUT);
+        r = tr_callout(t, in->mnemonic == ZYDIS_MNEMONIC_IN ? CO_IN : CO_OUT);
         r->opsize = !(in->opcode & 1) ? 1 : in->operand_width == 16 ? 2 : 4;
         r->aux = in->opcode >= 0xec;
         r->imm = (int64_t)(uint8_t)in->raw.imm[0].value.u;
@@ -641,13 +482,13 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_RDGSBASE:
     case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE:
-        r = callout(t, in->mnemonic == ZYDIS_MNEMONIC_RDFSBASE || in->mnemonic == ZYDIS_MNEMONIC_RDGSBASE ? CO_RDFSGS : CO_WRFSGS);
+        r = tr_callout(t, in->mnemonic == ZYDIS_MNEMONIC_RDFSBASE || in->mnemonic == ZYDIS_MNEMONIC_RDGSBASE ? CO_RDFSGS : CO_WRFSGS);
         r->rm = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         r->seg = in->mnemonic == ZYDIS_MNEMONIC_RDFSBASE || in->mnemonic == ZYDIS_MNEMONIC_WRFSBASE ? S_FS : S_GS;
         r->opsize = in->raw.rex.W ? 8 : 4;
         return false;
     case ZYDIS_MNEMONIC_RDPID:
-        r = callout(t, CO_RDPID);
+        r = tr_callout(t, CO_RDPID);
         r->rm = (uint8_t)tr_gpr_of(n->op[0].reg.value);
         return false;
     case ZYDIS_MNEMONIC_AAA:
@@ -656,12 +497,12 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_AAD:
     case ZYDIS_MNEMONIC_DAA:
     case ZYDIS_MNEMONIC_DAS:
-        r = callout(t, CO_BCD);
+        r = tr_callout(t, CO_BCD);
         r->aux = in->opcode;
         r->imm = in->raw.imm[0].size ? (int64_t)(uint8_t)in->raw.imm[0].value.u : 10;
         return false;
     case ZYDIS_MNEMONIC_SALC:
-        r = callout(t, CO_BCD);
+        r = tr_callout(t, CO_BCD);
         r->aux = 0xd6;
         return false;
     case ZYDIS_MNEMONIC_XSAVE:
@@ -673,7 +514,7 @@ bool tr_lower(struct bt_tr *t)
     case ZYDIS_MNEMONIC_XRSTOR:
     case ZYDIS_MNEMONIC_XRSTOR64:
         /* The area is as large as its mask says: C finds out, and masks by the guest's XCR0. */
-        r = callout(t, CO_XSAVE);
+        r = tr_callout(t, CO_XSAVE);
         r->aux = in->mnemonic == ZYDIS_MNEMONIC_XRSTOR || in->mnemonic == ZYDIS_MNEMONIC_XRSTOR64 ? 0
                  : in->mnemonic == ZYDIS_MNEMONIC_XSAVE || in->mnemonic == ZYDIS_MNEMONIC_XSAVE64 ? 1
                  : in->mnemonic == ZYDIS_MNEMONIC_XSAVEC || in->mnemonic == ZYDIS_MNEMONIC_XSAVEC64 ? 2 : 3;
@@ -688,19 +529,19 @@ bool tr_lower(struct bt_tr *t)
         return true;
     }
     if (in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) {
-        callout(t, CO_UD);
+        tr_callout(t, CO_UD);
         return true;
     }
     const ZydisDecodedOperand *m = tr_mem_operand(n);
     if (m && m->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         unsigned op = in->opcode, hi = op & 0xf0;
         if (in->opcode_map != ZYDIS_OPCODE_MAP_0F38 || !((hi == 0x90 || hi == 0xa0) && (op & 15) < 4)) {
-            callout(t, CO_UD);
+            tr_callout(t, CO_UD);
             return true;
         }
         bool ev = in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX, scatter = hi == 0xa0;
         unsigned w = ev ? in->raw.evex.W : in->raw.vex.W, sc = m->mem.scale;
-        r = callout(t, CO_VSIB);
+        r = tr_callout(t, CO_VSIB);
         r->reg = (uint8_t)ZydisRegisterGetId(n->op[ev && scatter ? 2 : 0].reg.value);
         r->rm = (uint8_t)(ev ? ZydisRegisterGetId(in->avx.mask.reg) : ZydisRegisterGetId(n->op[2].reg.value));
         r->rep = (uint8_t)ZydisRegisterGetId(m->mem.index);

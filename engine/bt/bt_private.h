@@ -163,7 +163,12 @@ struct bt_rec {
     uint8_t rip_rel, aux;
     uint32_t blk, ret;
     uint32_t then; /* the block where it went on last time, when that was not at ret; 0 = none */
-    int64_t imm;
+    union {
+        int64_t imm;
+        struct { /* CO_POPF: how often it ran; where the jump is that keeps running code from doing it itself, 0 = no more */
+            uint32_t count, hot;
+        };
+    };
 };
 
 struct bt_map {

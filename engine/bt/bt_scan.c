@@ -87,7 +87,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
 
 void tr_liveness(struct bt_tr *t, unsigned n)
 {
-    uint8_t live = 0x3f;
+    uint8_t live = FLAGS_ALL;
     for (unsigned i = n; i-- > 0;) {
         uint8_t rd, wr;
         tr_flag_effect(&t->insn[i], &rd, &wr);

@@ -26,6 +26,9 @@ struct cold {
     uint32_t idx;
 };
 
+/* Arithmetic flags as tr_flag_effect has them. */
+enum { FLAGS_ZF = 8, FLAGS_ALL = 0x3f };
+
 /* What an instruction may fault by before it runs, because of CR0, CR4 or XCR0 (tr_vector_class). */
 enum { V_NONE, V_FPU, V_SSE, V_AVX, V_AVX512, V_WAIT, V_MMX };
 
@@ -133,6 +136,10 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n);
 /* bt_repeat.c */
 uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool rep, unsigned seg);
 
+/* bt_system.c: false if C is to do it */
+bool tr_lower_system(struct bt_tr *t);
+
 /* bt_lower.c */
+struct bt_rec *tr_callout(struct bt_tr *t, unsigned op);
 bool tr_lower(struct bt_tr *t);
 
