@@ -34,7 +34,8 @@ struct panel {
     struct performance *win;
     AppVm *vm; /* NULL: all together */
     GtkWidget *box, *graph, *title, *note, *value[AMOUNTS], *balloon, *automatic;
-    gboolean asked, driver;
+    gboolean asked, driver, showing;
+    guint changes; /* of the user's that have no answer yet: until then what the machine says is older */
     guint64 now[AMOUNTS];
     gboolean known;
 };
@@ -75,6 +76,18 @@ static struct panel *panel_of(struct performance *w, AppVm *vm)
     return NULL;
 }
 
+/* Others may have set it, too. */
+static void show_balloon(struct panel *p, gboolean automatic, guint64 target)
+{
+    if (p->changes || (automatic && gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(p->automatic))))
+        return;
+    p->showing = TRUE;
+    gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(p->automatic), automatic);
+    if (!automatic && !gtk_widget_has_focus(p->balloon))
+        gtk_spin_button_set_value(GTK_SPIN_BUTTON(p->balloon), (double)(target >> 20));
+    p->showing = FALSE;
+}
+
 static void got_statistics(gpointer u, GVariant *result)
 {
     g_autoptr(AppVm) vm = u;
@@ -86,7 +99,7 @@ static void got_statistics(gpointer u, GVariant *result)
     if (result) {
         g_autoptr(GVariantIter) it = NULL;
         const char *name;
-        guint64 v;
+        guint64 v, target = 0, automatic = TRUE;
         g_variant_get(result, "(a{st})", &it);
         while (g_variant_iter_next(it, "{&st}", &name, &v)) {
             for (int i = 0; i < AMOUNTS; i++)
@@ -94,7 +107,12 @@ static void got_statistics(gpointer u, GVariant *result)
                     p->now[i] = v;
             if (!strcmp(name, "balloon.driver"))
                 p->driver = v != 0;
+            else if (!strcmp(name, "balloon.set_mb"))
+                target = v << 20;
+            else if (!strcmp(name, "balloon.automatic"))
+                automatic = v;
         }
+        show_balloon(p, automatic != 0, target);
     }
     gtk_widget_set_sensitive(p->automatic, p->driver);
     gtk_widget_set_sensitive(p->balloon, p->driver && !gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(p->automatic)));
@@ -124,13 +142,24 @@ static gboolean tick(gpointer u)
 
 /* ---- panels ---- */
 
+static void balloon_is_set(gpointer u, GVariant *result)
+{
+    g_autoptr(AppVm) vm = u;
+    struct panel *p = shown ? panel_of(shown, vm) : NULL;
+    if (p && p->changes)
+        p->changes--;
+}
+
 static void balloon_set(GtkWidget *w, gpointer u)
 {
     struct panel *p = u;
+    if (p->showing)
+        return;
+    p->changes++;
     gboolean automatic = gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(p->automatic));
     gtk_widget_set_sensitive(p->balloon, p->driver && !automatic);
     app_vm_call(p->vm, "SetBalloon", g_variant_new("(i)", automatic ? -1 : gtk_spin_button_get_value_as_int(GTK_SPIN_BUTTON(p->balloon))),
-                _("The balloon of “%s” could not be changed."), NULL, NULL);
+                _("The balloon of “%s” could not be changed."), balloon_is_set, g_object_ref(p->vm));
 }
 
 static GtkWidget *swatch(int i)

@@ -10,7 +10,8 @@
  * nothing. But what it hands over to the balloon is free in the guest, and what the balloon lets go again is free in the guest and not in the
  * host's memory. So, as a part of trimming, while the guest has little to do:
  *  1. When it has done something since the last time (nobody frees much memory without a processor), it is asked for PROBE pages. When the host has
- *     gained nothing by it (they were not in its memory), that was all.
+ *     gained nothing by it (they were not in its memory), for eight times as many, once: Linux does not always hand over first what was used last.
+ *     Nothing again: that was all.
  *  2. Else for eight times as many, and so on, as fast as MemTrimRate allows on average.
  *  3. When nothing is gained any more, or the guest begins to hand over single pages (it has no free 2 MiB left: what it gives now, it takes from its
  *     caches), or it reads its disks, the balloon goes back at once to what it had.
@@ -118,13 +119,18 @@ static uint64_t go_on(struct balloon_policy *b, const struct balloon_now *in)
     uint64_t gained = less(less(b->from_rss, in->rss), in->freed - b->from_freed);
     gained = min_u64(gained, b->step); /* the guest may have given back more by itself */
     /* What comes first is what was used last: pages that are not there are the beginning of the rest, which never were. */
-    bool probe = b->breath - base == b->step, enough = gained >= (probe ? PROBE / 2 : b->step / 4 * 3);
-    b->vain = enough ? 0 : b->vain + probe;
+    bool probe = b->breath - base == b->step, enough = gained >= (probe ? PROBE / 2 : b->chance ? b->step / 2 : b->step / 4 * 3);
+    if (!enough && probe && !b->chance && inhale(b, in, b->breath, PROBE * FASTER)) {
+        b->chance = true;
+        return b->breath;
+    }
+    b->vain = enough ? 0 : b->vain + (probe || b->chance);
     if (enough || !probe) {
-        b->breaths += probe;
+        b->breaths += enough && (probe || b->chance);
         b->harvested += gained;
         b->tokens = less(b->tokens, gained);
     }
+    b->chance = false;
     uint64_t there = less(b->l.all, in->unused + in->have), next = min_u64(min_u64((probe ? PROBE : b->step) * FASTER, b->tokens), there);
     if (enough && inhale(b, in, b->breath, next))
         return b->breath;
@@ -152,7 +158,7 @@ static uint64_t breathe(struct balloon_policy *b, const struct balloon_now *in, 
     if (!b->active || b->calm < CALM_S || !due(b, in) || in->have > base || b->tokens < PROBE)
         return base;
     b->from_small = in->small;
-    b->startled = false;
+    b->startled = b->chance = false;
     b->pool = min_u64(b->pool, in->unused);
     /* What the host has gained by the pool is of no account for the end of the breath, but fine. */
     return inhale(b, in, base, b->pool + PROBE) && b->step > b->pool ? b->breath : exhale(b, in, base);

@@ -45,6 +45,7 @@ struct balloon_policy {
     uint64_t base, cap;  /* without a breath; the most */
     uint64_t alarm;      /* with less unused than this the guest has begun to use much */
     bool active;         /* since the last one */
+    bool chance;         /* the first step was in vain, the second is on its way */
     bool startled;       /* it had to be ended because of the alarm */
     uint64_t exhaled_rss;
     int64_t exhaled, last, step_at;

@@ -531,6 +531,9 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
         balloon_get_stats(m->balloon, &b);
     fn(u, "balloon.driver", b.driver);
     fn(u, "balloon.target", b.target << 12);
+    int64_t wanted = atomic_load(&m->wanted);
+    fn(u, "balloon.automatic", wanted < 0);
+    fn(u, "balloon.set_mb", wanted < 0 ? 0 : (uint64_t)wanted);
     fn(u, "balloon.pages_taken", b.locked);
     fn(u, "balloon.pages_given", b.unlocked);
     fn(u, "balloon.refused", b.refused);
