@@ -6,30 +6,27 @@
  *   PIC, IOAPIC, local APICs -> intr; HPET passes the PIT's and RTC's interrupts on; 8042 with keyboard and mouse; UARTs; backdoor
  *   fw_cfg tells the firmware about all that.
  *
+ * Disks and CDs are machine_drives.c, counters machine_report.c.
+ *
  * Life: machine_build -> machine_connect -> vm_run ... -> machine_destroy. Image files, chardevs and the VNC server are owned here and
  * outlive the devices that use them.
  */
 #define _GNU_SOURCE
-#include "machine.h"
+#include "machine_private.h"
 
 #include <cpuid.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api/address.h"
 #include "base/log.h"
-#include "block/blk.h"
 #include "bt/bt.h"
 #include "chipset/debugport.h"
 #include "chipset/ferr.h"
@@ -49,19 +46,14 @@
 #include "chipset/port92.h"
 #include "chipset/rtc.h"
 #include "core/vm.h"
-#include "cpu/cpu.h"
-#include "cpu/cpustate.h"
 #include "display/surface.h"
 #include "display/svga.h"
 #include "file/chardevs.h"
-#include "file/hostfile.h"
-#include "file/hostfile_cow.h"
 #include "guest/backdoor.h"
 #include "guest/balloon.h"
 #include "input/input.h"
 #include "input/ps2kbd.h"
 #include "input/ps2mouse.h"
-#include "machine_engine.h"
 #include "mem/guestmem.h"
 #include "net_link.h"
 #include "thrift.h"
@@ -81,135 +73,6 @@ enum {
     SRC_SECOND_UART = 2,
     SRC_HPET = 3,
 };
-struct drive {
-    struct blk *blk;
-    int dirfd; /* folder of the image, for further extents */
-    bool throw_away;
-    char *path;
-};
-
-struct machine {
-    const struct plan *plan;
-    struct machine_hooks hooks;
-    const struct cpu_backend *be;
-    struct engine_choice engine;
-    struct vm *vm;
-    struct memblk ram, rom;
-    bool have_ram;
-    struct dev *pm, *ide, *mouse, *svga, *uart[4], *lapic;
-    struct chardev *chr[4];
-    char *pty_link[4];
-    struct display *display;
-    struct input *input;
-    struct screen *screen;
-    struct memory *memory;
-    struct drive drive[2][2];
-    uint8_t nvram[RTC_NVRAM_SIZE];
-    struct machine_net *net;
-};
-
-/* ---- images ---- */
-
-static int open_host(struct drive *dr, int dirfd, const char *name, bool read_only, struct hostfile *out, struct err *e)
-{
-    struct hostfile base;
-    if (!dr->throw_away || read_only)
-        return hostfile_open(out, dirfd, name, read_only, e);
-    return hostfile_open(&base, dirfd, name, true, e) ? -1 : hostfile_cow(out, &base, e);
-}
-
-static int open_extent(void *u, const char *name, bool read_only, struct hostfile *out, struct err *e)
-{
-    struct drive *dr = u;
-    /* A descriptor comes from anywhere: what it names must lie beside it. */
-    if (*name == '/' || !strcmp(name, "..") || !strncmp(name, "../", 3) || strstr(name, "/../"))
-        return err_set(e, ERR_DENIED, 0, "the disk %s refers to %s outside its folder; move all its files into one folder", dr->path, name);
-    /* ... and a link, which an archive can bring along, must not lead out of there. */
-    char at[64], *folder, *real, *full = NULL;
-    snprintf(at, sizeof at, "/proc/self/fd/%d", dr->dirfd);
-    folder = realpath(at, NULL);
-    real = folder && asprintf(&full, "%s/%s", folder, name) >= 0 ? realpath(full, NULL) : NULL;
-    size_t n = folder ? strlen(folder) : 0;
-    bool out_of_it = real && n > 1 && (strncmp(real, folder, n) || real[n] != '/');
-    if (out_of_it)
-        err_set(e, ERR_DENIED, 0, "the disk %s refers to %s, a link to %s outside its folder; move all its files into one folder", dr->path, name, real);
-    free(folder);
-    free(full);
-    free(real);
-    return out_of_it ? -1 : open_host(dr, dr->dirfd, name, read_only, out, e);
-}
-
-static struct blk *open_image(struct machine *m, struct drive *dr, const char *path, bool cd, bool read_only, struct err *e)
-{
-    char *copy = strdup(path);
-    if (!copy) {
-        err_set(e, ERR_NOMEM, ENOMEM, "not enough memory to open %s", path);
-        return NULL;
-    }
-    struct hostfile hf;
-    struct blk *b = NULL;
-    free(dr->path);
-    dr->path = copy;
-    if (dr->dirfd >= 0)
-        close(dr->dirfd);
-    char *folder = strdup(path);
-    dr->dirfd = folder ? open(dirname(folder), O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(folder);
-    struct blk_opener op = {open_extent, dr};
-    if (!open_host(dr, AT_FDCWD, path, read_only, &hf, e)) {
-        hf.no_lock |= !m->plan->disk_locking;
-        b = blk_open(m->vm, &hf, cd ? "iso" : NULL, read_only, &op, e);
-    }
-    return b;
-}
-
-static int open_drives(struct machine *m, struct err *e)
-{
-    for (int c = 0; c < 2; c++)
-        for (int u = 0; u < 2; u++) {
-            const struct plan_drive *pd = &m->plan->drive[c][u];
-            if (pd->kind == DRIVE_NONE || !pd->path)
-                continue;
-            bool cd = pd->kind == DRIVE_CD;
-            m->drive[c][u].throw_away = pd->nonpersistent;
-            struct blk *b = open_image(m, &m->drive[c][u], pd->path, cd, cd, e);
-            if (!b)
-                return err_prefix(e, "ide%d:%d: ", c, u);
-            m->drive[c][u].blk = b;
-            struct blk_info bi;
-            blk_get_info(b, &bi);
-            log_msg(LOG_INFO, "disk", "ide%d:%d: %s %s, %llu bytes, %s%s", c, u, cd ? "CD" : "disk", pd->path, (unsigned long long)bi.size, bi.format,
-                    bi.read_only ? ", read only" : pd->nonpersistent ? ", writes are thrown away at power off" : "");
-        }
-    return 0;
-}
-
-void machine_check_images(const struct plan *p, void (*bad)(void *u, int channel, int unit, const char *text), void *u)
-{
-    static const struct cpu_backend none = {.name = "none"};
-    struct plan look = *p;
-    struct machine m = {.plan = &look};
-    struct err e = {0};
-    look.disk_locking = false; /* a machine that runs with them does not matter here */
-    if (!(m.vm = vm_create(&(struct vm_params){.n_vcpus = 1, .passive = true}, &none, NULL, NULL, &e)))
-        return;
-    for (int i = 0; i < 4; i++) {
-        const struct plan_drive *pd = &p->drive[i / 2][i % 2];
-        struct drive dr = {.dirfd = -1};
-        if (pd->kind == DRIVE_NONE || !pd->path)
-            continue;
-        struct blk *b = open_image(&m, &dr, pd->path, pd->kind == DRIVE_CD, true, &e);
-        if (b)
-            blk_close(b);
-        else
-            bad(u, i / 2, i % 2, e.msg);
-        if (dr.dirfd >= 0)
-            close(dr.dirfd);
-        free(dr.path);
-    }
-    vm_destroy(m.vm);
-}
-
 /* Reads a firmware image into page-aligned memory. */
 static int load_rom(struct memblk *b, const char *path, struct err *e)
 {
@@ -556,20 +419,6 @@ static int build_devices(struct machine *m, struct err *e)
     return describe(m, fwcfg, e);
 }
 
-static uint64_t disk_reads(void *u) /* [any] */
-{
-    struct machine *m = u;
-    uint64_t n = 0;
-    for (int i = 0; i < 4; i++) {
-        struct blk_stats s;
-        if (m->plan->drive[i / 2][i % 2].kind == DRIVE_DISK && m->drive[i / 2][i % 2].blk) {
-            blk_get_stats(m->drive[i / 2][i % 2].blk, &s);
-            n += s.read_bytes;
-        }
-    }
-    return n;
-}
-
 struct machine *machine_build(const struct plan *p, const struct machine_hooks *h, struct err *e)
 {
     struct machine *m = calloc(1, sizeof *m);
@@ -614,11 +463,11 @@ struct machine *machine_build(const struct plan *p, const struct machine_hooks *
     m->have_ram = true;
     if (load_rom(&m->rom, p->bios_path, e) || !(m->vm = vm_create(&vp, m->be, h->events, h->u, e)))
         goto fail;
-    struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .disk_reads = disk_reads, .disk_u = m,
+    struct memory_params mp = {.vm = m->vm, .ram = &m->ram, .plan = p, .disk_reads = machine_disk_reads, .disk_u = m,
                                .thread_started = h->thread_started, .low = h->memory_low, .u = h->u};
     if (!(m->memory = memory_new(&mp, e)))
         goto fail;
-    if (!(m->display = display_new(m->vm, e)) || !(m->input = input_new(m->vm, e)) || open_drives(m, e) || build_devices(m, e))
+    if (!(m->display = display_new(m->vm, e)) || !(m->input = input_new(m->vm, e)) || machine_open_drives(m, e) || build_devices(m, e))
         goto fail;
     return m;
 fail:
@@ -711,14 +560,7 @@ void machine_destroy(struct machine *m)
     if (m->vm)
         vm_destroy(m->vm);
     net_link_free(m->net);
-    for (int i = 0; i < 4; i++) {
-        struct drive *dr = &m->drive[i / 2][i % 2];
-        if (dr->blk)
-            blk_close(dr->blk);
-        if (dr->dirfd >= 0)
-            close(dr->dirfd);
-        free(dr->path);
-    }
+    machine_close_drives(m);
     if (m->input)
         input_free(m->input);
     if (m->display)
@@ -750,31 +592,6 @@ const char *machine_serial_path(const struct machine *m, unsigned i)
     if (i >= 4 || !m->chr[i])
         return NULL;
     return m->plan->serial[i].kind == SERIAL_PTY ? char_pty_path(m->chr[i]) : m->plan->serial[i].path;
-}
-
-void machine_log_cpus(struct machine *m)
-{
-    struct cpu_state s;
-    char text[1024];
-    for (unsigned i = 0; log_enabled(LOG_DEBUG) && i < vm_vcpu_count(m->vm); i++) {
-        struct vcpu *v = vm_vcpu(m->vm, i);
-        m->be->get(v, &s, CPU_GPR | CPU_SEG | CPU_CTL | CPU_EVENTS);
-        log_msg(LOG_DEBUG, "vcpu", "vCPU %u: cs %04x base %llx rip %llx rflags %llx cr0 %llx cr3 %llx cr4 %llx efer %llx", i, s.seg[S_CS].sel,
-                (unsigned long long)s.seg[S_CS].base, (unsigned long long)s.rip, (unsigned long long)s.rflags, (unsigned long long)s.cr0,
-                (unsigned long long)s.cr3, (unsigned long long)s.cr4, (unsigned long long)s.efer);
-        log_msg(LOG_DEBUG, "vcpu", "  rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx rbp %llx ss %04x rsp %llx cr2 %llx idt %llx/%x gdt %llx/%x",
-                (unsigned long long)s.gpr[R_RAX], (unsigned long long)s.gpr[R_RBX], (unsigned long long)s.gpr[R_RCX], (unsigned long long)s.gpr[R_RDX],
-                (unsigned long long)s.gpr[R_RSI], (unsigned long long)s.gpr[R_RDI], (unsigned long long)s.gpr[R_RBP], s.seg[S_SS].sel,
-                (unsigned long long)s.gpr[R_RSP], (unsigned long long)s.cr2, (unsigned long long)s.idtr.base, s.idtr.limit,
-                (unsigned long long)s.gdtr.base, s.gdtr.limit);
-        uint32_t stack[16];
-        if (!(s.cr0 & 0x80000000u) && !gmem_read(m->vm, s.seg[S_SS].base + s.gpr[R_RSP], stack, sizeof stack))
-            log_msg(LOG_DEBUG, "vcpu", "  stack %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x", stack[0], stack[1], stack[2], stack[3], stack[4], stack[5],
-                    stack[6], stack[7], stack[8], stack[9], stack[10], stack[11], stack[12], stack[13], stack[14], stack[15]);
-        int n = m->be->crash_report ? m->be->crash_report(v, text, sizeof text) : 0;
-        if (n > 0)
-            log_msg(LOG_DEBUG, "vcpu", "  %.*s", n, text);
-    }
 }
 
 int machine_switch_engine(struct machine *m, const char *name, struct err *e)
@@ -821,39 +638,6 @@ void machine_power_button(struct machine *m)
     chipset_unlock(m->vm);
 }
 
-int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e)
-{
-    unsigned c, u;
-    char end;
-    if (sscanf(node, "ide%1u:%1u%c", &c, &u, &end) != 2 || c > 1 || u > 1 || m->plan->drive[c][u].kind != DRIVE_CD)
-        return err_set(e, ERR_CONFIG, 0, "%s is not a CD drive of this machine", node);
-    struct drive fresh = {.dirfd = -1};
-    if (path && !(fresh.blk = open_image(m, &fresh, path, true, true, e))) {
-        if (fresh.dirfd >= 0)
-            close(fresh.dirfd);
-        free(fresh.path);
-        return -1;
-    }
-    struct blk *old = NULL;
-    chipset_lock(m->vm);
-    int rc = ide_cd_insert(m->ide, c, u, fresh.blk, force, &old, e);
-    chipset_unlock(m->vm);
-    struct drive *dr = &m->drive[c][u], gone = *dr;
-    gone.blk = old;
-    if (rc)
-        gone = fresh;
-    else
-        *dr = fresh;
-    if (gone.blk)
-        blk_close(gone.blk);
-    if (gone.dirfd >= 0)
-        close(gone.dirfd);
-    free(gone.path);
-    if (!rc)
-        log_msg(LOG_INFO, "disk", "%s: %s", node, path ? path : "medium removed");
-    return rc;
-}
-
 bool machine_prefer_screen(struct machine *m, uint32_t width, uint32_t height)
 {
     chipset_lock(m->vm);
@@ -869,71 +653,4 @@ void machine_nvram(struct machine *m, uint8_t out[256])
     chipset_lock(m->vm);
     memcpy(out, m->nvram, sizeof m->nvram);
     chipset_unlock(m->vm);
-}
-
-void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name, uint64_t value), void *u)
-{
-    struct vm_stats vs;
-    vm_get_stats(m->vm, &vs);
-    fn(u, "guest.uptime_ns", (uint64_t)clock_now(m->vm));
-    fn(u, "guest.tsc_khz", clock_tsc_khz(m->vm));
-    memory_statistics(m->memory, fn, u);
-    fn(u, "chipset.timers_fired", vs.timers_fired);
-    fn(u, "chipset.posts", vs.posts);
-    fn(u, "chipset.wakeups", vs.wakeups);
-    fn(u, "memory.map_commits", vs.commits);
-    fn(u, "vcpu.runs", vs.runs);
-    fn(u, "vcpu.halts", vs.halts);
-    fn(u, "vcpu.kicks", vs.kicks);
-    if (m->be == &vt_backend) {
-        struct vt_stats s;
-        vt_get_stats(m->vm, &s);
-        fn(u, "vt.exits", s.exits);
-        fn(u, "vt.port", s.port);
-        fn(u, "vt.mmio", s.mmio);
-        fn(u, "vt.msr", s.msr);
-        fn(u, "vt.late_writes", s.late_writes);
-        fn(u, "vt.pic_interrupts", s.interrupts);
-        fn(u, "vt.eoi", s.eoi);
-        fn(u, "vt.irq_windows", s.windows);
-        fn(u, "vt.memory_slots", s.slots);
-        fn(u, "vt.gates", s.gates);
-    }
-    if (m->be == &bt_backend) {
-        struct bt_stats bs;
-        bt_get_stats(m->vm, &bs);
-        fn(u, "bt.blocks", bs.blocks);
-        fn(u, "bt.code_bytes", bs.code_bytes);
-        fn(u, "bt.code_limit", bs.code_limit);
-        fn(u, "bt.flushes", bs.flushes);
-        fn(u, "bt.translations", bs.translations);
-        fn(u, "bt.tlb_fills", bs.tlb_fills);
-        fn(u, "bt.slow_accesses", bs.slow_accesses);
-        fn(u, "bt.callouts", bs.callouts);
-        fn(u, "bt.interrupts", bs.interrupts);
-        fn(u, "bt.exceptions", bs.exceptions);
-        fn(u, "bt.smc_drops", bs.smc_drops);
-    }
-    for (int i = 0; i < 4; i++) {
-        struct blk_stats b;
-        char name[48];
-        if (!m->drive[i / 2][i % 2].blk)
-            continue;
-        blk_get_stats(m->drive[i / 2][i % 2].blk, &b);
-#define DISK_STAT(field) (snprintf(name, sizeof name, "ide%d:%d." #field, i / 2, i % 2), fn(u, name, b.field))
-        DISK_STAT(reads);
-        DISK_STAT(writes);
-        DISK_STAT(flushes);
-        DISK_STAT(read_bytes);
-        DISK_STAT(write_bytes);
-        DISK_STAT(errors);
-    }
-    net_link_statistics(m->net, fn, u);
-    struct rusage ru;
-    if (!getrusage(RUSAGE_SELF, &ru)) {
-        fn(u, "process.cpu_user_us", (uint64_t)ru.ru_utime.tv_sec * 1000000 + (uint64_t)ru.ru_utime.tv_usec);
-        fn(u, "process.cpu_system_us", (uint64_t)ru.ru_stime.tv_sec * 1000000 + (uint64_t)ru.ru_stime.tv_usec);
-        fn(u, "process.max_rss_kb", (uint64_t)ru.ru_maxrss);
-    }
-    fn(u, "vnc.clients", machine_vnc_clients(m));
 }
