@@ -129,18 +129,17 @@ int hostmem_join(struct hostmem **out, const char *dir, const struct hostmem_vm 
         snprintf(names + strlen(names), sizeof names - strlen(names), " and %u more", more);
     if (others + need > p->limit_mb) {
         err_set(e, ERR_NOMEM, 0,
-                "There is not enough memory: %u %% of this machine's %llu MB%s must fit, and %llu of the %llu MB that all machines may use together "
-                "are taken%s%s%s. Power a machine off, lower memsize, or change prefvmx.allVMMemoryLimit or prefvmx.minVmMemPct (docs/memory.md)",
-                p->pct, (unsigned long long)vm->mb, vm->reserved_mb ? " and its reservation" : "",
-                (unsigned long long)(others < p->limit_mb ? others : p->limit_mb),
-                (unsigned long long)p->limit_mb, *names ? " (" : "", names, *names ? ")" : "");
+                "There is not enough memory: %llu of this machine's %llu MB must fit, and %llu of the %llu MB that all machines may use together "
+                "are taken (%s). Power a machine off, lower memsize, or change prefvmx.allVMMemoryLimit or prefvmx.minVmMemPct (docs/memory.md)",
+                (unsigned long long)need, (unsigned long long)vm->mb, (unsigned long long)(others < p->limit_mb ? others : p->limit_mb),
+                (unsigned long long)p->limit_mb, *names ? names : "no other machine is on");
         if (h)
             close_list(h);
         return -1;
     }
     if (others_mb + vm->mb > p->limit_mb)
-        snprintf(warn, n, "All machines that are on have %llu MB together, of %llu MB that they may use: when they all need it, the host will be slow%s%s%s",
-                 (unsigned long long)(others_mb + vm->mb), (unsigned long long)p->limit_mb, *names ? " (" : "", names, *names ? ")" : "");
+        snprintf(warn, n, "All machines that are on have %llu MB together, of %llu MB that they may use: when they all need it, the host will be slow (%s)",
+                 (unsigned long long)(others_mb + vm->mb), (unsigned long long)p->limit_mb, *names ? names : "no other machine is on");
     if (!h)
         return 0;
     if (slot == SLOTS || lock(h->fd, F_OFD_SETLK, F_WRLCK, slot_at(slot), sizeof(struct slot))) {
