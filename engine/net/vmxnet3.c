@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMware vmxnet3, the paravirtual Ethernet adapter (15ad:07b0): registers, commands, activation, interrupts, state.
- * Transmission is in vmxnet3_tx.c, reception in vmxnet3_rx.c. The Linux driver's headers are the data sheet.
+ * VMware vmxnet3, the paravirtual Ethernet adapter (15ad:07b0): registers, commands, activation, state.
+ * Interrupts are in vmxnet3_intr.c, transmission in vmxnet3_tx.c, reception in vmxnet3_rx.c. The Linux driver's headers are the data sheet.
  *
  * Revisions 1, 2, 3 and 7 are offered. 4 to 6 would oblige the device to segment inside UDP tunnels, without a way to
  * decline; 7 has capability bits for that, and drivers that know only up to 6 are content with 3.
@@ -40,45 +40,7 @@ enum {
     DATA_DESC_MAX = 2048,
 };
 
-/* ---- interrupts ---- */
-
-static void intx_update(struct vmxnet3 *v) { pci_set_intx(&v->pci, v->intr_asserted); }
-
-void v3_interrupt(struct vmxnet3 *v, unsigned n)
-{
-    uint32_t bit = 1u << n;
-    if (v->intr_masked & bit) {
-        v->intr_pending |= bit;
-        return;
-    }
-    v->intr_pending &= ~bit;
-    if (v->auto_mask)
-        v->intr_masked |= bit;
-    if (pci_msix_enabled(&v->pci)) {
-        pci_msix_send(&v->pci, n);
-    } else if (pci_msi_enabled(&v->pci)) {
-        pci_msi_send(&v->pci);
-    } else {
-        v->intr_asserted |= bit;
-        intx_update(v);
-    }
-}
-
-static void set_mask(struct vmxnet3 *v, unsigned n, bool masked)
-{
-    uint32_t bit = 1u << n;
-    if (masked) {
-        v->intr_masked |= bit;
-        return;
-    }
-    v->intr_masked &= ~bit;
-    if (v->intr_pending & bit)
-        v3_interrupt(v, n);
-    /* A driver unmasks when it has emptied its completion rings, and so has given buffers back. */
-    for (unsigned i = 0; i < v->n_rxq; i++)
-        if (v->rx[i].intr == n)
-            v3_rx_kick(v, i);
-}
+/* ---- events and completions ---- */
 
 void v3_event(struct vmxnet3 *v, uint32_t bits)
 {
@@ -225,17 +187,12 @@ static bool read_queues(struct vmxnet3 *v)
     return true;
 }
 
-static void mask_all(struct vmxnet3 *v)
-{
-    v->intr_masked = (1u << V3_INTRS) - 1;
-    v->intr_pending = v->intr_asserted = 0;
-}
-
 static void deactivate(struct vmxnet3 *v)
 {
     v->active = false;
     v->n_txq = v->n_rxq = 0;
     vtimer_cancel(&v->tx_more);
+    v3_intr_quiesce(v);
     update_can(v);
 }
 
@@ -280,8 +237,8 @@ static bool activate(struct vmxnet3 *v)
     if (v->mtu < V3_MTU_MIN || v->mtu > V3_MTU_MAX || v->event_intr >= V3_INTRS || !read_queues(v))
         return refuse(v);
     v->ecr = 0;
-    mask_all(v);
-    intx_update(v);
+    v3_intr_forget(v);
+    v3_intx_update(v);
     v->active = true;
     read_features(v);
     read_rx_mode(v);
@@ -296,7 +253,7 @@ static bool activate(struct vmxnet3 *v)
 static void soft_reset(struct vmxnet3 *v)
 {
     deactivate(v);
-    mask_all(v);
+    v3_intr_forget(v);
     v->ecr = v->result = 0;
     v->rx_mode = v->n_mf = v->rss_table_size = v->features = 0;
     v->rss_fields = RSS_FIELDS_DEFAULT;
@@ -310,6 +267,7 @@ static void soft_reset(struct vmxnet3 *v)
 static void command_update(struct vmxnet3 *v, unsigned cmd)
 {
     struct vm *vm = v->pci.dev.vm;
+    uint32_t scheme[4];
     uint64_t pa;
     switch (cmd) {
     case SET_UPDATE_RX_MODE: read_rx_mode(v); break;
@@ -321,9 +279,9 @@ static void command_update(struct vmxnet3 *v, unsigned cmd)
         read_features(v);
         read_rss(v);
         break;
-    case SET_COALESCE: /* kept, and told again: there is no moderation beyond the driver's own masking */
-        if (var_conf(v, sizeof v->coalesce, &pa))
-            gmem_read(vm, pa, v->coalesce, sizeof v->coalesce);
+    case SET_COALESCE:
+        if (var_conf(v, sizeof scheme, &pa) && !gmem_read(vm, pa, scheme, sizeof scheme))
+            v3_set_coalesce(v, scheme);
         break;
     case SET_RSS_FIELDS: v->rss_fields = gmem_ld32(vm, v->shared + DS_CMD_INFO) & RSS_FIELDS_ALL; break;
     }
@@ -389,7 +347,7 @@ static void command(struct vmxnet3 *v, uint32_t cmd)
     case SET_QUIESCE_DEV: deactivate(v); break;
     case SET_RESET_DEV:
         soft_reset(v);
-        intx_update(v);
+        v3_intx_update(v);
         break;
     default:
         if (v->active)
@@ -414,7 +372,7 @@ static void bar0_write(void *dev, uint64_t off, unsigned size, uint64_t val)
     switch (off & ~0x1ffull) {
     case REG_IMR:
         if (n < V3_INTRS)
-            set_mask(v, n, val & 1);
+            v3_intr_mask(v, n, val & 1);
         break;
     case REG_TXPROD: v3_tx_run(v, n); break;
     case REG_RXPROD:
@@ -437,7 +395,7 @@ static uint64_t bar1_read(void *dev, uint64_t off, unsigned size)
     case REG_ICR: /* reading takes INTx back */
         icr = v->intr_asserted;
         v->intr_asserted = 0;
-        intx_update(v);
+        v3_intx_update(v);
         return icr;
     case REG_ECR: return v->ecr;
     case REG_DCR: return DCR_UDP_RSS;
@@ -526,6 +484,7 @@ static int v3_init(struct dev *d, const void *params, struct err *e)
     if (p->rom && nic_rom_init(&v->rom, &v->pci, p->rom, p->rom_size, e))
         return -1;
     vtimer_init(&v->tx_more, d->vm, tx_more, v);
+    v3_intr_init(v);
     net_port_init(v->port, &v3_end, v, NET_CAN_CSUM);
     memcpy(v->mac, v->perm_mac, 6);
     memcpy(v->port->mac, v->mac, 6);
@@ -605,6 +564,7 @@ static const struct state_field v3_fields[] = {
     SF_MAX(struct vmxnet3, intr_masked, SF_U32, (1u << V3_INTRS) - 1),
     SF_MAX(struct vmxnet3, intr_pending, SF_U32, (1u << V3_INTRS) - 1),
     SF_MAX(struct vmxnet3, intr_asserted, SF_U32, (1u << V3_INTRS) - 1),
+    SF_MAX(struct vmxnet3, intr_held, SF_U32, (1u << V3_INTRS) - 1),
     SF(struct vmxnet3, active, SF_BOOL),
     SF(struct vmxnet3, auto_mask, SF_BOOL),
     SF(struct vmxnet3, shared, SF_U64),
@@ -643,6 +603,7 @@ static int v3_post_load(void *dev, unsigned version, struct err *e)
             v->active = false;
     if (!v->active)
         v->n_txq = v->n_rxq = 0;
+    v3_intr_loaded(v);
     memcpy(v->port->mac, v->mac, 6);
     update_can(v);
     if (v->active)

@@ -152,6 +152,14 @@ struct v3_rxq {
     bool starved; /* a frame waits for buffers */
 };
 
+/* Coalescing, of one vector. */
+struct v3_moderation {
+    int64_t due;      /* the next interrupt, not before */
+    uint32_t done[2]; /* completions since the last one: of transmits, of receives */
+    int64_t window;   /* ADAPT: when its window began, what it has seen in it, and how much the one before saw */
+    uint32_t seen, busy;
+};
+
 struct vmxnet3 {
     struct pci_dev pci;
     struct memregion bar0, bar1;
@@ -167,6 +175,9 @@ struct vmxnet3 {
     uint32_t dsal, dsah;
     uint8_t mac[6];
     uint32_t intr_masked, intr_pending, intr_asserted; /* a bit each; asserted: INTx */
+    uint32_t intr_held;                                /* by coalescing, until its time */
+    struct v3_moderation moderation[V3_INTRS];
+    struct vtimer coalesced;
 
     /* from DriverShared */
     bool active, auto_mask;
@@ -184,8 +195,18 @@ struct vmxnet3 {
     struct v3_rxq rx[V3_MAX_RXQ];
 };
 
+/* ---- vmxnet3_intr.c ---- */
+void v3_intr_init(struct vmxnet3 *v);
+void v3_interrupt(struct vmxnet3 *v, unsigned vector);                          /* now, if not masked */
+void v3_completed(struct vmxnet3 *v, unsigned vector, bool rx, unsigned count); /* as the driver has it coalesced */
+void v3_intr_mask(struct vmxnet3 *v, unsigned vector, bool masked);
+void v3_intr_quiesce(struct vmxnet3 *v); /* what coalescing holds is forgotten */
+void v3_intr_forget(struct vmxnet3 *v);  /* nothing is pending, all are masked */
+void v3_intr_loaded(struct vmxnet3 *v);
+void v3_intx_update(struct vmxnet3 *v);
+void v3_set_coalesce(struct vmxnet3 *v, const uint32_t scheme[4]); /* Vmxnet3_CoalesceScheme */
+
 /* ---- vmxnet3.c ---- */
-void v3_interrupt(struct vmxnet3 *v, unsigned vector);
 void v3_event(struct vmxnet3 *v, uint32_t bits); /* ECR bits, and the event interrupt */
 
 static inline uint64_t v3_slot(const struct v3_ring *r) { return r->base + 16ull * r->next; }

@@ -355,7 +355,7 @@ bool v3_receive(void *end, const struct net_offload *o, const struct iovec *f, i
     }
     rx_deliver(v, nr, &x);
     rx_count(q, &x, gso);
-    v3_interrupt(v, q->intr);
+    v3_completed(v, q->intr, true, 1);
     return true;
 }
 

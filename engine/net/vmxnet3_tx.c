@@ -202,7 +202,7 @@ static enum tx_result tx_send(struct vmxnet3 *v, struct v3_txq *q, const struct 
 void v3_tx_run(struct vmxnet3 *v, unsigned nr)
 {
     struct tx_frame f;
-    bool told = false;
+    unsigned told = 0;
     if (!v->active || nr >= v->n_txq || v->tx[nr].error || !v->pci.bus_master)
         return;
     struct v3_txq *q = &v->tx[nr];
@@ -224,12 +224,12 @@ void v3_tx_run(struct vmxnet3 *v, unsigned nr)
         q->ring = f.after;
         if (f.cq) {
             v3_complete(v, &q->comp, f.eop, 0);
-            told = true;
+            told++;
         }
     }
     v->in_tx = false;
     if (told)
-        v3_interrupt(v, q->intr);
+        v3_completed(v, q->intr, false, told);
     if (!left)
         vtimer_arm(&v->tx_more, clock_now(v->pci.dev.vm));
 }

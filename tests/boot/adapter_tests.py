@@ -79,6 +79,21 @@ def no_errors(g):
     check("ERROR" not in text, "the guest counts errors: %s" % text)
 
 
+def coalescing(g, service, vcpus):
+    """ethtool -C: a second has as many interrupts of each queue as asked for, at most; bytes arrive whole; at last as before."""
+    count = (r"awk '/eth0/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { printf \"SO MANY %d \", n }' /proc/interrupts; "
+             "cut -d' ' -f1 /proc/uptime")
+    for how, told in (("rx-usecs 10000", "rx-usecs:.*10000"), ("rx-frames 32 tx-frames 16", "rx-frames:.*32"), ("adaptive-rx on", "Adaptive RX: on"),
+                      ("rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off", "Adaptive RX: off")):
+        sh(g, "ethtool -C eth0 rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off 2>/dev/null; ethtool -C eth0 %s; ethtool -c eth0; echo TO''LD" % how,
+           r"(?s)%s.*TOLD" % told, 20)
+        a = sh(g, count, r"SO MANY (\d+) (\S+)")
+        both_ways(g, service, how)
+        b = sh(g, count, r"SO MANY (\d+) (\S+)")
+        n, span = int(b[1]) - int(a[1]), float(b[2]) - float(a[2])
+        check(how != "rx-usecs 10000" or n <= 2 * vcpus * (100 * span + 2), "%d interrupts in %.1f s" % (n, span))
+
+
 @test(quick=lambda vcpus, how: (vcpus, how) == (2, "msix"), vcpus=[1, 2], how=["msix", "intx"])
 def test_vmxnet3(work, vcpus, how):
     """vmxnet3 through NAT: queues as many as processors, TCP in both directions with checksums, with every offload on and off, rings of other
@@ -107,6 +122,7 @@ def test_vmxnet3(work, vcpus, how):
         both_ways(g, service, "MTU 1400")
         m = sh(g, "ethtool -S eth0 | awk '/TSO pkts tx/ { n += $NF } END { print \"SEGMENTED\", n }'", r"SEGMENTED (\d+)") # on any queue
         check(int(m[1]) > 0, "nothing was left to the adapter to segment")
+        coalescing(g, service, vcpus)
         no_errors(g)
         call(g, "ConnectNetwork", 0, "false")
         sh(g, "sleep 1; cat /sys/class/net/eth0/carrier; dmesg | tail -1", r"\b0\r?\n[^\n]*Link is Down", 20)

@@ -635,15 +635,100 @@ static void test_interrupts(struct v3box *b)
     is_u64(data, 0x4077, "its data");
     cfg_w(vm, NIC, 0x86, 2, 0);
     v3_msix(b);
-    /* coalescing is kept and told */
-    memcpy(ram(b, COALCONF), "\2\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0", 16);
+}
+
+static void coalesce(struct v3box *b, uint32_t mode, uint32_t x, uint32_t y, uint32_t z)
+{
+    uint32_t s[4] = {mode, x, y, z};
+    memcpy(ram(b, COALCONF), s, 16);
+    st_le32(ram(b, SHARED + 704), 1);
     st_le32(ram(b, SHARED + 704 + 4), 16);
     st_le64(ram(b, SHARED + 704 + 8), COALCONF);
     cmd(b, 0xcafe000e);
-    memset(ram(b, COALCONF), 0, 16);
+    memset(ram(b, COALCONF), 0xee, 16);
     cmd(b, 0xf00d000b);
-    is_u64(ld_le32(ram(b, COALCONF)), 2, "coalescing mode");
-    is_u64(ld_le32(ram(b, COALCONF + 12)), 3, "its last parameter");
+}
+
+/* Frames arrive, one each step ns, and a driver that always unmasks at once has so many interrupts. */
+static unsigned interrupts(struct v3box *b, unsigned frames, int64_t step)
+{
+    uint8_t f[200];
+    size_t n = packet(f, false, true, 100, true);
+    unsigned before = msis(b, NULL);
+    memset(f, 0xff, 6); /* whatever address it has */
+    for (unsigned i = 0; i < frames; i++) {
+        v3_give(b, 0, 0, 0, BUFS + 0x800 * (i % 32), 1536);
+        peer_send(b, NULL, f, n);
+        w0(b, 0, 0);
+        if (step)
+            fakevm_advance(b->vm, step);
+        w0(b, 0, 0);
+    }
+    return msis(b, NULL) - before;
+}
+
+static void test_coalescing(struct v3box *b)
+{
+    uint8_t f[200];
+    size_t n = packet(f, false, true, 100, true);
+    v3_setup(b, 1, 1, 1, 1500, 0);
+    v3_msix(b);
+    v3_activate(b);
+    w0(b, 0, 0);
+    w0(b, 16, 0);
+    is_u64(interrupts(b, 10, 1000), 10, "none: an interrupt for each");
+    coalesce(b, 3, 10000, 0, 0);
+    is_u64(ld_le32(ram(b, COALCONF)), 3, "RBC is told");
+    is_u64(ld_le32(ram(b, COALCONF + 4)), 10000, "and its rate");
+    fakevm_advance(b->vm, 1000000);
+    is_u64(interrupts(b, 1, 0), 1, "RBC: the first at once");
+    is_u64(interrupts(b, 1, 99000), 0, "the second waits");
+    fakevm_advance(b->vm, 1000);
+    is_u64(interrupts(b, 0, 0), 0, "told");
+    unsigned k = interrupts(b, 100, 20000); /* 2 ms at 10000 a second */
+    ok(k >= 19 && k <= 22, "100 in 2 ms: %u interrupts", k);
+    fakevm_advance(b->vm, 1000000);
+    is_u64(interrupts(b, 5, 200000), 5, "slower than the rate: each at once");
+    coalesce(b, 3, 1, 0, 0);
+    is_u64(ld_le32(ram(b, COALCONF + 4)), 100, "a rate too low: the lowest");
+    coalesce(b, 2, 64, 4, 8);
+    is_u64(ld_le32(ram(b, COALCONF + 12)), 8, "static is told");
+    is_u64(interrupts(b, 7, 100), 0, "static: seven of eight wait");
+    is_u64(interrupts(b, 1, 0), 1, "the eighth does not");
+    is_u64(interrupts(b, 64, 100), 8, "64: eight");
+    is_u64(interrupts(b, 1, 1000000), 1, "one alone: after its time");
+    unsigned before = msis(b, NULL);
+    memcpy(ram(b, BUFS + 0x40000), f, n);
+    for (unsigned i = 0; i < 8; i++)
+        v3_txd(b, 0, BUFS + 0x40000, (uint32_t)n, EOP | CQ);
+    w0(b, 0x600, 0);
+    is_u64(msis(b, NULL) - before, 1, "transmits: one for the ring of a bell");
+    coalesce(b, 2, 0, 0, 1000);
+    is_u64(ld_le32(ram(b, COALCONF + 8)), 1, "depth 0: one");
+    is_u64(ld_le32(ram(b, COALCONF + 12)), 64, "depth 1000: 64");
+    is_u64(interrupts(b, 3, 100), 0, "three wait");
+    before = msis(b, NULL);
+    coalesce(b, 0, 0, 0, 0);
+    is_u64(msis(b, NULL) - before, 1, "not after it is switched off");
+    coalesce(b, 7, 1, 1, 1);
+    is_u64(ld_le32(ram(b, COALCONF)), 0, "an unknown scheme is not taken");
+    coalesce(b, 1, 0, 0, 0);
+    fakevm_advance(b->vm, 5000000);
+    is_u64(interrupts(b, 20, 500000), 20, "adaptive: a trickle is told at once");
+    k = interrupts(b, 1000, 5000); /* 5 ms, 200 in each */
+    ok(k < 300, "adaptive: 1000 in 5 ms: %u interrupts", k);
+    fakevm_advance(b->vm, 5000000);
+    is_u64(interrupts(b, 20, 500000), 20, "and a trickle again");
+    coalesce(b, 3, 100, 0, 0);
+    interrupts(b, 2, 0);
+    before = msis(b, NULL);
+    net_set_link(&b->port, false);
+    is_u64(msis(b, NULL) - before, 1, "an event does not wait");
+    net_set_link(&b->port, true);
+    cmd(b, 0xcafe0001);
+    before = msis(b, NULL);
+    fakevm_advance(b->vm, 100000000);
+    is_u64(msis(b, NULL) - before, 0, "none comes from a quiesced device");
 }
 
 static void test_state(struct v3box *b)
@@ -681,6 +766,17 @@ static void test_state(struct v3box *b)
     unsigned n0 = fakevm_msis(y.vm, NULL, NULL);
     w0(&y, 0, 0);
     is_u64(fakevm_msis(y.vm, &(uint64_t){0}, &data), n0 + 1, "the pending interrupt");
+    memcpy(y.rx_fill, b->rx_fill, sizeof y.rx_fill);
+    coalesce(&y, 3, 100, 0, 0);
+    interrupts(&y, 1, 0);
+    interrupts(&y, 1, 0);
+    static struct v3box z;
+    v3_make(&z, fakevm_new(4, 1));
+    ok(!fakevm_migrate(y.vm, z.vm, &e), "saved while an interrupt is held: %s", e.msg);
+    n0 = fakevm_msis(z.vm, NULL, NULL);
+    fakevm_advance(z.vm, 1000);
+    is_u64(fakevm_msis(z.vm, NULL, NULL), n0 + 1, "it comes after the load");
+    fakevm_free(z.vm);
     fakevm_free(y.vm);
     b->peer.full = false;
 }
@@ -689,7 +785,7 @@ int main(void)
 {
     static struct v3box b;
     void (*const tests[])(struct v3box *) = {test_registers, test_activation, test_tx, test_offload, test_rx, test_rx_big,
-                                             test_rss, test_interrupts, test_state};
+                                             test_rss, test_interrupts, test_coalescing, test_state};
     for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) {
         box_new(&b);
         tests[i](&b);

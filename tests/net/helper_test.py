@@ -401,6 +401,35 @@ def with_vmnet(w):
     w2.close()
 
 
+def wireless():
+    """An interface that the kernel calls wireless: a sentence, for each method, on every way, and nothing is changed. The default route may well lead there."""
+    w = Wire("wlan9")
+    sh("mount -t tmpfs tmpfs /sys/class/net && mkdir -p /sys/class/net/wlan9/phy80211; ip addr add 10.19.0.2/24 dev wlan9")
+    if not os.path.isdir("/sys/class/net/wlan9/phy80211"):
+        skip("a wireless interface", "nothing can be mounted over /sys here")
+        return w.close()
+    conf("allow wlan9\n")
+    before = state()
+    for method in ("auto", "bridge", "macvtap"):
+        r = call("attach", "interface=wlan9", "mac=" + GUEST, "method=" + method)
+        ok(r[0] == "error" and "wireless" in text(r) and "Use NAT" in text(r), "a wireless interface, %s: %s" % (method, text(r)))
+    sh("ip route add default via 10.19.0.1 dev wlan9")
+    r = call("attach", "mac=" + GUEST)
+    ok(r[0] == "error" and "wlan9 is a wireless" in text(r), "the default route leads over it")
+    sh("ip route del default via 10.19.0.1 dev wlan9")
+    os.environ["LODGE_NETHELPER"] = helper
+    h = Home().start()
+    try:
+        h.port(network="vmnet0", mac=GUEST, name="x", interface="wlan9")
+        ok(False, "a machine's port there")
+    except Refused as e:
+        ok("wireless" in str(e) and "Use NAT" in str(e), "a machine's port there gets the sentence")
+    h.end()
+    same(state(), before, "the host is as before")
+    sh("umount /sys/class/net")
+    w.close()
+
+
 enter()
 if not os.path.exists("/proc/self/fd/3"):
     os.dup2(os.open("/dev/null", os.O_RDONLY), 3)  # so that no descriptor of ours is 3 when a child gets its socket there
@@ -408,6 +437,7 @@ make_etc()
 sh("ip link set lo up")
 on_bridge()
 refusals()
+wireless()
 w = over_wire()
 hostonly()
 with_vmnet(w)
