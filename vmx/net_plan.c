@@ -278,9 +278,27 @@ static void plan_mac(const struct making *m, struct plan_net *pn, struct plan_ni
         }
 }
 
+/* What the file says of bridges and this machine has otherwise. */
+static void check_bridges(const struct making *m)
+{
+    char key[64];
+    for (int i = 0; i < 15; i++) {
+        if (!vmx_get_bool_f(m->d, "pciBridge%d.present", i))
+            continue;
+        const char *kind = vmx_get_str_f(m->d, "pciBridge%d.virtualDev", i);
+        bool known = !i || (i >= 4 && i < PCI_BRIDGES), express = !strcasecmp(kind, "pcieRootPort");
+        snprintf(key, sizeof key, known ? "pciBridge%d.virtualDev" : "pciBridge%d.present", i);
+        if (!known)
+            problem(m, VMX_WARNING, key, "has no effect: the machine's bridges are 0, and 4 to 7; remove the line");
+        else if (*kind && express != pci_plan_express(i))
+            problem(m, VMX_WARNING, key, "has no effect: bridge %d is always %s; remove the line", i, i ? "a PCI Express root port" : "a PCI bridge");
+    }
+}
+
 static void plan_slots(const struct making *m, struct plan_net *pn)
 {
     char key[64];
+    check_bridges(m);
     pci_plan_init(&pn->pci, m->d);
     for (int i = 0; i < NICS; i++) {
         struct plan_nic *n = &pn->nic[i];

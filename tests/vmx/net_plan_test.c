@@ -186,6 +186,24 @@ static void test_slots(void)
     ok(!net_plan_settle(n, dict, uuid, false, &e) && value_is("ethernet1.pciSlotNumber", "192"), "and that is written");
     net_plan_free(n);
 
+    /* What Workstation writes is taken without a word; what this machine has otherwise is said. */
+    *text = 0;
+    for (int i = 0; i < 8; i += i ? 1 : 4) {
+        char line[200];
+        snprintf(line, sizeof line, i ? "pciBridge%d.present = \"TRUE\"\npciBridge%d.virtualDev = \"pcieRootPort\"\npciBridge%d.functions = \"8\"\n"
+                 "pciBridge%d.pciSlotNumber = \"%d\"\n" : "pciBridge%d.present = \"TRUE\"\npciBridge%d.pciSlotNumber = \"17\"\n", i, i, i, i, 17 + i);
+        strncat(text, line, sizeof text - strlen(text) - 1);
+    }
+    strcat(text, "ethernet0.present = \"TRUE\"\nethernet0.virtualDev = \"e1000\"\nethernet0.pciSlotNumber = \"33\"\n");
+    n = make(text);
+    ok(!*said && at(&n->nic[0], 33, 0, 0, 1), "Workstation's bridges: %s", said);
+    net_plan_free(n);
+    n = make("pciBridge1.present = \"TRUE\"\npciBridge4.present = \"TRUE\"\npciBridge4.virtualDev = \"pciBridge\"\npciBridge0.present = \"TRUE\"\n"
+             "pciBridge0.virtualDev = \"pcieRootPort\"\npciBridge9.present = \"FALSE\"\nethernet0.present = \"TRUE\"\n");
+    ok(strstr(said, "1 pciBridge1.present: has no effect") && strstr(said, "3 pciBridge4.virtualDev: has no effect: bridge 4 is always a PCI Express root port") &&
+           strstr(said, "5 pciBridge0.virtualDev: has no effect: bridge 0 is always a PCI bridge") && !strstr(said, "pciBridge9"), "others are not: %s", said);
+    net_plan_free(n);
+
     n = make("pciBridge0.pciSlotNumber = \"30\"\nethernet0.present = \"TRUE\"\nethernet0.pciSlotNumber = \"17\"\nethernet1.present = \"TRUE\"\n"
              "ethernet1.pciSlotNumber = \"32\"\nethernet2.present = \"TRUE\"\nethernet2.pciSlotNumber = \"21\"\nethernet3.present = \"TRUE\"\n"
              "ethernet3.pciSlotNumber = \"160\"\n");
