@@ -80,8 +80,9 @@ def test_install(work, dev):
     if not mirror.uri:
         raise Skip("the host's apt names no Debian archive over HTTP")
     try:
-        if not mirror.has_installer("bookworm"):
-            raise Skip("the archive of the host's apt has no installer components (.udeb)")
+        lacks = mirror.lacks("bookworm")
+        if lacks:
+            raise Skip("the archive of the host's apt (%s) lacks installer components: %s" % (mirror.uri, lacks))
         texts["/preseed.cfg"] = PRESEED.format(host="%s:%d" % (GATEWAY, mirror.port))
         root = fetch("debian-installer-12-netboot-amd64")[0] + "/usr/lib/debian-installer/images/12/amd64/text/"
         tftp = os.path.join(work, "tftp")

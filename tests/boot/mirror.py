@@ -104,16 +104,16 @@ class Mirror:
             self.got["fetched"] += 1
             return name
 
-    def has_installer(self, suite):
-        """Does the archive keep the installer's components? Some mirrors leave out .udeb files."""
+    def lacks(self, suite):
+        """Which of the components (.udeb) that every installation needs the archive does not have; some mirrors leave them out. Or None: it has all."""
+        need = ["base-installer", "partman-base", "libparted2-udeb", "e2fsprogs-udeb", "partman-ext3", "debootstrap-udeb", "grub-installer", "finish-install"]
         index = self.file("/debian/dists/%s/main/debian-installer/binary-amd64/Packages.gz" % suite)
         if not index:
-            return False
+            return "its index of installer components"
         with gzip.open(index, "rt") as f:
-            for line in f:
-                if line.startswith("Filename: ") and "/anna_" in line:
-                    return self.file("/debian/" + line.split()[1]) is not None
-        return False
+            files = [line.split()[1] for line in f if line.startswith("Filename: ")]
+        names = {os.path.basename(x).split("_")[0]: x for x in files}
+        return ", ".join(n for n in need if n not in names or not self.file("/debian/" + names[n])) or None
 
     def close(self):
         self.server.shutdown()

@@ -86,6 +86,12 @@ static void extra(struct fuzz *f, unsigned what)
     } else if (a & 2) {
         cur->peer.full = a & 4;
         net_writable(&cur->peer.port);
+    } else if (a & 8) {
+        for (unsigned i = 0; i < 4; i++)
+            st_le32(ram(cur, COALCONF + 4 * i), i ? (uint32_t)fuzz_bytes(f, 2) : a >> 4);
+        st_le32(ram(cur, SHARED + 704 + 4), 16);
+        st_le64(ram(cur, SHARED + 704 + 8), COALCONF);
+        cmd(cur, 0xcafe000e);
     } else {
         net_set_link(&cur->port, a & 4);
     }

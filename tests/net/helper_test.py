@@ -430,6 +430,59 @@ def wireless():
     w.close()
 
 
+def resolver():
+    """NAT's name server asks this computer's, and the new one when that has changed while machines run."""
+    h = Home()
+    servers = []
+    for i in (5, 6):
+        x = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        x.bind(("127.0.0.%d" % i, 53))
+        x.settimeout(0.5)
+        servers.append(x)
+    with open("/etc/resolv.conf", "w") as f:
+        f.write("nameserver 127.0.0.5\n")
+    h.start()
+    a = h.port(network="vmnet8", mac=GUEST, name="a")
+    r = a.lease()
+    ok(r and r[1][6] == ip4("192.168.108.3"), "NAT's name server")
+    a.send(mac("ff:ff:ff:ff:ff:ff") + mac(GUEST) + b"\x08\x06" + struct.pack("!HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, mac(GUEST), ip4(r[0]), b"\0" * 6, ip4("192.168.108.3")))
+    gw = a.wait(lambda f: f[12:14] == b"\x08\x06" and f[20:22] == b"\0\2")[6:12]
+    gw = ":".join("%02x" % x for x in gw)
+
+    def asked(server, question, tries=20):
+        for i in range(tries):
+            a.send(udp(gw, GUEST, r[0], "192.168.108.3", 4000 + i, 53, question))
+            try:
+                data, peer = server.recvfrom(100)
+            except OSError:
+                continue
+            server.sendto(b"answer to " + data, peer)
+            return data == question and bool(a.wait(lambda f: f.endswith(b"answer to " + question)))
+        return False
+
+    ok(asked(servers[0], b"first"), "it asks the computer's")
+    with open("/etc/resolv.conf.new", "w") as f:
+        f.write("# from another network\nnameserver 127.0.0.6\n")
+    os.rename("/etc/resolv.conf.new", "/etc/resolv.conf")
+    ok(asked(servers[1], b"second"), "and another one when the computer has come to another network")
+    os.unlink("/etc/resolv.conf")
+    time.sleep(1.2)
+    a.send(udp(gw, GUEST, r[0], "192.168.108.3", 4100, 53, b"third"))
+    time.sleep(0.3)
+    with open("/etc/resolv.conf", "w") as f:
+        f.write("nameserver 127.0.0.5\n")
+    while True:
+        try:
+            servers[0].recvfrom(100)
+        except OSError:
+            break
+    ok(asked(servers[0], b"fourth"), "also after there was none")
+    a.close()
+    h.end()
+    for x in servers:
+        x.close()
+
+
 enter()
 if not os.path.exists("/proc/self/fd/3"):
     os.dup2(os.open("/dev/null", os.O_RDONLY), 3)  # so that no descriptor of ours is 3 when a child gets its socket there
@@ -438,6 +491,7 @@ sh("ip link set lo up")
 on_bridge()
 refusals()
 wireless()
+resolver()
 w = over_wire()
 hostonly()
 with_vmnet(w)
