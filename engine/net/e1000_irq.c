@@ -212,6 +212,8 @@ void e1000_irq_init(struct e1000 *x)
     vtimer_init(&x->tx_delay, vm, tx_fire, x);
     vtimer_init(&x->rx_delay, vm, rx_fire, x);
     vtimer_init(&x->tx_more, vm, e1000_tx_timer, x);
+    /* These three only raise interrupts, some microseconds after the driver's last word: a processor that waits does it itself. */
+    x->itr.on_vcpu = x->tx_delay.on_vcpu = x->rx_delay.on_vcpu = true;
 }
 
 void e1000_irq_reset(struct e1000 *x)

@@ -162,6 +162,9 @@ def test_nat(work, dev):
         p2 = free_tcp_port()
         call(g, "AddForward", 0, "tcp:127.0.0.1:%d:7" % p2)
         check("forwarded already" in call(g, "AddForward", 0, "tcp:127.0.0.1:%d:8" % p2, fails=True), "a second forward of a port is said to be there")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            said = call(g, "AddForward", 0, "tcp:127.0.0.1:%d:7" % other.getsockname()[1], fails=True)
+            check("in use" in said and str(other.getsockname()[1]) in said, "a port that another program has: %s" % said)
         g.send("nc -l -p 7 -e cat & sleep 1; echo LISTENS AGAIN\n")
         g.expect(r"LISTENS AGAIN", 20)
         with socket.create_connection(("127.0.0.1", p2), 10) as c:
