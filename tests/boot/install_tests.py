@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Installs a whole Debian, unattended, over the network, with Debian's installer and with debootstrap. By hand: "boot_test.py install-vmxnet3",
 "boot_test.py debootstrap-vmxnet3". Part of boot_test.py."""
+import mmap
 import os
 import shutil
 import sys
@@ -112,22 +113,34 @@ def test_install(work, dev):
         mirror.close()
 
 
+def without_disk_names(raw):
+    """The cached system calls its disk sda, and with a second disk that may be the other one: Linux looks at them at the same time. In place, in this copy: text
+    of the same length in grub.cfg, the partition's name by a signature in the MBR, and no line in fstab."""
+    with open(raw, "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+        m[440:444] = bytes.fromhex("1de65e10")
+        for old, new in ((b"root=/dev/sda1 ro console=tty0 ", b"root=PARTUUID=105ee61d-01 rw   "), (b"/dev/sda1 / ext4 defaults 0 1", b"# the kernel has mounted it  ")):
+            at = m.find(old)
+            check(at >= 0 and len(old) == len(new), "the cached system has no %s" % old)
+            m[at:at + len(old)] = new
+
+
 INSTALL = r"""set -e
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 apt-get -qq update; echo "STAGE update"
 apt-get -qq install --no-install-recommends debootstrap e2fsprogs fdisk >/dev/null; echo "STAGE tools"
-echo 'start=2048, type=83, bootable' | sfdisk -q /dev/sdb
-mkfs.ext4 -q /dev/sdb1; mount /dev/sdb1 /mnt
+for d in sda sdb; do [ -e /dev/${d}1 ] || disk=/dev/$d; done
+echo 'start=2048, type=83, bootable' | sfdisk -q $disk
+mkfs.ext4 -q ${disk}1; mount ${disk}1 /mnt
 debootstrap --variant=minbase --include=linux-image-amd64,grub-pc,systemd-sysv,udev,dbus,iproute2,initramfs-tools bookworm /mnt http://{host}/debian | grep -E '^I: (Base|Unpacking the|Configuring the|Installing core)' || true
 echo "STAGE debootstrap"
 for d in dev proc sys; do mount --bind /$d /mnt/$d; done
-echo "UUID=$(blkid -s UUID -o value /dev/sdb1) / ext4 errors=remount-ro 0 1" >/mnt/etc/fstab
+echo "UUID=$(blkid -s UUID -o value ${disk}1) / ext4 errors=remount-ro 0 1" >/mnt/etc/fstab
 echo lodge >/mnt/etc/hostname
 printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >/mnt/etc/systemd/network/lan.network
 echo root:lodge | chroot /mnt chpasswd
 chroot /mnt systemctl -q enable systemd-networkd
 sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/' /mnt/etc/default/grub
-chroot /mnt grub-install /dev/sdb 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1
+chroot /mnt grub-install $disk 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1
 umount -R /mnt; sync; echo "STAGE boot-loader"
 """
 
@@ -143,6 +156,7 @@ def test_debootstrap(work, dev):
     if not mirror.uri:
         raise Skip("the host's apt names no Debian archive over HTTP")
     first = debian_disk(work, "first.img")
+    without_disk_names(os.path.join(work, "first.img"))
     host = "%s:%d" % (GATEWAY, mirror.port)
     texts["/install"] = INSTALL.replace("{host}", host)
     try:
