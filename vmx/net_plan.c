@@ -290,8 +290,10 @@ static void check_bridges(const struct making *m)
         snprintf(key, sizeof key, known ? "pciBridge%d.virtualDev" : "pciBridge%d.present", i);
         if (!known)
             problem(m, VMX_WARNING, key, "has no effect: the machine's bridges are 0, and 4 to 7; remove the line");
-        else if (*kind && express != pci_plan_express(i))
-            problem(m, VMX_WARNING, key, "has no effect: bridge %d is always %s; remove the line", i, i ? "a PCI Express root port" : "a PCI bridge");
+        else if (*kind && i && !express)
+            problem(m, VMX_WARNING, key, "has no effect: bridge %d is always a PCI Express root port; remove the line", i);
+        else if (*kind && !i && express)
+            problem(m, VMX_WARNING, key, "has no effect: bridge 0 is always a PCI bridge; remove the line");
     }
 }
 

@@ -81,8 +81,7 @@ def no_errors(g):
 
 def coalescing(g, service, vcpus):
     """ethtool -C: a second has as many interrupts of each queue as asked for, at most; bytes arrive whole; at last as before."""
-    count = (r"awk '/eth0/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { printf \"SO MANY %d \", n }' /proc/interrupts; "
-             "cut -d' ' -f1 /proc/uptime")
+    count = """awk '/eth0/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { printf "SO MANY %d ", n }' /proc/interrupts; cut -d' ' -f1 /proc/uptime"""
     for how, told in (("rx-usecs 10000", "rx-usecs:.*10000"), ("rx-frames 32 tx-frames 16", "rx-frames:.*32"), ("adaptive-rx on", "Adaptive RX: on"),
                       ("rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off", "Adaptive RX: off")):
         sh(g, "ethtool -C eth0 rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off 2>/dev/null; ethtool -C eth0 %s; ethtool -c eth0; echo TO''LD" % how,
