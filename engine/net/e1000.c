@@ -174,7 +174,7 @@ static const struct state_field ctx_fields[] = {
 static const struct state_desc ctx_desc = {.name = "e1000_ctx", .version = 1, .min_version = 1, .fields = ctx_fields};
 
 static const struct state_field ee_fields[] = {SF_MAX(struct e1000_eeprom, state, SF_U8, 3),
-                                               SF_MAX(struct e1000_eeprom, bits, SF_U8, 15),
+                                               SF_MAX(struct e1000_eeprom, bits, SF_U8, 16), /* 16: of versions that left it so after a write */
                                                SF(struct e1000_eeprom, shift, SF_U32),
                                                SF(struct e1000_eeprom, addr, SF_U16),
                                                SF(struct e1000_eeprom, do_bit, SF_BOOL),
@@ -224,6 +224,8 @@ static int post_load(void *dev, unsigned version, struct err *e)
     struct e1000 *x = dev;
     int64_t t = clock_now(x->pci.dev.vm), far = t + 1000000000;
     (void)version, (void)e;
+    if (x->ee.bits > 15)
+        x->ee.bits = x->ee.state = 0;
     /* Times that this device would not have set. */
     for (unsigned i = 0; i < E1000_VECTORS; i++)
         if (x->irq_next[i] > far || x->irq_next[i] < 0)

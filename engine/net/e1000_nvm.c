@@ -141,6 +141,7 @@ static void mw_clock(struct e1000 *x, bool di)
             else
                 mw_program(x, ee->addr, (uint16_t)ee->shift);
             ee->state = MW_IDLE;
+            ee->bits = 0;
         }
         break;
     }
