@@ -128,6 +128,27 @@ void bt_cache_flush(struct bt_cpu *bc)
     bc->st.flushes++;
 }
 
+/* [from, to) of p, whole pages of it. */
+static void give_back(void *p, size_t from, size_t to, int how)
+{
+    from = (from + PAGE - 1) & ~(size_t)(PAGE - 1);
+    to &= ~(size_t)(PAGE - 1);
+    if (from < to)
+        (void)madvise((uint8_t *)p + from, to - from, how); /* refused: it stays */
+}
+
+void bt_cache_give_back(struct bt_cpu *bc)
+{
+    give_back(bc->code_rw, bc->code_used, CODE_HALF, MADV_REMOVE); /* both of its mappings show the same pages */
+    give_back(bc->code_rw, bc->cold_used, CODE_SIZE, MADV_REMOVE);
+    give_back(bc->blocks, sizeof *bc->blocks * bc->n_blocks, sizeof *bc->blocks * MAX_BLOCKS, MADV_DONTNEED);
+    give_back(bc->exits, sizeof *bc->exits * bc->n_exits, sizeof *bc->exits * MAX_EXITS, MADV_DONTNEED);
+    give_back(bc->sites, sizeof *bc->sites * bc->n_sites, sizeof *bc->sites * MAX_SITES, MADV_DONTNEED);
+    give_back(bc->recs, sizeof *bc->recs * bc->n_recs, sizeof *bc->recs * MAX_RECS, MADV_DONTNEED);
+    give_back(bc->maps, sizeof *bc->maps * bc->n_maps, sizeof *bc->maps * MAX_BLOCKS * 8, MADV_DONTNEED);
+    give_back(bc->frecs, sizeof *bc->frecs * bc->n_maps, sizeof *bc->frecs * MAX_BLOCKS * 8, MADV_DONTNEED);
+}
+
 void bt_cache_full(struct bt_cpu *bc)
 {
     bc->cache_full = true;

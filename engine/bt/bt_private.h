@@ -320,6 +320,11 @@ struct bt_cpu {
     uint8_t *code_rw, *code_rx;
     uint32_t code_used, cold_used, code_limit; /* limit: of each half, less under stress */
     bool cache_full; /* flush before anything else runs */
+    struct {
+        uint32_t runs, settled;
+        int64_t since;
+        uint64_t translations;
+    } idle; /* tidy_when_idle */
     bool by_indirect; /* the block that is looked up was jumped to indirectly */
     uint32_t tr_mem, tr_post, tr_callout, tr_link, tr_indirect; /* trampolines to the stubs, at the cache's start */
     struct bt_block *blocks;
@@ -394,6 +399,7 @@ struct em;
 int bt_cache_init(struct bt_cpu *bc, struct err *e);
 void bt_cache_fini(struct bt_cpu *bc);
 void bt_cache_flush(struct bt_cpu *bc);
+void bt_cache_give_back(struct bt_cpu *bc); /* after a flush: its memory, to the host */
 void bt_cache_full(struct bt_cpu *bc); /* the dispatcher is to flush before anything runs */
 struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx);
 void bt_unlink_out(struct bt_cpu *bc, uint32_t blk);
