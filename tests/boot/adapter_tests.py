@@ -86,9 +86,9 @@ def coalescing(g, service, vcpus):
                       ("rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off", "Adaptive RX: off")):
         sh(g, "ethtool -C eth0 rx-usecs 0 rx-frames 0 tx-frames 0 adaptive-rx off 2>/dev/null; ethtool -C eth0 %s; ethtool -c eth0; echo TO''LD" % how,
            r"(?s)%s.*TOLD" % told, 20)
-        a = sh(g, count, r"SO MANY (\d+) (\S+)")
+        a = sh(g, count, r"SO MANY (\d+) ([\d.]+)\s")
         both_ways(g, service, how)
-        b = sh(g, count, r"SO MANY (\d+) (\S+)")
+        b = sh(g, count, r"SO MANY (\d+) ([\d.]+)\s")
         n, span = int(b[1]) - int(a[1]), float(b[2]) - float(a[2])
         check(how != "rx-usecs 10000" or n <= 2 * vcpus * (100 * span + 2), "%d interrupts in %.1f s" % (n, span))
 

@@ -25,7 +25,7 @@ def test_two_guests(work, dev):
         for g in (a, b):
             call(g, "ChangeNetwork", 0, "{'connectionType': 'hostonly', 'pvnID': ''}")
             sh(g, "ip addr flush dev eth0; ifup eth0", r"UP eth0 192\.168\.101\.", 60)
-        first = sh(b, "ip -4 addr show eth0", r"inet (192\.168\.101\.\d+)")[1].decode()
+        first = sh(b, "ip -4 addr show eth0", r"inet (192\.168\.101\.\d+)/")[1].decode()
         sh(a, "ping -c 3 -w 20 " + first, r" 0% packet loss", 60)
         check(first in call(b, "GetNetworks"), "the address is not told")
         for g in (a, b):
