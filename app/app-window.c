@@ -122,7 +122,7 @@ void app_window_open_vm(AppWindow *w, AppVm *vm)
 }
 
 /* Another page is shown first: GTK takes a page out of its list before it switches, tells assistive tools of the switch, and these then ask for the
- * label of a page that it does not find any more. */
+ * label of a page that it does not find any more. (It still does so for the page's own widgets, when these go.) */
 static void remove_page(AppWindow *w, GtkWidget *page)
 {
     GtkNotebook *tabs = GTK_NOTEBOOK(w->tabs);
