@@ -104,21 +104,20 @@ static void flags_image(struct bt_tr *t)
     e_ld(e, 0, HOT_RAX_SAVE);
 }
 
-/* STI: a pending interrupt is for C, which knows the shadow; otherwise nothing can come between it and the instruction that follows in the block. */
-static void lower_sti(struct bt_tr *t)
+/* The call-out op, but where the byte at disp is zero, what is emitted next. Returns the jump over that, to be fixed. */
+static uint8_t *unless_zero(struct bt_tr *t, uint32_t disp, unsigned op)
 {
     struct em *e = &t->e;
     e_mov(e, 11, 1);
     t->r11_group = 0;
-    e_ldzx8(e, 1, (uint32_t)offsetof(struct bt_cpu, intr_check));
-    uint8_t *none = e_jrcxz(e);
+    e_ldzx8(e, 1, disp);
+    uint8_t *zero = e_jrcxz(e);
     e_mov(e, 1, 11);
-    tr_callout(t, CO_STI);
+    tr_callout(t, op);
     uint8_t *over = e_jmp32(e);
-    e_fix8(none, e->p);
+    e_fix8(zero, e->p);
     e_mov(e, 1, 11);
-    e_st_imm8(e, HOT_IF, 1);
-    e_fix(over, e->p);
+    return over;
 }
 
 /*
@@ -182,22 +181,6 @@ static bool lower_from_cr(struct bt_tr *t)
     return true;
 }
 
-/* CLAC where AC is clear already, as it is at the entries of a kernel: RFLAGS bits 16 to 23 are looked at. */
-static void lower_clac(struct bt_tr *t)
-{
-    struct em *e = &t->e;
-    e_mov(e, 11, 1);
-    t->r11_group = 0;
-    e_ldzx8(e, 1, HOT_FL_BASE + 2);
-    uint8_t *clear = e_jrcxz(e);
-    e_mov(e, 1, 11);
-    tr_callout(t, CO_CLAC);
-    uint8_t *over = e_jmp32(e);
-    e_fix8(clear, e->p);
-    e_mov(e, 1, 11);
-    e_fix(over, e->p);
-}
-
 /* VERW whose answer nobody looks at: kernels run it for what it does to the processor's buffers, on the way back to a program. */
 static bool lower_verw(struct bt_tr *t)
 {
@@ -216,6 +199,7 @@ bool tr_lower_system(struct bt_tr *t)
     const ZydisDecodedInstruction *in = &t->cur->in;
     struct em *e = &t->e;
     bool cpl0 = CPL_OF(t->mode) == 0 && !(t->mode & M_VM86), last = t->cur == &t->insn[t->n_insn - 1];
+    uint8_t *over;
     if (t->mode & M_SINGLE)
         return false;
     switch (in->mnemonic) {
@@ -226,7 +210,10 @@ bool tr_lower_system(struct bt_tr *t)
     case ZYDIS_MNEMONIC_STI:
         if (!cpl0 || last)
             return false;
-        lower_sti(t);
+        /* A pending interrupt is for C, which knows the shadow; otherwise nothing can come between STI and what follows it in the block. */
+        over = unless_zero(t, (uint32_t)offsetof(struct bt_cpu, intr_check), CO_STI);
+        e_st_imm8(e, HOT_IF, 1);
+        e_fix(over, e->p);
         return true;
     case ZYDIS_MNEMONIC_PUSHF:
     case ZYDIS_MNEMONIC_PUSHFD:
@@ -248,7 +235,9 @@ bool tr_lower_system(struct bt_tr *t)
     case ZYDIS_MNEMONIC_CLAC:
         if (!cpl0 || !t->bc->bv->feat.smap || (t->mode & M_MMU))
             return false;
-        lower_clac(t);
+        /* At the entries of a kernel AC is clear already: RFLAGS bits 16 to 23 are looked at. */
+        over = unless_zero(t, HOT_FL_BASE + 2, CO_CLAC);
+        e_fix(over, e->p);
         return true;
     case ZYDIS_MNEMONIC_VERW:
         return lower_verw(t);
