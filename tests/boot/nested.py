@@ -9,6 +9,11 @@ Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this
 (9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
 names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 1500; 7200 with --all).
 
+QEMU's TCG with several threads is not a reliable processor (it may go on executing code that another processor has changed), so a test
+that fails ends the outer guest and is run once more in one that is started anew, with the tests that come after it. What passes then is
+"ok", and its line says that it failed once; the lines about the failure stand before it as comments. What fails in both, or is left no
+time for the second, is "not ok".
+
 A test that hangs fails after its own time limit. When the emulated machine itself stands still (nested_beat.py) or QEMU dies, it is
 started anew for the tests that have not been reported; what it cannot get through in three starts is skipped, with the reason. So are
 tests for which too little time is left before the limit: on a busy machine the first ones count.
@@ -32,6 +37,7 @@ from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, ke
 
 PASS = ["LODGE_SLOW", "LODGE_TEST_ECHO", "LODGE_DEBUG", "LODGE_VT_LIMIT", "CPUTEST_GROUPS", "CPUTEST_DETAILS", "LODGE_SWITCHES", "LODGE_SEED", "LODGE_BENCH_ROUNDS", "LODGE_BENCH_TRACE", "LODGE_BENCH_RUNNERS", "LODGE_TRIPS", "LODGE_DMESG"]  # what the inner script may be told
 STARTS = 3  # of the outer guest, when it stands still
+START_AND_END = 60  # seconds of the outer guest itself, before and after the tests
 BEAT_LIMIT, BOOT_LIMIT = 90, 240  # seconds without a beat, and until the first one
 MODULES = ["kvm_amd", "9p", "9pnet_virtio", "virtio_pci", "overlay"]
 
@@ -251,6 +257,7 @@ class Tap:
 
     def __init__(self, tests):
         self.tests, self.done, self.failed = tests, [], 0
+        self.once = {}  # what failed once and is to be run again: the text of its line
         if tests:
             print("1..%d" % len(tests), flush=True)
 
@@ -262,31 +269,57 @@ class Tap:
         self.failed += not ok
         print("%s %d - vt %s" % ("ok" if ok else "not ok", len(self.done), text), flush=True)
 
+    def result(self, name, ok, text):
+        if name not in self.once:
+            if ok:
+                self.report(name, True, text)
+            else:
+                self.once[name] = text
+                print("# vt %s: failed, and is run again in a new emulated machine" % text, flush=True)
+        elif not ok:
+            self.report(name, False, text + ", failed twice")
+        elif " # SKIP" in text:
+            self.give_up(name)
+        else:
+            self.report(name, True, text + " # failed once in the emulated machine, passed in a new one")
+
+    def give_up(self, name):
+        self.report(name, False, self.once[name] + ", could not be run again")
+
     def line(self, text):
         m = re.match(r"(not )?ok \d+ - vt ((\S+).*)", text)
         if m and m[3] in self.left():
-            self.report(m[3], not m[1], m[2])
+            self.result(m[3], not m[1], m[2])
         elif not (self.tests and re.match(r"1\.\.\d+$", text)):
             print(text, flush=True)
 
 
 def run_all(work, pkg, script, cpus, limit, tap):
     """script(tests, seconds) is what the outer guest shall run. Returns an exit status, or a text that says what went wrong."""
-    end = time.monotonic() + limit
-    for start in range(1, STARTS + 1):
+    end, stood, result, why = time.monotonic() + limit, 0, None, "the outer QEMU stood still or died"
+    while stood < STARTS:
+        left, before = end - time.monotonic(), (len(tap.done), len(tap.once))
         try:
-            left = end - time.monotonic()
             result = outer(work, pkg, script(tap.left(), left), cpus, left, tap.line)
-            if not isinstance(result, int) and start > 1 and time.monotonic() >= end:
-                break  # the time went where the machine stood still; what hangs by itself has its own, shorter limit
-            return result
         except StoodStill as e:
-            print("# the emulated machine stood still or died, at start %d of %d: %s" % (start, STARTS, e), flush=True)
+            stood, result = stood + 1, None
+            print("# the emulated machine stood still or died, at start %d of %d: %s" % (stood, STARTS, e), flush=True)
+            continue
+        if result != 1 or not tap.left() or before == (len(tap.done), len(tap.once)):
+            break
+        if end - time.monotonic() < nested_inner.LAST_START + START_AND_END:
+            result, why = None, "too little time is left: this machine is busy or slow"
+            break
+    if not isinstance(result, int) and stood and time.monotonic() >= end:
+        result = None  # the time went where the machine stood still; what hangs by itself has its own, shorter limit
     if not tap.tests:
-        return "the outer QEMU stood still or died %d times" % STARTS
+        return "the outer QEMU stood still or died %d times" % stood if result is None else result
     for name in tap.left():
-        tap.report(name, True, "%s # SKIP the outer QEMU stood still or died" % name)
-    return 1 if tap.failed else 0
+        if name in tap.once:
+            tap.give_up(name)
+        elif result is None:
+            tap.report(name, True, "%s # SKIP %s" % (name, why))
+    return (1 if tap.failed else 0) if result is None else result
 
 
 def main():
@@ -330,7 +363,7 @@ def main():
 
                 def script(names, seconds):
                     return "cd %s\nexport %s PATH=$PATH:/usr/sbin:/sbin LODGE_VT_SECONDS=%d\nexec %s\n" % (
-                        shlex.quote(work), " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in env.items()), seconds - 60, " ".join(map(shlex.quote, inner + names)))
+                        shlex.quote(work), " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in env.items()), seconds - START_AND_END, " ".join(map(shlex.quote, inner + names)))
         except (subprocess.CalledProcessError, OSError, IndexError) as e:
             print("ok 1 - VT in a nested guest # SKIP its media cannot be made (%s)" % str(e).splitlines()[0])
             return 0

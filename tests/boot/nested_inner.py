@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What nested.py runs in its outer guest, where /dev/kvm is real and slow: guests under the "hardware" engine. Prints TAP.
+It ends at the first test that fails: nested.py starts it again, in a new outer guest, with that one and those that follow.
 
 usage: nested_inner.py [--bench] [--all] NAME=FILE ... [NAME-PATTERN ...]
 """
@@ -366,20 +367,22 @@ def main():
         return nested_bench.main(MEDIA)
     tests = chosen(patterns, everything)
     print("1..%d" % len(tests), flush=True)
-    failed, end = 0, T0 + float(os.environ.get("LODGE_VT_SECONDS", "inf"))
+    failed, end = False, T0 + float(os.environ.get("LODGE_VT_SECONDS", "inf"))
     for i, (name, fn) in enumerate(tests):
         start = time.monotonic()
         line, text = bounded(name, fn) if start < end - LAST_START else ("ok", "too little time is left: this machine is busy or slow")
         if line == "not ok":
-            failed += 1
+            failed = True
         elif text:
             name, text = "%s # SKIP %s" % (name, text), ""
         with OUT:
             print("%s %d - vt %s (%d s)" % (line, i + 1, name, time.monotonic() - start), flush=True)
             for s in text.rstrip().split("\n") if text else ():
                 print("# " + s, flush=True)
+        if failed:
+            break
     print("# %d s in the outer guest" % (time.monotonic() - T0), flush=True)
-    return failed != 0
+    return failed
 
 
 if __name__ == "__main__":
