@@ -297,7 +297,7 @@ def test_reboot(work, how):
 
 def realmode_disk(work):
     obj, disk = os.path.join(work, "realmode.o"), os.path.join(work, "realmode.img")
-    run("as", "--32", HERE + "/realmode.S", "-o", obj)
+    run("as", "--32", "-I", HERE, HERE + "/realmode.S", "-o", obj)
     run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", obj, "-o", disk)
     with open(disk, "ab") as f:
         f.truncate(1 << 20)

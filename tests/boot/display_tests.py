@@ -16,7 +16,7 @@ SEQ, GFX, CRTC, MONO_CRTC = 0x3c4, 0x3ce, 0x3d4, 0x3b4
 class Probe:
     def __init__(self, work):
         obj, disk = os.path.join(work, "vgaprobe.o"), os.path.join(work, "vgaprobe.img")
-        run("as", "--32", HERE + "/vgaprobe.S", "-o", obj)
+        run("as", "--32", "-I", HERE, HERE + "/vgaprobe.S", "-o", obj)
         run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", obj, "-o", disk)
         with open(disk, "ab") as f:
             f.truncate(1 << 20)
@@ -158,15 +158,19 @@ def text_start(p):
     p.reg(CRTC, 0x13, 38)
 
 
-def text_split(p):
-    """The lines after line compare begin at address 0."""
-    p.mode(3)
-    text_page(p, 0xb800, 80, 50)
-    p.reg(CRTC, 0x0c, 0x02)
-    p.reg(CRTC, 0x0d, 0)
-    p.reg(CRTC, 0x18, 0x9f)
+def split(p, start, line):
+    """The picture begins at start; the lines after line (below 256) begin at address 0."""
+    p.reg(CRTC, 0x0c, start >> 8)
+    p.reg(CRTC, 0x0d, start & 255)
+    p.reg(CRTC, 0x18, line)
     p.reg(CRTC, 7, p.get(CRTC, 7) & ~0x10)
     p.reg(CRTC, 9, p.get(CRTC, 9) & ~0x40)
+
+
+def text_split(p):
+    p.mode(3)
+    text_page(p, 0xb800, 80, 50)
+    split(p, 0x200, 0x9f)
 
 
 def cga(mode):
@@ -291,11 +295,7 @@ def mode_x(lines, chain=False):
 
 def mode_x_split(p):
     mode_x(200)(p)
-    p.reg(CRTC, 0x0c, 0x20)
-    p.reg(CRTC, 0x0d, 0x10)
-    p.reg(CRTC, 0x18, 0xc7)
-    p.reg(CRTC, 7, p.get(CRTC, 7) & ~0x10)
-    p.reg(CRTC, 9, p.get(CRTC, 9) & ~0x40)
+    split(p, 0x2010, 0xc7)
 
 
 def teletype(p):

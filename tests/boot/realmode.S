@@ -23,19 +23,7 @@ _start:
     int $0x13
     jmp main
 
-/* AL to COM1. */
-putc:
-    push %dx
-    push %ax
-    mov $0x3fd, %dx
-1:  in %dx, %al
-    test $0x20, %al
-    jz 1b
-    pop %ax
-    mov $0x3f8, %dx
-    out %al, %dx
-    pop %dx
-    ret
+    .include "com1.s"
 /* The text at SI. */
 puts:
     lodsb

@@ -55,18 +55,7 @@ main:
 2:  push $main
     jmp *1(%si)
 
-putc:
-    push %dx
-    push %ax
-    mov $0x3fd, %dx
-1:  in %dx, %al
-    test $0x20, %al
-    jz 1b
-    pop %ax
-    mov $0x3f8, %dx
-    out %al, %dx
-    pop %dx
-    ret
+    .include "com1.s"
 getc:
     push %dx
     mov $0x3fd, %dx

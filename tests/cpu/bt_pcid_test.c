@@ -78,23 +78,18 @@ static void run(const char *mode, const char *name, const char *start, const uin
     tables();
     long_run((const char *const[]){name, mode, ""}, (uint64_t)(start - p_begin), want, n);
 }
-#define RUN(name, start, ...)                                      \
-    do {                                                           \
-        static const uint32_t want[] = {__VA_ARGS__};              \
-        run(mode, name, start, want, sizeof want / sizeof want[0]); \
-    } while (0)
 
 static void all(const char *mode, uint32_t stress)
 {
     box_make(stress);
     memcpy(box.ram + CODE, p_begin, (size_t)(p_end - p_begin));
-    RUN("data of two address spaces", q_data, 1, 2, 1, 2, 0, 0x77);
-    RUN("changed entries after CR3 and INVPCID", q_inv, 1, 3, 1, 3, 1, 3, 1);
-    RUN("global pages", q_glob, 4, 4, 3, 3, 4, 4);
-    RUN("code of two address spaces", q_code, 1, 2, 1, 2, 1, 2, 3, 2, 1);
-    RUN("a page written in one is code in the other", q_smc, 0x11, 0x22, 0x33, 0x33);
-    RUN("a large page and INVLPG", q_large, 3, 3, 0x11, 0x12);
-    RUN("twenty address spaces", q_many, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2,
+    SEES("data of two address spaces", q_data, 1, 2, 1, 2, 0, 0x77);
+    SEES("changed entries after CR3 and INVPCID", q_inv, 1, 3, 1, 3, 1, 3, 1);
+    SEES("global pages", q_glob, 4, 4, 3, 3, 4, 4);
+    SEES("code of two address spaces", q_code, 1, 2, 1, 2, 1, 2, 3, 2, 1);
+    SEES("a page written in one is code in the other", q_smc, 0x11, 0x22, 0x33, 0x33);
+    SEES("a large page and INVLPG", q_large, 3, 3, 0x11, 0x12);
+    SEES("twenty address spaces", q_many, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2,
         1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2);
     box_free();
 }

@@ -59,21 +59,16 @@ static void run(const char *mode, const char *name, const char *start, const uin
     }
     long_run((const char *const[]){name, mode, ""}, (uint64_t)(start - p_begin), want, n);
 }
-#define RUN(name, start, ...)                                      \
-    do {                                                           \
-        static const uint32_t want[] = {__VA_ARGS__};              \
-        run(mode, name, start, want, sizeof want / sizeof want[0]); \
-    } while (0)
 #define AC 0x40000u
 
 static void all(const char *mode, uint32_t stress)
 {
     box_make(stress);
     memcpy(box.ram + CODE, p_begin, (size_t)(p_end - p_begin));
-    RUN("POPF 6000 times", q_popf, 0, 0x4010, 0x8000);
-    RUN("MOV from CR0 to CR4", q_cr, 0x12345678, 0x12345678, 0x80010011, 0x10001, 0x200a0);
-    RUN("CLAC and STAC", q_clac, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0);
-    RUN("VERW", q_verw, 1, 0, 1, 0, 0, 1, 1, 0x21);
+    SEES("POPF 6000 times", q_popf, 0, 0x4010, 0x8000);
+    SEES("MOV from CR0 to CR4", q_cr, 0x12345678, 0x12345678, 0x80010011, 0x10001, 0x200a0);
+    SEES("CLAC and STAC", q_clac, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0);
+    SEES("VERW", q_verw, 1, 0, 1, 0, 0, 1, 1, 0x21);
     box_free();
 }
 

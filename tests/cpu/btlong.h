@@ -59,4 +59,11 @@ static void long_run(const char *const name[3], uint64_t at, const uint32_t *wan
     }
 }
 
+/* run(mode, name, start, want, n), a test's own, with what it is to see. */
+#define SEES(name, start, ...)                                      \
+    do {                                                            \
+        static const uint32_t want[] = {__VA_ARGS__};               \
+        run(mode, name, start, want, sizeof want / sizeof want[0]); \
+    } while (0)
+
 #endif

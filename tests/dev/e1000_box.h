@@ -94,4 +94,11 @@ static inline bool arrives(struct nicbox *x, const uint8_t *f, size_t n)
     return nic_r(x, RDH) != h;
 }
 
+/* No interrupt is asked for, none is left. */
+static inline void irqs_off(struct nicbox *x)
+{
+    nic_w(x, IMC, ~0u);
+    nic_r(x, ICR);
+}
+
 #endif

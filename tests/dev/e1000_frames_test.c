@@ -189,8 +189,7 @@ static void test_tx_delay(struct nicbox *x)
     ok(nic_irq(x), "without IDE: at once");
     nic_w(x, TIDV, 0);
     nic_w(x, TADV, 0);
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
 }
 
 /* ---- receive ---- */
@@ -331,8 +330,7 @@ static void test_rx(struct nicbox *x)
     nic_arrive(x, f, n, NULL);
     nic_w(x, RDTR, 1u << 31);
     ok(nic_irq(x), "FPD flushes");
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
 }
 
 static void test_loopback(struct nicbox *x)

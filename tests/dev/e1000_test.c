@@ -185,16 +185,14 @@ static void test_phy(struct nicbox *x)
     phy_w(x, 0, 0x9140);
     is_u64(phy_r(x, 0), 0x1140, "PHY reset ends");
     fakevm_advance(x->vm, 20000000);
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
 }
 
 /* ---- interrupts ---- */
 
 static void test_irq(struct nicbox *x)
 {
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
     for (unsigned i = 0; i < 10; i++) {
         uint32_t m = 1u << i;
         nic_w(x, ICS, m);
@@ -224,8 +222,7 @@ static void test_irq(struct nicbox *x)
     fakevm_advance(x->vm, 10000);
     ok(nic_irq(x), "ITR: after 256 us");
     nic_w(x, ITR, 0);
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
 }
 
 /* ---- 82574 ---- */
@@ -298,8 +295,7 @@ static void test_82574(struct nicbox *x)
     /* MSI and auto-mask */
     uint64_t a;
     uint32_t data;
-    nic_w(x, IMC, ~0u);
-    nic_r(x, ICR);
+    irqs_off(x);
     cfg_w(x->vm, NIC, 0xd4, 4, 0xfee00000);
     cfg_w(x->vm, NIC, 0xd0 + 12, 2, 0x4041);
     cfg_w(x->vm, NIC, 0xd2, 2, 1);
