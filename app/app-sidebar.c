@@ -58,13 +58,15 @@ static void row_update(AppVm *vm, GtkWidget *row)
               *state = g_object_get_data(G_OBJECT(row), "state"), *dot = g_object_get_data(G_OBJECT(row), "dot");
     AppVmState s = app_vm_get_state(vm);
     gboolean problem = app_vm_get_problem(vm, NULL, NULL) != NULL;
-    const char *text = problem && s != APP_VM_ON ? _("Problem")
-                       : app_vm_is_remote(vm)    ? s == APP_VM_ON ? _("Connected") : _("Remote console")
-                                                 : app_vm_state_name(s);
+    /* A machine that lives has a state to show, even beside a request that it refused; the colour tells of that. */
+    gboolean instead = problem && !app_vm_is_live(vm);
+    const char *text = instead                ? _("Problem")
+                       : app_vm_is_remote(vm) ? s == APP_VM_ON ? _("Connected") : _("Remote console")
+                                              : app_vm_state_name(s);
     gtk_label_set_text(GTK_LABEL(name), app_vm_get_name(vm));
     gtk_label_set_text(GTK_LABEL(state), text);
     gtk_image_set_from_icon_name(
-        GTK_IMAGE(dot), problem && s != APP_VM_ON ? "dialog-error-symbolic" : app_vm_state_icon(s), GTK_ICON_SIZE_MENU);
+        GTK_IMAGE(dot), instead ? "dialog-error-symbolic" : app_vm_state_icon(s), GTK_ICON_SIZE_MENU);
     GtkStyleContext *c = gtk_widget_get_style_context(dot);
     for (const char *const *k = (const char *const[]){"state-on", "state-bad", NULL}; *k; k++)
         gtk_style_context_remove_class(c, *k);

@@ -477,7 +477,11 @@ void app_vm_soft_off(AppVm *vm)
 }
 void app_vm_reset(AppVm *vm) { app_vm_call(vm, "Reset", NULL, _("“%s” could not be reset."), NULL, NULL); }
 void app_vm_pause(AppVm *vm) { app_vm_call(vm, "Pause", NULL, _("“%s” could not be paused."), NULL, NULL); }
-void app_vm_resume(AppVm *vm) { app_vm_call(vm, "Resume", NULL, _("“%s” could not be resumed."), NULL, NULL); }
+void app_vm_resume(AppVm *vm)
+{
+    app_vm_set_problem(vm, NULL, NULL, NULL); /* what a paused machine refused, or why it was paused, is over */
+    app_vm_call(vm, "Resume", NULL, _("“%s” could not be resumed."), NULL, NULL);
+}
 
 /* ---- settings ---- */
 

@@ -17,7 +17,7 @@ uiwalk.own_session(__file__)
 
 import pyatspi  # noqa: E402
 from gi.repository import Gio, GLib  # noqa: E402
-from uiwalk import action, end, key, need, ok, press, running, start, stop, until, wait  # noqa: E402
+from uiwalk import action, end, find, key, need, ok, press, running, start, stop, until, wait  # noqa: E402
 
 LIMIT = float(os.environ.get('LODGE_TEST_LIMIT', '1.0'))  # the product's is 0.1; a test machine may be busy
 home = os.environ['HOME']
@@ -97,8 +97,13 @@ try:
     ok(p.poll() is None, 'and lives')
 finally:
     os.kill(pid, signal.SIGCONT)
-state = wait('Still machine, ', contains=True, seconds=15)
-print('# going on: "%s"' % (state.name if state else 'not in the library'))
+# What was asked of it meanwhile is done in its turn: it pauses, and a paused machine refuses to shut its guest down. Escape said no to the other questions.
+ok(wait('Still machine, Paused'), 'the machine answers again, and the window knows its state')
+refused = wait('could not be shut down', pyatspi.ROLE_LABEL, contains=True)
+ok(refused, 'and says what it refused')
+action('vm-resume')
+ok(wait('Still machine, Running'), 'it goes on when asked to')
+ok(until(lambda: not find('could not be shut down', pyatspi.ROLE_LABEL, contains=True)), 'and what it refused is no longer said')
 stop(p)
 for pid in running():
     os.kill(pid, signal.SIGKILL)
