@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 not='saved state\|internal error\|left out\|rtnetlink\|VMware IDE CDR\|Unknown request\|gone again\|hared memory\|is none\.\|are none\|ESX.s own\|debugStub\|stress mode\|Another lodge-nethelper\|address is none\|is no device\|Capabilities\|method is auto\|macvtap needs\|longer than 64\|is no text\.\|keys name\|Connecting to\|no more processes\|cannot start programs\|buttons are\|no key \\"\|key.s name\|multiple of %s\|more than 999\|sparse disk of\|disk of %llu\|room for\|until then\|write one of "$'
 echo '/* SPDX-License-Identifier: GPL-2.0-or-later */'
 echo '/* Sentences of lodge-vmx. Made by po/messages.sh (make update-po). */'
-files="vmx/plan.c vmx/net_plan.c vmx/net_link.c vmx/power.c vmx/control.c vmx/control_net.c vmx/machine.c vmx/machine_engine.c
+files="vmx/plan.c vmx/net_plan.c vmx/net_link.c vmx/power.c vmx/control.c vmx/control_net.c vmx/machine.c vmx/machine_drives.c vmx/machine_engine.c
     vmx/hostmem.c vmx/thrift.c vmx/nvram.c vmx/screen.c vmx/screen_listen.c vmx/config/*.c engine/base/*.c engine/block/*.c
     engine/storage/ide.c engine/bt/bt_main.c hostdriver/file/*.c hostdriver/mem/guestmem.c hostdriver/kvm/kvm_probe.c
     hostdriver/net/nat.c hostdriver/net/vmnet.c hostdriver/net/launcher.c hostdriver/net/capture.c hostdriver/helper/main.c
