@@ -33,6 +33,7 @@ static const struct row rows[] = {
     {"memory", "sched.mem.pin", N_("_Lock all of it in this computer's memory"), BY_TYPE},
     {"memory", "sched.mem.lpage.enable", N_("Use h_uge pages"), BY_TYPE},
     {"memory", "mainMem.useNamedFile", N_("Keep it in a _file beside the machine"), BY_TYPE},
+    {"memory", "mainMem.backing", N_("_Or keep it in"), BY_TYPE},
     {"processors", "numvcpus", N_("_Processors"), BY_TYPE},
     {"processors", "cpuid.coresPerSocket", N_("_Cores in each socket"), BY_TYPE},
     {"processors", "monitor.virtual_exec", N_("_Engine"), ENGINE},

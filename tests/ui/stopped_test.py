@@ -19,7 +19,8 @@ import pyatspi  # noqa: E402
 from gi.repository import Gio, GLib  # noqa: E402
 from uiwalk import action, end, find, key, need, ok, press, running, start, stop, until, wait  # noqa: E402
 
-LIMIT = float(os.environ.get('LODGE_TEST_LIMIT', '1.0'))  # the product's is 0.1; a test machine may be busy
+# Whoever waits for the stopped process waits for ever. The product's limit is 0.1 s, but a test machine may be busy.
+LIMIT = float(os.environ.get('LODGE_TEST_LIMIT', '10'))
 home = os.environ['HOME']
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tests of the whole window share: a session of their own, widgets by their accessible names, keys by xdotool, TAP."""
+import atexit
 import os
 import shutil
 import signal
@@ -178,13 +179,22 @@ def stop(p):
         p.wait()
 
 
-def end():
-    """What is left ends, and the plan is printed."""
+def end_all():
+    """Machines outlive the window, so they are ended by themselves; also when the test's own code fails."""
     for pid in running():
         os.kill(pid, signal.SIGKILL)
     for p in started:
         if p.poll() is None:
             p.kill()
+
+
+if log:
+    atexit.register(end_all)
+
+
+def end():
+    """What is left ends, and the plan is printed."""
+    end_all()
     log.flush()
     if failed:
         with open(log.name) as f:
