@@ -9,7 +9,9 @@ Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this
 (9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
 names a directory for the outer guest's console; LODGE_NESTED_LIMIT is the time limit in seconds (default 1500; 7200 with --all).
 
-QEMU's TCG with several threads is not a reliable processor (it may go on executing code that another processor has changed), so a test
+QEMU's TCG (7.2) with several threads is not a reliable processor. It may go on executing code that another processor has changed; and a
+guest may hang with its RIP lost: after an exit for an interrupt window the VMCB has the address behind the host's own VMRUN in its place
+(__svm_vcpu_run + 9Ch in the trace of kvm_exit), and the same exit comes again for ever. Neither can be avoided from inside. So a test
 that fails ends the outer guest and is run once more in one that is started anew, with the tests that come after it. What passes then is
 "ok", and its line says that it failed once; the lines about the failure stand before it as comments. What fails in both, or is left no
 time for the second, is "not ok".
