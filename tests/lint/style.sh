@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a formatter does not see: licence line, a comment that says what the file is, tabs, line length, unfinished work, file-scope state.
 cd "${srcdir:-.}" || exit 99
-echo 1..5
+echo 1..6
 files=$(find engine hostdriver vmx vmnet app ui tests \( -name '*.[ch]' -o -name '*.def' -o -name '*.S' \) 2>/dev/null | sort)
 say() {
     if [ -z "$3" ]; then
@@ -25,3 +25,5 @@ say 4 "nothing is marked as unfinished" "$(grep -nwE 'TODO|FIXME|XXX|HACK' $file
 # process's too.
 say 5 "engine/ has no mutable state at file scope" "$(find engine -name '*.[ch]' ! -path engine/base/log.c ! -path engine/bt/bt_fault.c | sort |
     xargs grep -nE '^static [^(]*(=|;|\[)' | grep -vE 'static (inline|const|_Thread_local|__thread|_Noreturn)|const |__thread|\(' )"
+# What was built has no place in the repository (outside of a git tree there is nothing to say).
+say 6 "no program is tracked" "$(git ls-files -z 2>/dev/null | xargs -0r grep -lP '\A\x7fELF' 2>/dev/null)"
