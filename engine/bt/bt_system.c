@@ -146,13 +146,10 @@ static void lower_popf(struct bt_tr *t)
     take_bit(e, 10);
     e_gs(e, 0, 0, 0x88, 11, HOT_DF);
     take_bit(e, 11);
-    e_st(e, 0, HOT_RAX_SAVE);
-    e_mov32(e, 0, 10);
-    e3(e, 0xc1, 0xe0, 8);    /* shl eax, 8 */
-    e3(e, 0x44, 0x09, 0xd8); /* or eax, r11d */
-    e2(e, 0x04, 0x7f);       /* add al, 7fh: OF */
-    e1(e, 0x9e);             /* sahf */
-    e_ld(e, 0, HOT_RAX_SAVE);
+    e4(e, 0x08e2c141);       /* shl r10d, 8 */
+    e3(e, 0x45, 0x09, 0xda); /* or r10d, r11d */
+    e_gs(e, 0, 1, 0x89, 10, HOT_FLSLOT);
+    e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);
     tr_sp_add(t, (int32_t)size);
     e_movi(e, 11, 0);
     e_st32(e, 11, (uint32_t)offsetof(struct bt_cpu, snap.blk));
