@@ -242,7 +242,8 @@ def outer(work, pkg, script, cpus, limit, line):
         p.wait(10)
         if p.returncode < 0:
             raise StoodStill("QEMU died of signal %d; its last words: %s" % (-p.returncode, buf.decode(errors="replace").strip()))
-        return "the outer guest ended early: " + buf.decode(errors="replace")
+        # It has no reason to: its kernel has died of the processor, too, and QEMU does not start it again (-no-reboot).
+        raise StoodStill("the outer guest ended early; its last words: %s" % buf.decode(errors="replace").strip())
     finally:
         try:
             p.wait(ending)
