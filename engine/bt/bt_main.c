@@ -251,6 +251,7 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     ZydisDecoderInit(&bc->dec[2], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     for (unsigned i = 0; i < 3; i++) {
         ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE); /* not offered: its encodings are NOPs */
+        ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE); /* nor this: 3Eh of a near CALL or JMP is DS, not NOTRACK */
         ZydisDecoderEnableMode(&bc->dec[i], ZYDIS_DECODER_MODE_AMD_BRANCHES, bv->feat.amd);
     }
     bt_stress_init(bc, p->engine_stress, p->engine_seed);

@@ -372,6 +372,52 @@ static void branch_limits(void)
     }
 }
 
+/*
+ * Which segment a near indirect CALL and JMP read their target from: 3Eh is DS where nobody tracks branches, and the last prefix decides. Through SS, which is
+ * flat, the pointer at EBP leads to the first end (EDX = 1), through DS, which begins elsewhere, to the second.
+ */
+static void branch_segments(void)
+{
+    static const uint8_t prefix[][4] = {{0}, {1, 0x3e}, {1, 0x36}, {2, 0x3e, 0x36}, {2, 0x36, 0x3e}, {2, 0x2e, 0x3e}, {3, 0x3e, 0x3e, 0x36}, {3, 0x36, 0x36, 0x3e}};
+    static const uint8_t ops[][5] = {{3, 0xff, 0x55, 0x00}, {3, 0xff, 0x65, 0x00}, {4, 0xff, 0x54, 0x25, 0x00}, {4, 0xff, 0x64, 0x25, 0x00}, {2, 0xff, 0x17}, {2, 0xff, 0x27}};
+    make_ldt(0x20000);
+    ldt_entry(L_SMALL, 0x800, 0xfffff, 0, true, false, true, false);
+    for (unsigned p = 0; p < sizeof prefix / sizeof prefix[0]; p++) {
+        for (unsigned k = 0; k < sizeof ops / sizeof ops[0]; k++) {
+            struct enc e = ENC(0x8e, 0xd8 | AX);
+            for (int i = 0; i < prefix[p][0]; i++)
+                e8(&e, prefix[p][i + 1]);
+            for (int i = 0; i < ops[k][0]; i++)
+                e8(&e, ops[k][i + 1]);
+            unsigned to[2];
+            for (unsigned i = 0; i < 2; i++) {
+                to[i] = (unsigned)e.n;
+                e8(&e, 0xba); /* mov edx, 1 or 2; mov ds, bx; jmp the end */
+                e32(&e, i + 1);
+                e8(&e, 0x8e);
+                e8(&e, 0xd8 | BX);
+                e8(&e, 0xeb);
+                e8(&e, i ? 0 : 9);
+            }
+            piece(&e);
+            for (unsigned v = 0; v < 2; v++) {
+                fill_data(v);
+                rnd_regs();
+                in.r[AX] = SEL(L_SMALL);
+                in.r[BX] = user_ds();
+                in.r[BP] = in.r[DI] = DATA + 0x400;
+                uint32_t by_ss = (uint32_t)code_ptr + to[v], by_ds = (uint32_t)code_ptr + to[!v];
+                memcpy(DATAP + 0x400, &by_ss, 4);
+                memcpy(DATAP + 0xc00, &by_ds, 4);
+                run();
+                hash(out.r[DX]);
+                hash((uint64_t)fault.sig);
+                note("prefixes %u, form %u: edx %lx signal %d", p, k, out.r[DX], fault.sig);
+            }
+        }
+    }
+}
+
 /* Far jumps, calls and returns between segments of the LDT. */
 static void far_transfers(void)
 {
@@ -683,7 +729,7 @@ static void code16_ldt(void) { code16(false); }
 static void code16_vm86(void) { code16(true); }
 
 const struct group seg_groups[] = {
-    {"selector_queries", selector_queries}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"far_transfers", far_transfers},
+    {"selector_queries", selector_queries}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"branch_segments", branch_segments}, {"far_transfers", far_transfers},
     {"odd_32bit", odd_32bit},               {"code16_ldt", code16_ldt}, {"code16_vm86", code16_vm86}, {NULL, NULL},
 };
 #endif
