@@ -165,6 +165,12 @@ void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
     }
 }
 
+uint8_t tr_flags_may_set(const struct insn *n)
+{
+    const ZydisAccessedFlags *f = n->in.cpu_flags;
+    return pack_flags(f->modified | f->set_0 | f->set_1 | f->undefined);
+}
+
 bool tr_is_string(ZydisMnemonic m)
 {
     switch (m) {

@@ -176,8 +176,10 @@ struct bt_map {
     uint16_t off;  /* page offset of the guest instruction */
 };
 
-struct bt_frec { /* beside each bt_map: how the flags before the instruction are found again (bt_flags.c) */
-    uint8_t kind, size, a, b, lost, undo;
+struct bt_frec { /* beside each bt_map, for finding flags again (bt_flags.c) */
+    uint8_t kind, size, a, b; /* how those that the instruction sets are found */
+    uint8_t lost, mod;        /* which are not there before it; which it may set */
+    uint16_t wr;              /* general registers that it writes */
     int32_t imm;
 };
 

@@ -70,6 +70,8 @@ struct bt_tr {
 unsigned tr_vector_class(const struct insn *n);
 bool tr_ends_block(const ZydisDecodedInstruction *in);
 void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr);
+/* Flags that an instruction with cpu_flags sets, or may set, as opposed to those that it sets in any case. */
+uint8_t tr_flags_may_set(const struct insn *n);
 bool tr_is_string(ZydisMnemonic m);
 bool tr_never_native(const ZydisDecodedInstruction *in);
 /* The call-out (CO_*) that does the whole instruction, or CO_NONE. */
