@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The console as a Wayland client: of a weston (weston.sh) at 100 and 200 %, of a sway (sway.sh) at 125, 150 and 175 %, which have an X server as
- * their screen and keyboard, so that the pixels can be read and xdotool can type. Exact pixels, the guest pixel below the pointer, what is painted
- * over the picture, keys, losses of the focus, and a locked pointer.
+ * their screen and keyboard, so that the pixels can be read and xdotool can type; of a KWin (kwin.sh) at 125 and 150 %, whose window on an X server
+ * tells the pointer's place in whole application pixels only, and no movements while the pointer is locked. Exact pixels, the guest pixel below the
+ * pointer, what is painted over the picture, keys, losses of the focus, and a locked pointer.
  */
 #include <X11/Xlib.h>
 #include <X11/Xutil.h>
@@ -90,6 +91,7 @@ static int lose_focus(void)
 int main(int argc, char **argv)
 {
     Display *x = XOpenDisplay(NULL);
+    gboolean nested = g_getenv("LODGE_TEST_NESTED") != NULL;
     gtk_init(&argc, &argv);
     fake = fake_new(512, 384);
     LodgeMksSession *session = lodge_mks_session_new_vm(fake->address);
@@ -132,6 +134,15 @@ int main(int argc, char **argv)
     int wrong = 0;
     for (int i = 0; i < CLICKS; i++) {
         int gx = rnd(512), gy = rnd(384);
+        if (nested) { /* where an application pixel begins with one of the monitor's */
+            int every = (int)(unit * real);
+            gx = CLAMP(gx - ((w - 512) / 2 + gx) % every, 0, 511);
+            gy = CLAMP(gy - ((h - 384) / 2 + gy) % every, 0, 383);
+            if (((w - 512) / 2 + gx) % every || ((h - 384) / 2 + gy) % every) {
+                i--;
+                continue;
+            }
+        }
         char *cmd = g_strdup_printf("mousemove %d %d sleep 0.02 click 1", (w - 512) / 2 + gx, (h - 384) / 2 + gy);
         xdo(cmd);
         g_free(cmd);
@@ -151,8 +162,10 @@ int main(int argc, char **argv)
     ok(AWAIT(lodge_mks_view_get_grabbed(view)), "a click grabs");
     settle(200);
     fake_clear(fake);
-    xdo("mousemove_relative 20 10");
-    ok(AWAIT(fake->dx > 0 && fake->dy > 0), "movements come from the locked pointer");
+    if (!nested) {
+        xdo("mousemove_relative 20 10");
+        ok(AWAIT(fake->dx > 0 && fake->dy > 0), "movements come from the locked pointer");
+    }
     xdo("keydown ctrl keydown alt keyup alt keyup ctrl");
     ok(AWAIT(!lodge_mks_view_get_grabbed(view)) && fake->n_down == 0, "Ctrl+Alt gives it back");
     fake_clear(fake);
