@@ -193,6 +193,12 @@ static void line_answer(GtkDialog *d, int response, gpointer u)
     g_free(l);
 }
 
+static void line_edited(GtkEntry *entry, gpointer dialog)
+{
+    g_autofree char *text = g_strstrip(g_strdup(gtk_entry_get_text(entry)));
+    gtk_dialog_set_response_sensitive(dialog, GTK_RESPONSE_ACCEPT, *text != 0);
+}
+
 static void ask_line(AppWindow *w, AppVm *vm, const char *title, const char *label, const char *start,
                      const char *button, void (*done)(AppVm *vm, const char *text))
 {
@@ -212,6 +218,8 @@ static void ask_line(AppWindow *w, AppVm *vm, const char *title, const char *lab
     gtk_box_pack_start(GTK_BOX(box), entry, TRUE, TRUE, 0);
     gtk_container_add(GTK_CONTAINER(gtk_dialog_get_content_area(GTK_DIALOG(d))), box);
     gtk_dialog_set_default_response(GTK_DIALOG(d), GTK_RESPONSE_ACCEPT);
+    g_signal_connect(entry, "changed", G_CALLBACK(line_edited), d);
+    line_edited(GTK_ENTRY(entry), d);
     g_signal_connect(d, "response", G_CALLBACK(line_answer), l);
     gtk_widget_show_all(d);
 }
@@ -235,7 +243,7 @@ static void renamed(AppVm *vm, const char *text)
 
 static void do_rename(AppWindow *w, AppVm *vm, GVariant *p)
 {
-    ask_line(w, vm, _("Rename"), _("_Name:"), app_vm_get_name(vm), _("Re_name"), renamed);
+    ask_line(w, vm, _("Rename"), _("_Name:"), app_vm_get_name(vm), _("_Rename"), renamed);
 }
 
 static void move_to(AppVm *vm, const char *folder)
@@ -251,7 +259,7 @@ static void move_to(AppVm *vm, const char *folder)
 static void do_move(AppWindow *w, AppVm *vm, GVariant *p) { move_to(vm, g_variant_get_string(p, NULL)); }
 static void do_move_new(AppWindow *w, AppVm *vm, GVariant *p)
 {
-    ask_line(w, vm, _("New folder"), _("_Name:"), "", _("_Create"), move_to);
+    ask_line(w, vm, _("New folder"), _("_Name:"), "", _("C_reate"), move_to);
 }
 
 /* ---- console ---- */

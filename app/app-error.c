@@ -89,6 +89,7 @@ void app_ask(GtkWindow *parent, const char *primary, const char *secondary, cons
         gtk_widget_show(q->check);
     }
     g_signal_connect(d, "response", G_CALLBACK(answered), q);
+    gtk_widget_grab_focus(b); /* not the check box, which stands first */
     gtk_widget_show(d);
 }
 
@@ -97,6 +98,38 @@ void app_clear(GtkWidget *container)
     g_autoptr(GList) children = gtk_container_get_children(GTK_CONTAINER(container));
     for (GList *l = children; l; l = l->next)
         gtk_widget_destroy(l->data);
+}
+
+/* GTK's own goes through every row, of which there may be hundreds. */
+static gboolean list_focus(GtkWidget *list, GtkDirectionType d, gpointer u)
+{
+    GtkListBox *l = GTK_LIST_BOX(list);
+    if (d != GTK_DIR_TAB_FORWARD && d != GTK_DIR_TAB_BACKWARD)
+        return FALSE;
+    if (gtk_container_get_focus_child(GTK_CONTAINER(list))) {
+        g_signal_stop_emission_by_name(list, "focus");
+        return FALSE;
+    }
+    g_autoptr(GList) selected = gtk_list_box_get_selected_rows(l);
+    GtkListBoxRow *r = selected ? selected->data : NULL;
+    for (int i = 0; !r && (r = gtk_list_box_get_row_at_index(l, i)) && !gtk_widget_get_child_visible(GTK_WIDGET(r)); i++)
+        r = NULL;
+    if (!r || !gtk_widget_get_child_visible(GTK_WIDGET(r)))
+        return FALSE;
+    gtk_widget_grab_focus(GTK_WIDGET(r));
+    return TRUE;
+}
+
+void app_list_one_tab(GtkWidget *list_box) { g_signal_connect(list_box, "focus", G_CALLBACK(list_focus), NULL); }
+
+GtkWidget *app_expander_new(const char *mnemonic, GtkWidget *child)
+{
+    GtkWidget *e = gtk_expander_new_with_mnemonic(mnemonic);
+    gtk_container_add(GTK_CONTAINER(e), child);
+    gtk_widget_show_all(child);
+    gtk_widget_set_no_show_all(child, TRUE);
+    g_object_bind_property(e, "expanded", child, "visible", G_BINDING_SYNC_CREATE);
+    return e;
 }
 
 gboolean app_escape(GtkWidget *window, GdkEventKey *ev, gpointer u)

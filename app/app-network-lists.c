@@ -17,13 +17,13 @@ static const struct {
         const char *head, *name, *tip;
     } cell[MAX_CELLS];
 } kinds[] = {
-    [APP_NET_FORWARDS] = {"forward", N_("Port forwards"), N_("No port of this computer leads into this network."), N_("Add a for_ward"),
+    [APP_NET_FORWARDS] = {"forward", N_("Port forwards"), N_("No port of this computer is forwarded into this network."), N_("Add a for_ward"),
                           N_("Remove this forward"), N_("Remove forward %u"), 3, TRUE,
                           {{N_("Protocol"), N_("Protocol of forward %u"), NULL},
                            {N_("This computer"), N_("Address and port of this computer, forward %u"),
                             N_("Address and port of this computer, like 127.0.0.1:2222; 0.0.0.0 is seen from everywhere.")},
                            {N_("Guest"), N_("Address and port of the guest, forward %u"), N_("Address and port of the guest, like 192.168.108.20:22.")}}},
-    [APP_NET_RESERVATIONS] = {"dhcp.reservation", N_("Reserved addresses"), N_("No machine has an address of its own for good."), N_("Reser_ve an address"),
+    [APP_NET_RESERVATIONS] = {"dhcp.reservation", N_("Reserved addresses"), N_("No machine has a reserved address."), N_("Reser_ve an address"),
                               N_("Remove this reservation"), N_("Remove reservation %u"), 2, FALSE,
                               {{N_("MAC address"), N_("MAC address of reservation %u"), N_("Of the machine's network adapter, like 00:0c:29:01:02:03.")},
                                {N_("Address"), N_("Address of reservation %u"), N_("The address that this adapter always gets from DHCP.")}}},

@@ -37,13 +37,13 @@ static const struct {
     {"dhcp", N_("Give machines their addresses (_DHCP)"), N_("Without it, addresses are set in the guests."), SWITCH | HOSTONLY | NAT, CHECK},
     {"dhcp.first", N_("_First address:"), N_("The first address that DHCP gives."), SWITCH | HOSTONLY | NAT, TEXT},
     {"dhcp.last", N_("_Last address:"), N_("The last address that DHCP gives."), SWITCH | HOSTONLY | NAT, TEXT},
-    {"hostInterface", N_("This com_puter is in the network"), N_("Needs lodge-nethelper, which the administrator allows once."), HOSTONLY, CHECK},
+    {"hostInterface", N_("This computer is in the networ_k"), N_("Needs lodge-nethelper, which the administrator allows once."), HOSTONLY, CHECK},
     {"dhcp.leaseTime", N_("Lease time in seco_nds:"), N_("How long a machine may keep its address before it asks again."), SWITCH | HOSTONLY | NAT, TEXT},
     {"dhcp.domain", N_("D_omain:"), N_("The domain that DHCP tells the machines."), SWITCH | HOSTONLY | NAT, TEXT},
     {"prefix6", N_("IPv_6 prefix:"), N_("The 64 bits that IPv6 addresses in this network begin with."), NAT, TEXT},
-    {"tftpDir", N_("Folder s_hared by TFTP:"), N_("A folder of this computer whose files the machines can read by TFTP, to boot from the network."), NAT, TEXT},
+    {"tftpDir", N_("Folder shared by TFT_P:"), N_("A folder of this computer whose files the machines can read by TFTP, to boot from the network."), NAT, TEXT},
     {"bootFile", N_("_Boot file:"), N_("The file in it that DHCP tells machines to boot from."), NAT, TEXT},
-    {"method", N_("Meth_od:"),
+    {"method", N_("Met_hod:"),
      N_("How the machines come to the interface: through a bridge, or beside the interface's own address (macvtap)."), BRIDGED, CHOICE},
 };
 static const char *const methods[] = {"auto", "bridge", "macvtap"}; /* enum netconf_method */
@@ -599,9 +599,8 @@ static GtkWidget *fields_new(struct networks *w, int from, int to)
 static GtkWidget *more_new(struct networks *w)
 {
     GtkWidget *grid = fields_new(w, LEASE, FIELDS);
-    w->more = gtk_expander_new_with_mnemonic(_("More settin_gs"));
     gtk_widget_set_margin_top(grid, 8);
-    gtk_container_add(GTK_CONTAINER(w->more), grid);
+    w->more = app_expander_new(_("More settin_gs"), grid);
     return w->more;
 }
 
@@ -633,6 +632,7 @@ static GtkWidget *left_new(struct networks *w)
     GtkWidget *left = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0), *scroll = gtk_scrolled_window_new(NULL, NULL),
               *tools = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
     w->list = gtk_list_box_new();
+    app_list_one_tab(w->list);
     gtk_list_box_set_selection_mode(GTK_LIST_BOX(w->list), GTK_SELECTION_BROWSE);
     atk_object_set_name(gtk_widget_get_accessible(w->list), _("Virtual networks"));
     for (unsigned i = 0; i < NETCONF_NETS; i++) {

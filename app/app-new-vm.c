@@ -114,6 +114,7 @@ static void detected(GObject *o, GAsyncResult *r, gpointer u)
         return; /* w may be gone */
     g_autofree char *text = NULL;
     gtk_spinner_stop(GTK_SPINNER(w->spinner));
+    gtk_widget_hide(w->spinner);
     app_detected_free(w->detected);
     w->detected = d;
     if (!d) {
@@ -144,6 +145,7 @@ static void iso_set(struct wizard *w)
         gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(w->radio[SOURCE_ISO]), TRUE);
         w->detect = g_cancellable_new();
         gtk_label_set_text(GTK_LABEL(w->found), _("Looking what this is…"));
+        gtk_widget_show(w->spinner);
         gtk_spinner_start(GTK_SPINNER(w->spinner));
         app_detect_iso_async(iso, w->detect, detected, w);
     }
@@ -214,6 +216,7 @@ static GtkWidget *source_page(struct wizard *w)
     w->disk = chooser(_("Choose a disk"), _("Disks"), (const char *const[]){"*.vmdk", "*.img", "*.raw", NULL});
     w->found = gtk_label_new(NULL);
     w->spinner = gtk_spinner_new();
+    gtk_widget_set_no_show_all(w->spinner, TRUE);
     g_object_set(w->found, "xalign", 0.0, "wrap", TRUE, "max-width-chars", 60, "selectable", FALSE, NULL);
     gtk_widget_set_margin_start(line, 26);
     gtk_box_pack_start(GTK_BOX(line), w->spinner, FALSE, FALSE, 0);
@@ -223,9 +226,12 @@ static GtkWidget *source_page(struct wizard *w)
     gtk_box_pack_start(GTK_BOX(box), line, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), w->radio[1], FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), w->disk, FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(box), note(_("The disk stays where it is and is used by the new machine.")), FALSE,
-                       FALSE, 0);
+    GtkWidget *stays = note(_("The disk stays where it is and is used by the new machine."));
+    gtk_widget_set_margin_start(stays, 26);
+    gtk_box_pack_start(GTK_BOX(box), stays, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), w->radio[2], FALSE, FALSE, 0);
+    gtk_box_pack_end(GTK_BOX(box), note(_("A CD image or a disk can also be dropped here from a file manager.")), FALSE,
+                     FALSE, 0);
     if (!app_key_acts("ethernet0.present"))
         gtk_box_pack_end(
             GTK_BOX(box),
@@ -324,12 +330,13 @@ static GtkWidget *guest_page(struct wizard *w)
     gtk_entry_set_placeholder_text(GTK_ENTRY(w->guest_search), _("Search a system"));
     atk_object_set_name(gtk_widget_get_accessible(w->guest_search), _("Search a system"));
     w->guests = gtk_list_box_new();
+    app_list_one_tab(w->guests);
     gtk_list_box_set_selection_mode(GTK_LIST_BOX(w->guests), GTK_SELECTION_BROWSE);
     atk_object_set_name(gtk_widget_get_accessible(w->guests), _("Guest systems"));
     for (guint i = 0; i < n; i++) {
         GtkWidget *r = gtk_list_box_row_new(), *line = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 12),
                   *name = gtk_label_new(t[i].name), *id = gtk_label_new(t[i].id);
-        g_object_set(line, "margin", 4, "margin-start", 12, NULL);
+        g_object_set(line, "margin", 4, "margin-start", 12, "margin-end", 12, NULL);
         gtk_style_context_add_class(gtk_widget_get_style_context(id), GTK_STYLE_CLASS_DIM_LABEL);
         gtk_box_pack_start(GTK_BOX(line), name, FALSE, FALSE, 0);
         gtk_box_pack_end(GTK_BOX(line), id, FALSE, FALSE, 0);
@@ -406,7 +413,7 @@ static void place_clicked(GtkButton *b, gpointer u)
 static GtkWidget *name_page(struct wizard *w)
 {
     GtkWidget *box = page_box(), *grid = gtk_grid_new(), *line = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6),
-              *browse = gtk_button_new_with_mnemonic(_("_Browse…"));
+              *browse = gtk_button_new_with_mnemonic(_("Bro_wse…"));
     g_autofree char *dir = app_vm_folder();
     g_object_set(grid, "row-spacing", 10, "column-spacing", 12, NULL);
     w->name = gtk_entry_new();
@@ -417,7 +424,7 @@ static GtkWidget *name_page(struct wizard *w)
     gtk_entry_set_activates_default(GTK_ENTRY(w->place), TRUE);
     gtk_box_pack_start(GTK_BOX(line), w->place, TRUE, TRUE, 0);
     gtk_box_pack_start(GTK_BOX(line), browse, FALSE, FALSE, 0);
-    row(grid, 0, _("_Name:"), w->name);
+    row(grid, 0, _("Na_me:"), w->name);
     GtkWidget *l = row(grid, 1, _("_Place:"), line);
     gtk_label_set_mnemonic_widget(GTK_LABEL(l), w->place);
     gtk_box_pack_start(GTK_BOX(box), grid, FALSE, FALSE, 0);
@@ -778,7 +785,14 @@ void app_new_vm_show(GtkWindow *parent, const char *source)
     complete(w, PAGE_SUMMARY, TRUE);
     GObject *apply = gtk_widget_get_template_child(GTK_WIDGET(w->a), GTK_TYPE_ASSISTANT, "apply");
     if (GTK_IS_BUTTON(apply))
-        gtk_button_set_label(GTK_BUTTON(apply), _("_Create"));
+        gtk_button_set_label(GTK_BUTTON(apply), _("C_reate"));
+    /* GTK calls it "Finish", but it leads to the summary: nothing is made by it. */
+    GObject *last = gtk_widget_get_template_child(GTK_WIDGET(w->a), GTK_TYPE_ASSISTANT, "last");
+    if (GTK_IS_BUTTON(last))
+        gtk_button_set_label(GTK_BUTTON(last), _("_Summary"));
+    GtkWidget *bar = gtk_window_get_titlebar(GTK_WINDOW(w->a));
+    if (GTK_IS_HEADER_BAR(bar)) /* the title is the page's */
+        gtk_header_bar_set_subtitle(GTK_HEADER_BAR(bar), _("New virtual machine"));
     g_signal_connect(w->a, "prepare", G_CALLBACK(prepared), w);
     g_signal_connect(w->a, "apply", G_CALLBACK(applied), w);
     g_signal_connect(w->a, "cancel", G_CALLBACK(gtk_widget_destroy), NULL);

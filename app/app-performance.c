@@ -207,7 +207,7 @@ static struct panel *panel_new(struct performance *w, AppVm *vm)
         const struct vmx_dict *d = app_vm_get_dict(vm);
         GtkWidget *row = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 8), *l = gtk_label_new_with_mnemonic(_("_Balloon:"));
         p->balloon = gtk_spin_button_new_with_range(0, d ? (double)MAX(vmx_get_int(d, "memsize"), 4) : 1048576, 16);
-        p->automatic = gtk_check_button_new_with_mnemonic(_("_automatic"));
+        p->automatic = gtk_check_button_new_with_mnemonic(_("_Automatic"));
         gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(p->automatic), TRUE);
         gtk_label_set_mnemonic_widget(GTK_LABEL(l), p->balloon);
         gtk_widget_set_tooltip_text(p->balloon, _("MB of its memory that the guest hands over to this computer."));

@@ -79,7 +79,7 @@ static void show(struct page *p)
         if ((int)pol.pct == levels[i])
             id = g_strdup_printf("%u", pol.pct);
     if (!id) { /* the user's own, between the levels */
-        g_autofree char *text = g_strdup_printf(_("%u %% of each machine must fit"), pol.pct);
+        g_autofree char *text = g_strdup_printf(_("%u %% of it, the rest may be swapped"), pol.pct);
         id = g_strdup_printf("%u", pol.pct);
         gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), id, text);
     }
@@ -109,9 +109,9 @@ GtkWidget *app_preferences_memory_page(void)
     g_autofree char *recommended = g_strdup_printf(_("_Recommended: %u of %u MB"), (guint)memconf_recommended(host), (guint)host);
     g_object_set(grid, "margin", 18, "row-spacing", 10, "column-spacing", 12, NULL);
     p->level = gtk_combo_box_text_new();
-    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "100", _("All of it fits into this computer's memory"));
-    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "50", _("Half of it fits, the rest may be swapped"));
-    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "25", _("A quarter of it fits, the rest may be swapped"));
+    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "100", _("All of a machine's memory"));
+    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "50", _("Half of it, the rest may be swapped"));
+    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(p->level), "25", _("A quarter of it, the rest may be swapped"));
     p->limit = gtk_spin_button_new_with_range(64, (double)(host > 1 << 20 ? host : 1 << 20), 64);
     p->recommended = gtk_check_button_new_with_mnemonic(recommended);
     p->error = gtk_label_new("");
@@ -119,9 +119,9 @@ GtkWidget *app_preferences_memory_page(void)
     gtk_style_context_add_class(gtk_widget_get_style_context(p->error), GTK_STYLE_CLASS_ERROR);
     gtk_box_pack_start(GTK_BOX(line), p->limit, FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(line), p->recommended, FALSE, FALSE, 0);
-    gtk_grid_attach(GTK_GRID(grid), label(_("Memory of _machines:"), TRUE, p->level), 0, 0, 1, 1);
+    gtk_grid_attach(GTK_GRID(grid), label(_("What must fit at _power on:"), TRUE, p->level), 0, 0, 1, 1);
     gtk_grid_attach(GTK_GRID(grid), p->level, 1, 0, 1, 1);
-    gtk_grid_attach(GTK_GRID(grid), label(_("All _together use at most (MB):"), TRUE, p->limit), 0, 1, 1, 1);
+    gtk_grid_attach(GTK_GRID(grid), label(_("_All machines together (MB):"), TRUE, p->limit), 0, 1, 1, 1);
     gtk_grid_attach(GTK_GRID(grid), line, 1, 1, 1, 1);
     gtk_grid_attach(GTK_GRID(grid), label(_("A machine that does not fit is not powered on, and says by how much. What runs already stays as it is."), FALSE,
                                           NULL), 0, 2, 2, 1);

@@ -18,7 +18,7 @@ static void check(GtkWidget *grid, int *y, const char *label, const char *pref)
 {
     GtkWidget *b = gtk_check_button_new_with_mnemonic(label);
     g_settings_bind(app_prefs(), pref, b, "active", G_SETTINGS_BIND_DEFAULT);
-    gtk_grid_attach(GTK_GRID(grid), b, 0, (*y)++, 2, 1);
+    gtk_grid_attach(GTK_GRID(grid), b, 1, (*y)++, 1, 1);
 }
 
 static void labelled(GtkWidget *grid, int *y, const char *label, GtkWidget *w, GtkWidget *focus)
@@ -27,6 +27,7 @@ static void labelled(GtkWidget *grid, int *y, const char *label, GtkWidget *w, G
     g_object_set(l, "xalign", 1.0, NULL);
     gtk_label_set_mnemonic_widget(GTK_LABEL(l), focus);
     gtk_grid_attach(GTK_GRID(grid), l, 0, *y, 1, 1);
+    gtk_widget_set_hexpand(w, TRUE);
     gtk_grid_attach(GTK_GRID(grid), w, 1, (*y)++, 1, 1);
 }
 
@@ -189,7 +190,7 @@ static GtkWidget *console_page(void)
     gtk_widget_set_tooltip_text(entry, _("The layout that the guest has set: text of the clipboard is typed for it."));
     g_settings_bind(app_prefs(), "guest-keyboard", entry, "text", G_SETTINGS_BIND_DEFAULT);
     labelled(grid, &y, _("_Keyboard layout of guests:"), entry, entry);
-    check(grid, &y, _("The bar of the full screen _stays"), "full-screen-pinned");
+    check(grid, &y, _("Keep the bar _shown in full screen"), "full-screen-pinned");
     return grid;
 }
 
@@ -206,6 +207,7 @@ void app_preferences_show(GtkWindow *parent)
     gtk_window_set_transient_for(GTK_WINDOW(window), parent);
     gtk_window_set_resizable(GTK_WINDOW(window), FALSE);
     gtk_window_set_type_hint(GTK_WINDOW(window), GDK_WINDOW_TYPE_HINT_DIALOG);
+    gtk_window_set_position(GTK_WINDOW(window), GTK_WIN_POS_CENTER_ON_PARENT);
     gtk_stack_add_titled(GTK_STACK(stack), general_page(), "general", _("General"));
     gtk_stack_add_titled(GTK_STACK(stack), console_page(), "console", _("Console"));
     gtk_stack_add_titled(GTK_STACK(stack), app_preferences_memory_page(), "memory", _("Memory"));
@@ -220,4 +222,5 @@ void app_preferences_show(GtkWindow *parent)
     /* After the widgets: Escape also ends the asking for new keys. */
     g_signal_connect_after(window, "key-press-event", G_CALLBACK(app_escape), NULL);
     gtk_widget_show_all(window);
+    gtk_widget_child_focus(switcher, GTK_DIR_TAB_FORWARD); /* an entry with the focus does not show what it means when empty */
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Controls by type: BOOL a check box, INT a number with its range, ENUM a list, FILE an entry with a button, MAC with a
- * generator. The rows that people look for come first, with names of their own; the rest of the section follows, with
- * the table's explanation as its name. A key that nothing acts on is shown, but cannot be changed here, and says why.
+ * generator. The rows that people look for come first, with names of their own; the rest of the section follows, each
+ * below the table's explanation. A key that nothing acts on is shown, but cannot be changed here, and says why; of the
+ * rest, these are together in a part that can be opened.
  */
 #include "app-settings-pages.h"
 
@@ -28,27 +29,27 @@ static const struct row rows[] = {
     {"memory", "memsize", N_("_Memory of the guest"), MEMORY},
     {"memory", "MemTrimRate", N_("_Give unused memory back to the host (memory trimming)"), TRIM},
     {"memory", "sched.mem.pshare.enable", N_("_Share identical memory pages (page sharing)"), BY_TYPE},
-    {"memory", "sched.mem.min", N_("_Keep at least so many MB"), BY_TYPE},
-    {"memory", "sched.mem.shares", N_("Share _when memory is short"), BY_TYPE},
+    {"memory", "sched.mem.min", N_("Reserved in the _host (MB)"), BY_TYPE},
+    {"memory", "sched.mem.shares", N_("Weight _when memory is short"), BY_TYPE},
     {"memory", "sched.mem.pin", N_("_Lock all of it in this computer's memory"), BY_TYPE},
     {"memory", "sched.mem.lpage.enable", N_("Use h_uge pages"), BY_TYPE},
-    {"memory", "mainMem.useNamedFile", N_("Keep it in a _file beside the machine"), BY_TYPE},
-    {"memory", "mainMem.backing", N_("_Or keep it in"), BY_TYPE},
+    {"memory", "mainMem.useNamedFile", N_("Keep the memory in a _file beside the machine"), BY_TYPE},
+    {"memory", "mainMem.backing", N_("_Or keep the memory in"), BY_TYPE},
     {"processors", "numvcpus", N_("_Processors"), BY_TYPE},
-    {"processors", "cpuid.coresPerSocket", N_("_Cores in each socket"), BY_TYPE},
+    {"processors", "cpuid.coresPerSocket", N_("Cores in each _socket"), BY_TYPE},
     {"processors", "monitor.virtual_exec", N_("_Engine"), ENGINE},
     {"processors", "monitor_control.disable_longmode", N_("_Hide 64-bit mode from the guest"), BY_TYPE},
-    {"disk", ".fileName", N_("_Disk image"), BY_TYPE},
+    {"disk", ".fileName", N_("D_isk image"), BY_TYPE},
     {"disk", ".mode", N_("_Writes of the guest"), BY_TYPE},
     {"cd", ".fileName", N_("CD _image"), BY_TYPE},
-    {"cd", ".startConnected", N_("_Connected at power on"), BY_TYPE},
+    {"cd", ".startConnected", N_("Connected at _power on"), BY_TYPE},
     {"floppy", ".fileName", N_("Floppy _image"), BY_TYPE},
     {"network", ".connectionType", N_("C_onnection"), BY_TYPE},
     {"network", ".vnet", N_("_Virtual network"), BY_TYPE},
     {"network", ".virtualDev", N_("_Model"), BY_TYPE},
     {"network", ".addressType", N_("MAC address _from"), BY_TYPE},
-    {"network", ".address", N_("MAC _address"), BY_TYPE},
-    {"network", ".startConnected", N_("_Connected at power on"), BY_TYPE},
+    {"network", ".address", N_("MAC addr_ess"), BY_TYPE},
+    {"network", ".startConnected", N_("Connected at _power on"), BY_TYPE},
     {"usb", "usb.present", N_("USB _1.1"), BY_TYPE},
     {"usb", "ehci.present", N_("USB _2.0"), BY_TYPE},
     {"usb", "usb_xhci.present", N_("USB _3"), BY_TYPE},
@@ -57,27 +58,27 @@ static const struct row rows[] = {
     {"serial", ".fileType", N_("C_onnected to"), BY_TYPE},
     {"serial", ".fileName", N_("_File or socket"), BY_TYPE},
     {"serial", ".pipe.endPoint", N_("This _end is the"), BY_TYPE},
-    {"serial", ".startConnected", N_("_Connected at power on"), BY_TYPE},
+    {"serial", ".startConnected", N_("Connected at _power on"), BY_TYPE},
     {"parallel", ".present", N_("_Parallel port"), BY_TYPE},
     {"display", "svga.vramSize", N_("_Video memory"), VIDEO},
     {"display", "svga.maxWidth", N_("Largest _width"), BY_TYPE},
     {"display", "svga.maxHeight", N_("Largest _height"), BY_TYPE},
     {"display", "svga.numDisplays", N_("_Monitors"), BY_TYPE},
     {"display", "mks.enable3d", N_("_3D acceleration"), BY_TYPE},
-    {"display", "RemoteDisplay.vnc.enabled", N_("Offer the screen over _VNC"), BY_TYPE},
-    {"display", "RemoteDisplay.vnc.ip", N_("VNC a_ddress"), BY_TYPE},
+    {"display", "RemoteDisplay.vnc.enabled", N_("Offer the screen over V_NC"), BY_TYPE},
+    {"display", "RemoteDisplay.vnc.ip", N_("VNC addr_ess"), BY_TYPE},
     {"display", "RemoteDisplay.vnc.port", N_("VNC _port"), BY_TYPE},
-    {"display", "RemoteDisplay.vnc.password", N_("VNC pass_word"), PASSWORD},
+    {"display", "RemoteDisplay.vnc.password", N_("VNC passw_ord"), PASSWORD},
     {"general", "displayName", N_("_Name"), BY_TYPE},
     {"general", "guestOS", N_("_Guest system"), GUEST},
     {"general", "virtualHW.version", N_("_Hardware version"), BY_TYPE},
     {"general", "workingDir", N_("_Folder for snapshots"), BY_TYPE},
     {"power", "powerType.powerOff", N_("Power _off button"), BY_TYPE},
-    {"power", "powerType.reset", N_("_Reset button"), BY_TYPE},
+    {"power", "powerType.reset", N_("R_eset button"), BY_TYPE},
     {"power", "powerType.suspend", N_("_Suspend button"), BY_TYPE},
     {"power", "powerType.powerOn", N_("_Power on button"), BY_TYPE},
     {"power", "autostart", N_("Start with the _host"), BY_TYPE},
-    {"power", "autostop", N_("When the host shuts _down"), BY_TYPE},
+    {"power", "autostop", N_("When the host shuts do_wn"), BY_TYPE},
     {"sharing", "sharedFolder.option", N_("_Shared folders"), BY_TYPE},
     {"sharing", "tools.syncTime", N_("The guest's clock _follows the host"), BY_TYPE},
 };
@@ -494,8 +495,8 @@ static GtkWidget *text_control(AppEdit *e, const struct vmx_key *k, const char *
 
 struct page {
     AppEdit *e;
-    GtkWidget *grid;
-    int y;
+    GtkWidget *grid, *kept; /* kept: rows without a name of their own that nothing acts on */
+    int y, kept_y;
     GHashTable *shown; /* keys */
     gboolean names, any_kept;
 };
@@ -572,11 +573,15 @@ static void add_row(struct page *p, const char *key, const char *label, enum kin
             w = box;
         }
         l = label ? gtk_label_new_with_mnemonic(text) : gtk_label_new(text);
-        g_object_set(l, "xalign", label ? 1.0 : 0.0, "wrap", TRUE, "max-width-chars", label ? 26 : 32, "valign",
+        g_object_set(l, "xalign", label ? 1.0 : 0.0, "wrap", TRUE, "max-width-chars", label ? 30 : 72, "valign",
                      kind == MEMORY ? GTK_ALIGN_START : GTK_ALIGN_CENTER, "margin-top", kind == MEMORY ? 8 : 0, NULL);
         gtk_label_set_mnemonic_widget(GTK_LABEL(l), focus);
-        gtk_grid_attach(GTK_GRID(p->grid), l, 0, p->y, 1, 1);
-        gtk_grid_attach(GTK_GRID(p->grid), w, 1, p->y, 1, 1);
+        gtk_widget_set_hexpand(w, TRUE);
+        /* A sentence stands above its control, not in a narrow column beside it. */
+        if (!label)
+            g_object_set(w, "margin-bottom", 4, NULL);
+        gtk_grid_attach(GTK_GRID(p->grid), l, 0, p->y, label ? 1 : 2, 1);
+        gtk_grid_attach(GTK_GRID(p->grid), w, label ? 1 : 0, label ? p->y : ++p->y, label ? 1 : 2, 1);
     }
     atk_object_set_name(gtk_widget_get_accessible(focus), plain);
     g_autofree char *tip = p->names ? g_strdup_printf("%s\n%s", gettext(k->doc), key) : g_strdup(gettext(k->doc));
@@ -598,6 +603,33 @@ static void add_row(struct page *p, const char *key, const char *label, enum kin
         gtk_grid_attach(GTK_GRID(p->grid), n, 1, p->y++, 1, 1);
         app_engines_get(engine_note, g_object_ref(n));
     }
+}
+
+/* A row of the rest: among those that act, or in the part that is closed at first. */
+static void add_rest_row(struct page *p, const char *key, gboolean *first)
+{
+    const struct vmx_key *k = vmx_key_find(key);
+    if (!k || g_hash_table_contains(p->shown, key))
+        return;
+    if (!k->acts) {
+        GtkWidget *grid = p->grid;
+        int y = p->y;
+        p->grid = p->kept;
+        p->y = p->kept_y;
+        add_row(p, key, NULL, BY_TYPE);
+        p->kept_y = p->y;
+        p->grid = grid;
+        p->y = y;
+        return;
+    }
+    if (*first && p->y) {
+        GtkWidget *l = gtk_label_new(_("More"));
+        g_object_set(l, "xalign", 0.0, "margin-top", 14, NULL);
+        gtk_style_context_add_class(gtk_widget_get_style_context(l), "heading");
+        gtk_grid_attach(GTK_GRID(p->grid), l, 0, p->y++, 2, 1);
+    }
+    *first = FALSE;
+    add_row(p, key, NULL, BY_TYPE);
 }
 
 static const char *kind_page(AppHwKind k)
@@ -629,7 +661,7 @@ static char *key_of_node(const char *pattern, const char *node)
 }
 
 /* "ethernet[0-9].natForward[0-31]" for the node "ethernet0": a row for each that is in the file, and one for another. */
-static void add_numbered(struct page *p, const char *pattern, const char *node)
+static void add_numbered(struct page *p, const char *pattern, const char *node, gboolean *rest_first)
 {
     const char *dot = strchr(pattern, '.'), *open = dot ? strchr(dot, '[') : NULL;
     int first, last, done = 0;
@@ -642,7 +674,7 @@ static void add_numbered(struct page *p, const char *pattern, const char *node)
         g_autofree char *key = g_strdup_printf("%s%s%d", node, stem, i);
         gboolean set = *value_of(p->e, key);
         if (set || !another)
-            add_row(p, key, NULL, BY_TYPE);
+            add_rest_row(p, key, rest_first);
         another = another || !set;
     }
 }
@@ -666,7 +698,7 @@ static void add_rest(struct page *p, const char *page, const char *node)
             if (key && (g_str_has_suffix(key, ".present") || g_str_has_suffix(key, ".deviceType")))
                 continue;
             if (!key && p->y)
-                add_numbered(p, t[i].name, node);
+                add_numbered(p, t[i].name, node, &first);
         } else if (!strpbrk(t[i].name, "*[") && !g_strv_contains(own, t[i].name)) {
             for (guint s = 0; s < G_N_ELEMENTS(sections) && !key; s++)
                 if (!strcmp(sections[s].section, section) && !strcmp(sections[s].page, page))
@@ -675,16 +707,8 @@ static void add_rest(struct page *p, const char *page, const char *node)
                 if (!strcmp(rows[r].key, key))
                     g_clear_pointer(&key, g_free);
         }
-        if (!key || g_hash_table_contains(p->shown, key))
-            continue;
-        if (first && p->y) {
-            GtkWidget *l = gtk_label_new(_("More"));
-            g_object_set(l, "xalign", 0.0, "margin-top", 14, NULL);
-            gtk_style_context_add_class(gtk_widget_get_style_context(l), "heading");
-            gtk_grid_attach(GTK_GRID(p->grid), l, 0, p->y++, 2, 1);
-        }
-        first = FALSE;
-        add_row(p, key, NULL, BY_TYPE);
+        if (key)
+            add_rest_row(p, key, &first);
     }
 }
 
@@ -696,9 +720,11 @@ GtkWidget *app_settings_page_new(AppEdit *e, AppHwKind kind, const char *page)
                         kind == HW_SERIAL || kind == HW_PARALLEL;
     struct page p = {.e = e,
                      .grid = gtk_grid_new(),
+                     .kept = g_object_ref_sink(gtk_grid_new()),
                      .shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                      .names = g_settings_get_boolean(app_prefs(), "show-key-names")};
     g_object_set(p.grid, "row-spacing", 8, "column-spacing", 12, NULL);
+    g_object_set(p.kept, "row-spacing", 8, "column-spacing", 12, "margin-top", 8, "margin-start", 18, NULL);
     g_object_set(box, "margin", 18, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (strcmp(rows[i].page, type))
@@ -714,6 +740,11 @@ GtkWidget *app_settings_page_new(AppEdit *e, AppHwKind kind, const char *page)
         add_note(&p, _("Without an image the drive is empty. A running machine changes its CD at once."));
     add_rest(&p, type, per_node ? page : NULL);
     gtk_box_pack_start(GTK_BOX(box), p.grid, FALSE, FALSE, 0);
+    if (p.kept_y) {
+        GtkWidget *more = app_expander_new(_("_Kept for other programs"), p.kept);
+        gtk_box_pack_start(GTK_BOX(box), more, FALSE, FALSE, 0);
+    }
+    g_object_unref(p.kept);
     if (p.any_kept) {
         GtkWidget *l = gtk_label_new(_("Grey settings are kept in the file for other programs and for later: this "
                                        "version of Lodge does not act on them. "

@@ -13,7 +13,7 @@ enum { CHECK_MS = 300 };
 struct raw {
     AppEdit *e;
     GtkTextBuffer *buffer;
-    GtkWidget *view, *problems, *summary;
+    GtkWidget *view, *problems, *below, *summary;
     char *before, *charset;
     guint timer;
     gboolean differs;
@@ -63,9 +63,9 @@ static void check(struct raw *r)
         vmx_check(d, problem, r);
         vmx_dict_free(d);
     }
-    gtk_label_set_text(GTK_LABEL(r->summary), gtk_list_box_get_row_at_index(GTK_LIST_BOX(r->problems), 0)
-                                                  ? _("What to look at:")
-                                                  : _("The file is correct."));
+    gboolean any = gtk_list_box_get_row_at_index(GTK_LIST_BOX(r->problems), 0) != NULL;
+    gtk_label_set_text(GTK_LABEL(r->summary), any ? _("What to look at:") : _("The file is correct."));
+    gtk_widget_set_visible(r->below, any);
     if (differs != r->differs) {
         r->differs = differs;
         r->changed(r->u, differs);
@@ -115,8 +115,7 @@ static void raw_free(gpointer p)
 GtkWidget *app_settings_raw_new(AppEdit *e, void (*changed)(gpointer u, gboolean differs), gpointer u)
 {
     struct raw *r = g_new0(struct raw, 1);
-    GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 8), *scroll = gtk_scrolled_window_new(NULL, NULL),
-              *below = gtk_scrolled_window_new(NULL, NULL);
+    GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 8), *scroll = gtk_scrolled_window_new(NULL, NULL);
     size_t len;
     char *bytes = vmx_dict_format(e->dict, &len);
     gboolean live = app_vm_is_live(e->vm);
@@ -139,10 +138,14 @@ GtkWidget *app_settings_raw_new(AppEdit *e, void (*changed)(gpointer u, gboolean
         r->before = g_strdup("");
     gtk_text_buffer_set_text(r->buffer, r->before, -1);
     gtk_scrolled_window_set_shadow_type(GTK_SCROLLED_WINDOW(scroll), GTK_SHADOW_IN);
-    gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(below), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
-    gtk_widget_set_size_request(below, -1, 90);
+    r->below = gtk_scrolled_window_new(NULL, NULL);
+    gtk_scrolled_window_set_shadow_type(GTK_SCROLLED_WINDOW(r->below), GTK_SHADOW_IN);
+    gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(r->below), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
+    gtk_widget_set_size_request(r->below, -1, 90);
+    gtk_widget_set_no_show_all(r->below, TRUE);
     g_object_set(box, "margin", 18, NULL);
     r->problems = gtk_list_box_new();
+    app_list_one_tab(r->problems);
     gtk_list_box_set_selection_mode(GTK_LIST_BOX(r->problems), GTK_SELECTION_NONE);
     atk_object_set_name(gtk_widget_get_accessible(r->problems), _("Problems of the file"));
     r->summary = gtk_label_new(NULL);
@@ -154,10 +157,11 @@ GtkWidget *app_settings_raw_new(AppEdit *e, void (*changed)(gpointer u, gboolean
         gtk_box_pack_start(GTK_BOX(box), l, FALSE, FALSE, 0);
     }
     gtk_container_add(GTK_CONTAINER(scroll), r->view);
-    gtk_container_add(GTK_CONTAINER(below), r->problems);
+    gtk_container_add(GTK_CONTAINER(r->below), r->problems);
+    gtk_widget_show(r->problems);
     gtk_box_pack_start(GTK_BOX(box), scroll, TRUE, TRUE, 0);
     gtk_box_pack_start(GTK_BOX(box), r->summary, FALSE, FALSE, 0);
-    gtk_box_pack_start(GTK_BOX(box), below, FALSE, FALSE, 0);
+    gtk_box_pack_start(GTK_BOX(box), r->below, FALSE, FALSE, 0);
     g_object_set_data_full(G_OBJECT(box), "raw", r, raw_free);
     g_signal_connect_swapped(r->buffer, "changed", G_CALLBACK(edited), r);
     g_signal_connect(r->problems, "row-activated", G_CALLBACK(go_to_line), r);

@@ -332,7 +332,7 @@ static void add_new_disk(GtkButton *b, gpointer u)
     n->dialog =
         gtk_dialog_new_with_buttons(_("New hard disk"), GTK_WINDOW(s->window),
                                     GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
-                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("_Create"), GTK_RESPONSE_ACCEPT, NULL);
+                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("C_reate"), GTK_RESPONSE_ACCEPT, NULL);
     GtkWidget *grid = gtk_grid_new(), *l1 = gtk_label_new_with_mnemonic(_("_Size in GB:")),
               *l2 = gtk_label_new_with_mnemonic(_("_File:"));
     n->size = gtk_spin_button_new_with_range(1, 62 * 1024, 1);
@@ -392,7 +392,7 @@ static GtkWidget *add_menu(struct settings *s)
                 {N_("USB controller"), "usb.present", add_usb},
                 {N_("Sound card"), "sound.present", add_sound}};
     GtkWidget *b = gtk_menu_button_new(), *pop = gtk_popover_new(b), *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 2);
-    gtk_container_add(GTK_CONTAINER(b), gtk_label_new_with_mnemonic(_("_Add…")));
+    gtk_container_add(GTK_CONTAINER(b), gtk_label_new_with_mnemonic(_("A_dd…")));
     g_object_set(box, "margin", 8, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(what); i++) {
         GtkWidget *m = gtk_model_button_new();
@@ -548,6 +548,7 @@ void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
     gtk_widget_show(s->info_label);
     gtk_widget_set_no_show_all(s->info, TRUE);
     s->list = gtk_list_box_new();
+    app_list_one_tab(s->list);
     gtk_list_box_set_selection_mode(GTK_LIST_BOX(s->list), GTK_SELECTION_BROWSE);
     gtk_list_box_set_header_func(GTK_LIST_BOX(s->list), list_header, NULL, NULL);
     atk_object_set_name(gtk_widget_get_accessible(s->list), _("Settings pages"));
@@ -555,7 +556,7 @@ void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
     gtk_container_add(GTK_CONTAINER(scroll), s->list);
     gtk_widget_set_size_request(left, 250, -1);
     s->remove = gtk_button_new_with_mnemonic(_("_Remove"));
-    s->names = gtk_check_button_new_with_mnemonic(_("Show .vmx _names"));
+    s->names = gtk_check_button_new_with_mnemonic(_("Show .vm_x names"));
     gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(s->names), g_settings_get_boolean(app_prefs(), "show-key-names"));
     g_object_set(tools, "margin", 6, NULL);
     g_object_set(s->names, "margin", 6, NULL);

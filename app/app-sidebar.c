@@ -450,6 +450,7 @@ static void app_sidebar_init(AppSidebar *s)
     gtk_style_context_add_class(gtk_widget_get_style_context(s->empty), GTK_STYLE_CLASS_DIM_LABEL);
     gtk_widget_show(s->empty);
     gtk_list_box_set_placeholder(GTK_LIST_BOX(s->list), s->empty);
+    app_list_one_tab(s->list);
     gtk_style_context_add_class(gtk_widget_get_style_context(GTK_WIDGET(s)), "sidebar");
     gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(scroll), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
     gtk_container_add(GTK_CONTAINER(scroll), s->list);

@@ -19,8 +19,8 @@ struct _AppVmPage {
     GtkBox parent;
     AppVm *vm;
     LodgeMksView *view;
-    GtkWidget *info, *info_label, *info_button, *stack, *status, *console;
-    GtkWidget *name, *guest, *picture, *no_picture, *state, *hardware, *notes, *location, *engine, *power_on, *settings,
+    GtkWidget *info, *info_label, *info_button, *stack, *status, *console, *starting;
+    GtkWidget *name, *guest, *picture, *no_picture, *state, *hardware, *notes, *location, *engine, *about, *power_on, *settings,
         *summary;
     GtkWidget *reconnect;
     GtkTextBuffer *notes_buffer;
@@ -171,6 +171,7 @@ static void update_summary(AppVmPage *p)
     if (GTK_IS_LABEL(label))
         g_object_set(label, "ellipsize", PANGO_ELLIPSIZE_MIDDLE, "xalign", 0.0, NULL);
     gtk_widget_set_tooltip_text(p->location, _("Show the folder"));
+    gtk_widget_set_visible(p->about, d != NULL);
     update_hardware(p);
     const char *notes = d ? vmx_get_str(d, "annotation") : "";
     GtkTextIter a, b;
@@ -219,7 +220,7 @@ static void on_credentials(LodgeMksSession *s, gboolean user, gboolean password,
     GtkWidget *d =
         gtk_dialog_new_with_buttons(_("Log in"), GTK_WINDOW(gtk_widget_get_toplevel(GTK_WIDGET(p))),
                                     GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
-                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("_Connect"), GTK_RESPONSE_ACCEPT, NULL);
+                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("C_onnect"), GTK_RESPONSE_ACCEPT, NULL);
     GtkWidget *grid = gtk_grid_new();
     g_object_set(grid, "margin", 18, "row-spacing", 8, "column-spacing", 12, NULL);
     for (int i = 0; i < 2; i++) {
@@ -277,6 +278,7 @@ static void make_console(AppVmPage *p)
     g_signal_connect(p->view, "hotkey", G_CALLBACK(on_hotkey), p);
     g_signal_connect(p->view, "resume-requested", G_CALLBACK(on_resume), p);
     g_signal_connect_object(s, "credentials-needed", G_CALLBACK(on_credentials), p, 0);
+    gtk_widget_hide(p->starting);
     gtk_container_add(GTK_CONTAINER(scroll), GTK_WIDGET(p->view));
     gtk_box_pack_start(GTK_BOX(p->console), scroll, TRUE, TRUE, 0);
     gtk_widget_show_all(scroll);
@@ -381,6 +383,7 @@ static void app_vm_page_init(AppVmPage *p)
     p->notes_buffer = gtk_text_view_get_buffer(GTK_TEXT_VIEW(p->notes));
     g_signal_connect(p->notes_buffer, "changed", G_CALLBACK(notes_changed), p);
     g_signal_connect(p->info, "response", G_CALLBACK(info_response), p);
+    app_list_one_tab(p->hardware);
     g_signal_connect(p->hardware, "row-activated", G_CALLBACK(hardware_clicked), p);
     g_signal_connect(p->location, "clicked", G_CALLBACK(location_clicked), p);
 }
@@ -405,6 +408,7 @@ static void app_vm_page_class_init(AppVmPageClass *k)
     CHILD(info_button);
     CHILD(stack);
     CHILD(console);
+    CHILD(starting);
     CHILD(name);
     CHILD(guest);
     CHILD(picture);
@@ -414,6 +418,7 @@ static void app_vm_page_class_init(AppVmPageClass *k)
     CHILD(notes);
     CHILD(location);
     CHILD(engine);
+    CHILD(about);
     CHILD(power_on);
     CHILD(settings);
     CHILD(summary);

@@ -724,7 +724,8 @@ static void on_session(AppVm *vm)
         return;
     LodgeMksState s = lodge_mks_session_get_state(vm->session);
     const char *title = lodge_mks_session_get_title(vm->session), *error = lodge_mks_session_get_error(vm->session);
-    if (title && *title) {
+    /* A desktop's own name says more than the address; the address without its port says less. */
+    if (title && *title && !strstr(vm->path, title)) {
         g_free(vm->name);
         vm->name = g_strdup(title);
     }

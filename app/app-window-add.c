@@ -120,12 +120,18 @@ static void connect_answer(GtkDialog *d, int response, gpointer u)
         if (!probe) {
             g_autofree char *why = app_error_sentence(e);
             gtk_label_set_text(GTK_LABEL(error), why);
+            gtk_widget_show(error);
             gtk_widget_grab_focus(entry);
             return;
         }
         app_window_open_vm(w, app_library_add_remote(library(), target, ""));
     }
     gtk_widget_destroy(GTK_WIDGET(d));
+}
+
+static void address_edited(GtkEntry *entry, gpointer u)
+{
+    gtk_dialog_set_response_sensitive(u, GTK_RESPONSE_ACCEPT, *gtk_entry_get_text(entry) != 0);
 }
 
 void window_connect(GSimpleAction *s, GVariant *p, gpointer u)
@@ -156,6 +162,9 @@ void window_connect(GSimpleAction *s, GVariant *p, gpointer u)
     gtk_dialog_set_default_response(GTK_DIALOG(d), GTK_RESPONSE_ACCEPT);
     g_object_set_data(G_OBJECT(d), "entry", entry);
     g_object_set_data(G_OBJECT(d), "error", error);
+    gtk_widget_set_no_show_all(error, TRUE);
+    g_signal_connect(entry, "changed", G_CALLBACK(address_edited), d);
+    address_edited(GTK_ENTRY(entry), d);
     g_signal_connect(d, "response", G_CALLBACK(connect_answer), w);
     gtk_widget_show_all(d);
 }

@@ -75,7 +75,8 @@ static void close_with_question(AppWindow *w, GtkWidget *page)
     gtk_dialog_add_button(GTK_DIALOG(d), _("_Cancel"), GTK_RESPONSE_CANCEL);
     GtkWidget *off = gtk_dialog_add_button(GTK_DIALOG(d), _("_Power off"), RESPONSE_OFF);
     gtk_style_context_add_class(gtk_widget_get_style_context(off), GTK_STYLE_CLASS_DESTRUCTIVE_ACTION);
-    gtk_dialog_add_button(GTK_DIALOG(d), _("_Run in background"), RESPONSE_BACKGROUND);
+    GtkWidget *run = gtk_dialog_add_button(GTK_DIALOG(d), _("_Run in background"), RESPONSE_BACKGROUND);
+    gtk_style_context_add_class(gtk_widget_get_style_context(run), GTK_STYLE_CLASS_SUGGESTED_ACTION);
     gtk_dialog_set_default_response(GTK_DIALOG(d), RESPONSE_BACKGROUND);
     struct closing *c = g_new0(struct closing, 1);
     *c = (struct closing){.w = g_object_ref(w),
@@ -84,6 +85,7 @@ static void close_with_question(AppWindow *w, GtkWidget *page)
     gtk_container_add(GTK_CONTAINER(gtk_message_dialog_get_message_area(GTK_MESSAGE_DIALOG(d))), c->check);
     gtk_widget_show(c->check);
     g_signal_connect(d, "response", G_CALLBACK(closing_answer), c);
+    gtk_widget_grab_focus(run);
     gtk_widget_show(d);
 }
 

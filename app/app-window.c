@@ -413,7 +413,7 @@ static void act_folder_rename(GSimpleAction *s, GVariant *p, gpointer u)
     GtkWidget *d =
         gtk_dialog_new_with_buttons(_("Rename folder"), GTK_WINDOW(u),
                                     GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
-                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("Re_name"), GTK_RESPONSE_ACCEPT, NULL);
+                                    _("_Cancel"), GTK_RESPONSE_CANCEL, _("_Rename"), GTK_RESPONSE_ACCEPT, NULL);
     GtkWidget *entry = gtk_entry_new();
     const char *name = g_variant_get_string(p, NULL);
     gtk_entry_set_text(GTK_ENTRY(entry), name);

@@ -59,7 +59,7 @@ static void values(void)
     none("numvcpus = \"\"\nsvga.vramSize = \"\"\nuuid.bios = \"\"\n", "empty values mean the default");
     none("uuid.bios = \"56 4d c2 9c 0a 1b 2c 3d-4e 5f 60 71 82 c7 3b 64\"\nuuid.location = \"564dc29c-0a1b-2c3d-4e5f-607182c73b64\"\n", "both forms of a UUID");
     none("floppy0.present = \"FALSE\"\nsound.present = \"FALSE\"\nserial0.yieldOnMsrRead = \"\"\n", "what is switched off is not reported");
-    one("numvcpus = \"two\"\n", VMX_ERROR, "4: numvcpus: \"two\"", "whole number", "not a number");
+    one("numvcpus = \"two\"\n", VMX_ERROR, "4: numvcpus: \"two\"", "whole number; write one from 1 to 32", "not a number");
     one("numvcpus = \"99\"\n", VMX_ERROR, "4: numvcpus: 99", "1 to 32", "out of range");
     one("svga.vramSize = \"1048577\"\n", VMX_ERROR, "svga.vramSize", "multiple of 4096", "not a multiple");
     one("logging = \"maybe\"\n", VMX_ERROR, "4: logging", "TRUE nor FALSE", "not a boolean");

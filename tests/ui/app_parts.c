@@ -19,6 +19,7 @@
 #include "app-preferences.h"
 #include "app-process.h"
 #include "app-settings-pages.h"
+#include "app-settings-raw.h"
 #include "app-settings.h"
 #include "app-sidebar.h"
 #include "app-vm-maker.h"
@@ -466,6 +467,46 @@ static void count_named(GtkWidget *w, gpointer u)
         gtk_container_forall(GTK_CONTAINER(w), count_named, c);
 }
 
+static void find_expander(GtkWidget *w, gpointer u)
+{
+    if (GTK_IS_EXPANDER(w))
+        *(GtkWidget **)u = w;
+    else if (GTK_IS_CONTAINER(w))
+        gtk_container_forall(GTK_CONTAINER(w), find_expander, u);
+}
+
+static void find_lists(GtkWidget *w, gpointer u)
+{
+    if (GTK_IS_LIST_BOX(w))
+        *(GtkWidget **)u = gtk_widget_get_ancestor(w, GTK_TYPE_SCROLLED_WINDOW);
+    else if (GTK_IS_CONTAINER(w))
+        gtk_container_forall(GTK_CONTAINER(w), find_lists, u);
+}
+
+static void ignore(gpointer u, gboolean differs) { (void)u, (void)differs; }
+
+/* What nothing acts on, and has no name of its own, is in a part that is closed; the text's list of problems is there when there are some. */
+static void test_rest(AppEdit *e)
+{
+    GtkWidget *page = g_object_ref_sink(app_settings_page_new(e, HW_KINDS, "identity")), *kept = NULL, *raw, *list = NULL;
+    struct named asset = {"Asset tag in the DMI tables", 0}, uuid = {"The machine's UUID", 0}, inside = {"Asset tag in the DMI tables", 0};
+    find_expander(page, &kept);
+    count_named(page, &asset);
+    count_named(page, &uuid);
+    if (kept)
+        count_named(kept, &inside);
+    ok(kept && !gtk_expander_get_expanded(GTK_EXPANDER(kept)) && inside.n == asset.n && asset.n && uuid.n,
+       "settings that nothing acts on are together, in a part that can be opened");
+    gtk_widget_destroy(page);
+    g_object_unref(page);
+    raw = g_object_ref_sink(app_settings_raw_new(e, ignore, NULL));
+    gtk_widget_show_all(raw);
+    find_lists(raw, &list);
+    ok(list && !gtk_widget_get_visible(list), "no empty list below the text of a correct file");
+    gtk_widget_destroy(raw);
+    g_object_unref(raw);
+}
+
 static void test_settings(const char *dir)
 {
     g_autofree char *path = tmp_vmx(dir, "settings/sample.vmx", sample), *text = NULL;
@@ -475,6 +516,7 @@ static void test_settings(const char *dir)
     ok(app_vm_get_dict(vm) && !strcmp(app_vm_get_name(vm), "Sample") && app_vm_get_state(vm) == APP_VM_OFF,
        "a machine reads its file");
     AppEdit *e = app_edit_new(vm);
+    test_rest(e);
     app_edit_set(e, "memsize", "768");
     app_edit_set(e, "memsize", "512");
     ok(g_hash_table_size(e->changes) == 0, "back at the file's value: no change");

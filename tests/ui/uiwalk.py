@@ -153,6 +153,43 @@ def unnamed():
     return bad
 
 
+def active():
+    for w in app():
+        if w and w.getState().contains(pyatspi.STATE_ACTIVE):
+            return w
+    return None
+
+
+def clashes():
+    """Letters with Alt that more than one widget of the active window has."""
+    have = {}
+    for node in walk(active()):
+        try:
+            if not showing(node):
+                continue
+            a = node.queryAction()
+            for i in range(a.nActions):
+                for k in a.getKeyBinding(i).split(';'):
+                    if k.startswith('<Alt>'):
+                        have.setdefault(k, set()).add('%s "%s"' % (node.getRoleName(), node.name))
+        except Exception:
+            pass
+    bad = {k: v for k, v in have.items() if len(v) > 1}
+    for k, v in bad.items():
+        print('# %s: %s' % (k, ', '.join(sorted(v))))
+    return bad
+
+
+def focused():
+    for node in walk(active()):
+        try:
+            if node.getState().contains(pyatspi.STATE_FOCUSED) and showing(node):
+                return node
+        except Exception:
+            pass
+    return None
+
+
 env = dict(os.environ, G_DEBUG='fatal-criticals')
 log = open(os.path.join(os.environ['HOME'], 'lodge.log'), 'w') if 'LODGE_UI_SESSION' in os.environ else None
 started = []
@@ -210,6 +247,7 @@ def through_the_sequence():
                                    ('Power on after creation', True, 'Enter: summary')):
         need(wait(wanted, contains=contains), name)
         ok(not unnamed(), name + ': every widget that takes the focus has a name')
+        ok(not clashes(), name + ': no letter is given twice')
         key('Return')
 
 

@@ -20,7 +20,7 @@ uiwalk.own_session(__file__)
 
 import pyatspi  # noqa: E402
 from gi.repository import Gio, GLib  # noqa: E402
-from uiwalk import HERE, action, app, end, env, find, key, log, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
+from uiwalk import HERE, action, app, clashes, end, env, find, focused, key, log, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
 
 home = os.environ['HOME']
 vm_dir = os.path.join(home, 'machine')
@@ -67,7 +67,7 @@ action('preferences', '')
 ok(wait('Shortcuts', pyatspi.ROLE_RADIO_BUTTON) and press('Memory', pyatspi.ROLE_RADIO_BUTTON), 'the preferences have a page about memory')
 box = wait('Recommended: ', pyatspi.ROLE_CHECK_BOX, contains=True)
 ok(box and not os.path.exists(config), 'which changes nothing by being shown')
-level = wait('Half of it fits, the rest may be swapped', pyatspi.ROLE_COMBO_BOX)
+level = wait('Half of it, the rest may be swapped', pyatspi.ROLE_COMBO_BOX)
 if ok(level and box, 'with the level and the limit'):
     level.querySelection().selectChild(0)
     ok(until(lambda: says('prefvmx.minVmMemPct = "100"')), 'the level is written')
@@ -77,6 +77,7 @@ if ok(level and box, 'with the level and the limit'):
     box.queryAction().doAction(0)
     ok(until(lambda: says('prefvmx.minVmMemPct = "50"') and says('useRecommendedLockedMemSize = "TRUE"') and not says('allVMMemoryLimit')), 'and back')
 ok(not unnamed(), 'preferences: every widget that takes the focus has a name')
+ok(not clashes(), 'preferences: no letter is given twice')
 key('Escape')
 until(lambda: not find('Shortcuts', pyatspi.ROLE_RADIO_BUTTON))
 
@@ -146,6 +147,18 @@ p = start(vmx)
 ok(wait('Edit settings…', pyatspi.ROLE_PUSH_BUTTON) and press('Edit settings…'), 'settings open')
 ok(wait('Settings pages'), 'with a list of pages')
 ok(not unnamed(), 'settings: every widget that takes the focus has a name')
+pages = find('Settings pages')
+for i, row in enumerate(pages):
+    pages.querySelection().selectChild(i)
+    time.sleep(0.3)
+    ok(not clashes(), 'settings, %s: no letter is given twice' % row.name)
+pages.querySelection().selectChild(0)
+list(pages)[0].queryComponent().grabFocus()
+ok(until(lambda: focused().getRole() == pyatspi.ROLE_LIST_ITEM), 'the list of pages has the focus')
+key('Tab')
+ok(until(lambda: focused().getRole() != pyatspi.ROLE_LIST_ITEM, 5), 'Tab leaves the list: the arrow keys go from row to row')
+key('shift+Tab')
+ok(until(lambda: focused().name.startswith('Memory'), 5), 'and comes back to the row that is chosen')
 spin = wait('Memory of the guest', pyatspi.ROLE_SPIN_BUTTON)
 before = open(vmx).read().splitlines()
 if ok(spin, 'memory has a number'):
@@ -181,6 +194,7 @@ action('networks')
 ok(wait('vmnet1 – Lab, Host-only, 192.168.50.0/24', pyatspi.ROLE_LIST_ITEM) and find('vmnet8, NAT, 192.168.108.0/24') and find('vmnet0, Bridged, automatic'),
    'the virtual networks are listed')
 ok(not unnamed(), 'networks: every widget that takes the focus has a name')
+ok(not clashes(), 'networks: no letter is given twice')
 key('Down')
 subnet = until(lambda: labelled('Subnet:'))
 ok(subnet and text_of(subnet) == '192.168.50.0/24', 'the arrow keys go to the next network')
@@ -246,6 +260,9 @@ if address:
     until(lambda: not find('is not in the network', contains=True))
 more = find('More settings', pyatspi.ROLE_TOGGLE_BUTTON)
 if ok(more, 'there are more settings'):
+    more.queryComponent().grabFocus()
+    key('Tab')
+    ok(until(lambda: focused().queryComponent().getExtents(pyatspi.DESKTOP_COORDS).width > 1, 5), 'which take no focus while they are not shown')
     more.queryAction().doAction(0)
     lease = until(lambda: labelled('Lease time in seconds:'))
     ok(lease and labelled('IPv6 prefix:') and labelled('Folder shared by TFTP:') and labelled('Boot file:') and labelled('Domain:'), 'lease time, domain, IPv6 prefix, TFTP')

@@ -180,8 +180,10 @@ static bool value_ok(const struct vmx_key *k, const char *value, char *why, size
         break;
     case VMX_INT: {
         struct int_range r = int_range(k);
-        if (!vmx_parse_int(value, &v))
-            snprintf(why, n, "\"%s\" is not a whole number; write one%s%s", value, *k->range ? " in the range " : "", k->range);
+        if (!vmx_parse_int(value, &v) && r.lo == INT64_MIN)
+            snprintf(why, n, "\"%s\" is not a whole number; write one", value);
+        else if (!vmx_parse_int(value, &v))
+            snprintf(why, n, "\"%s\" is not a whole number; write one from %" PRId64 " to %" PRId64, value, r.lo, r.hi);
         else if (v < r.lo || v > r.hi)
             snprintf(why, n, "%" PRId64 " is out of range; write a number from %" PRId64 " to %" PRId64, v, r.lo, r.hi);
         else if (v % r.mult) {
