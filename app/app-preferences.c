@@ -71,7 +71,7 @@ static void show_shortcut(GSettings *prefs, const char *pref, GtkButton *b)
     gtk_accelerator_parse(accel, &key, &mods);
     /* Modifiers alone are no accelerator for GTK, but one for the console. */
     g_autofree char *text = key ? gtk_accelerator_get_label(key, mods)
-                                : g_strdup(!g_strcmp0(accel, "<Control><Alt>") ? "Ctrl+Alt"
+                                : g_strdup(!g_strcmp0(accel, "<Control><Alt>") ? _("Ctrl+Alt")
                                            : *accel                            ? accel
                                                                                : _("None"));
     gtk_button_set_label(b, text);
