@@ -250,7 +250,7 @@ void lapic_timer_init(struct lapic *l)
 {
     lock_init(&l->arm_lock, RANK_INTR);
     vtimer_init(&l->vtimer, lapic_vm(l), lapic_fire, l);
-    l->vtimer.on_vcpu = true;
+    vtimer_of_vcpu(&l->vtimer, l->v);
 }
 
 void lapic_timer_fini(struct lapic *l)

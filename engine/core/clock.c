@@ -13,13 +13,17 @@
  *
  * Timers: a binary heap by deadline under a lock of its own. Only the earliest deadline is known to the host (a
  * timerfd, which has the resolution of the host's high-resolution timers and costs nothing while idle).
- *  1. host_armed <= the earliest deadline in the heap, whenever the timer lock is free, the clock runs and no batch is
- * being fired. So arming needs the host only when it gives an earlier deadline than host_armed, cancelling never; the
- * price of a cancelled earliest timer is one wake-up of the chipset thread for nothing.
+ *  1. host_armed, what the timerfd is set to, is no later than the earliest deadline in the heap, whenever the timer lock is
+ * free, the clock runs and no batch is being fired. So arming needs the host only when it gives an earlier deadline than
+ * host_armed, cancelling never; the price of a cancelled earliest timer is one wake-up of the chipset thread for nothing.
  *  2. While in_batch, who fires will look at the heap again afterwards: nobody else touches the host timer.
- *  3. While a sleeping vCPU has the duty, it stands for the host timer: host_armed is then duty_due, or an earlier time
- * that the timerfd is set to. It takes the duty only when the earliest timer may fire on its thread, and gives it back
- * before it does anything else.
+ *  3. A sleeping vCPU stands for the host timer from the moment it will wake at: deadlines from `covered` on, the earliest
+ * of these moments, are no concern of 1. Its own timer it takes along, out of the heap, so that each of several vCPUs that
+ * tick wakes by itself, and none by another; of the others it looks after the earliest one when that may fire on its thread. It gives all
+ * of this back before it does anything else.
+ *  4. A guest that ticks sets its next deadline just after it woke, and sleeps again. So the timerfd is then left, or set, a little behind the
+ * wake-up (BEHIND): the new deadline is later, and needs no system call. When the guest does not sleep again so soon, the
+ * chipset thread wakes once for nothing and sets it right.
  */
 #define _GNU_SOURCE
 #include "core/clock.h"
@@ -36,6 +40,7 @@
 
 #define NS_PER_S 1000000000ll
 #define DUTY_MAX (NS_PER_S / 10) /* a longer sleep is left to the timerfd, which knows when the host has slept */
+#define BEHIND 500000 /* ns; more than most wake-ups of an idle guest take, less than the period of its tick */
 
 static int64_t boottime(void)
 {
@@ -191,6 +196,12 @@ static bool wait_for_clock(struct vm *vm)
     return c->jump_told;
 }
 
+static void set_host_timer(struct vm *vm, int64_t due)
+{
+    vm->clk.host_armed = due;
+    evloop_set_timer(vm, due);
+}
+
 void clock_start(struct vm *vm)
 {
     struct clock_state *c = &vm->clk;
@@ -204,10 +215,8 @@ void clock_start(struct vm *vm)
     atomic_store_explicit(&c->frozen, -1, memory_order_release);
     lock_take(&c->lock);
     c->host_armed = INT64_MAX;
-    if (c->n) {
-        c->host_armed = c->heap[1]->due;
-        evloop_set_timer(vm, c->host_armed);
-    }
+    if (c->n)
+        set_host_timer(vm, c->heap[1]->due);
     lock_drop(&c->lock);
 }
 
@@ -226,8 +235,7 @@ void clock_stop(struct vm *vm)
     }
     atomic_store_explicit(&c->frozen, clock_now(vm), memory_order_release);
     lock_take(&c->lock);
-    c->host_armed = INT64_MAX;
-    evloop_set_timer(vm, INT64_MAX);
+    set_host_timer(vm, INT64_MAX);
     lock_drop(&c->lock);
 }
 
@@ -272,20 +280,34 @@ static void heap_down(struct clock_state *c, unsigned pos, struct vtimer *t)
 
 static void set_due(struct vtimer *t, int64_t due) { __atomic_store_n(&t->due, due, __ATOMIC_RELAXED); }
 
-static void heap_remove(struct clock_state *c, struct vtimer *t)
+static void heap_insert(struct clock_state *c, struct vtimer *t)
+{
+    c->n++;
+    heap_up(c, c->n, t);
+}
+
+/* Its due time stays as it is. */
+static void heap_take_out(struct clock_state *c, struct vtimer *t)
 {
     unsigned pos = t->heap_pos;
     if (!pos)
         return;
     struct vtimer *last = c->heap[c->n--];
     t->heap_pos = 0;
-    set_due(t, -1);
     if (last == t)
         return;
     if (pos > 1 && last->due < c->heap[pos / 2]->due)
         heap_up(c, pos, last);
     else
         heap_down(c, pos, last);
+}
+
+/* No longer armed. */
+static void disarm(struct clock_state *c, struct vtimer *t)
+{
+    heap_take_out(c, t);
+    t->taken = false;
+    set_due(t, -1);
 }
 
 void vtimer_init(struct vtimer *t, struct vm *vm, void (*fire)(void *), void *dev)
@@ -311,19 +333,16 @@ void vtimer_arm(struct vtimer *t, int64_t due)
     if (due < 0)
         due = 0;
     lock_take(&c->lock);
-    if (t->heap_pos && t->due == due) {
+    if ((t->heap_pos || t->taken) && t->due == due) {
         lock_drop(&c->lock);
         return;
     }
-    heap_remove(c, t);
+    disarm(c, t);
     set_due(t, due);
-    c->n++;
-    heap_up(c, c->n, t);
-    if (due < c->host_armed && !c->in_batch && !c->manual &&
-        atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
-        c->host_armed = due;
-        evloop_set_timer(vm, due);
-    }
+    heap_insert(c, t);
+    if (due < c->host_armed && due < c->covered && !c->in_batch && !c->manual &&
+        atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0)
+        set_host_timer(vm, due);
     lock_drop(&c->lock);
 }
 
@@ -333,62 +352,101 @@ void vtimer_cancel(struct vtimer *t)
         return;
     struct clock_state *c = &t->vm->clk;
     lock_take(&c->lock);
-    heap_remove(c, t);
+    disarm(c, t);
     lock_drop(&c->lock);
 }
 
-/* The time at which somebody has to look at the timers next. Timer lock held. */
-static void host_timer(struct vm *vm)
+void vtimer_of_vcpu(struct vtimer *t, struct vcpu *v)
 {
-    struct clock_state *c = &vm->clk;
-    int64_t due = c->n ? c->heap[1]->due : INT64_MAX;
-    bool covered = c->duty && due >= c->duty_due;
-    c->host_armed = covered ? c->duty_due : due;
-    evloop_set_timer(vm, covered ? INT64_MAX : due);
+    t->on_vcpu = true;
+    v->thread->own = t;
 }
 
-int64_t clock_duty_begin(struct vm *vm)
+/* Sets the host timer as invariants 1 and 4 want it. exact: not earlier than needed, either. Timer lock held. */
+static void host_timer(struct vm *vm, bool exact)
 {
     struct clock_state *c = &vm->clk;
-    int64_t at = INT64_MAX;
+    int64_t due = c->n ? c->heap[1]->due : INT64_MAX, now = clock_now(vm);
+    if (due < c->covered || c->covered == INT64_MAX) {
+        bool armed = c->host_armed > now && (exact ? c->host_armed == due : c->host_armed <= due);
+        if (!armed && (due != INT64_MAX || c->host_armed != INT64_MAX))
+            set_host_timer(vm, due);
+    } else {
+        int64_t wake = c->covered > now ? c->covered : now;
+        if (c->host_armed < (exact ? wake + BEHIND / 2 : now + 1))
+            set_host_timer(vm, wake + BEHIND);
+    }
+}
+
+/* When the first sleeping vCPU wakes. Timer lock held. */
+static void cover(struct vm *vm)
+{
+    int64_t first = INT64_MAX;
+    for (unsigned i = 0; i < vm->n_vcpus; i++)
+        if (vm->vth[i].wake_at < first)
+            first = vm->vth[i].wake_at;
+    vm->clk.covered = first;
+}
+
+int64_t clock_duty_begin(struct vcpu_thread *t)
+{
+    struct vm *vm = t->v->vm;
+    struct clock_state *c = &vm->clk;
+    int64_t at = INT64_MAX, wake = INT64_MAX;
     if (c->manual || atomic_load_explicit(&c->frozen, memory_order_acquire) >= 0)
         return at;
     lock_take(&c->lock);
-    if (!c->duty && !c->in_batch && c->n && c->heap[1]->on_vcpu && c->heap[1]->due < clock_now(vm) + DUTY_MAX &&
-        !__builtin_add_overflow(c->heap[1]->due, atomic_load(&c->base), &at)) {
-        c->duty = true;
-        c->duty_due = c->heap[1]->due;
-        host_timer(vm);
-    } else {
-        at = INT64_MAX;
+    int64_t latest = clock_now(vm) + DUTY_MAX;
+    struct vtimer *own = t->own;
+    if (own && own->heap_pos && own->due < latest) {
+        heap_take_out(c, own);
+        own->taken = true;
+        wake = own->due;
+    }
+    struct vtimer *first = c->n ? c->heap[1] : NULL;
+    if (first && first->on_vcpu && first->due < latest && first->due < wake && first->due < c->covered)
+        wake = first->due;
+    if (wake != INT64_MAX) {
+        at = wake + atomic_load(&c->base);
+        t->wake_at = wake;
+        if (wake < c->covered)
+            c->covered = wake;
+        if (!c->in_batch)
+            host_timer(vm, true);
     }
     lock_drop(&c->lock);
     return at;
 }
 
-void clock_duty_end(struct vm *vm, bool timed_out)
+void clock_duty_end(struct vcpu_thread *t, bool timed_out)
 {
+    struct vm *vm = t->v->vm;
     struct clock_state *c = &vm->clk;
     unsigned fired = 0;
     if (timed_out)
         chipset_lock(vm);
     lock_take(&c->lock);
-    c->duty = false;
+    if (t->own && t->own->taken) {
+        t->own->taken = false;
+        heap_insert(c, t->own);
+    }
+    t->wake_at = INT64_MAX;
+    cover(vm);
     bool running = atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0;
     if (timed_out && running && !wait_for_clock(vm)) {
         c->in_batch = true;
         while (c->n && c->heap[1]->on_vcpu && c->heap[1]->due <= clock_now(vm) && fired < VM_MAX_VCPUS) {
-            struct vtimer *t = c->heap[1];
-            heap_remove(c, t);
+            struct vtimer *due = c->heap[1];
+            disarm(c, due);
             lock_drop(&c->lock);
-            t->fire(t->dev);
+            due->fire(due->dev);
             fired++;
             lock_take(&c->lock);
         }
         c->in_batch = false;
     }
-    if (running)
-        host_timer(vm);
+    if (running && !c->in_batch)
+        host_timer(vm, false);
     lock_drop(&c->lock);
     if (timed_out)
         chipset_unlock(vm);
@@ -425,19 +483,15 @@ bool clock_run_timers(struct vm *vm, unsigned max)
             more = true;
             break;
         }
-        heap_remove(c, t);
+        disarm(c, t);
         lock_drop(&c->lock);
         t->fire(t->dev);
         fired++;
         lock_take(&c->lock);
     }
     c->in_batch = false;
-    if (!more && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0) {
-        /* Also clears the expiry of the timerfd, so that no read() is needed. */
-        int64_t due = c->n ? c->heap[1]->due : INT64_MAX;
-        if (due != c->host_armed || due <= clock_now(vm))
-            host_timer(vm);
-    }
+    if (!more && !c->manual && atomic_load_explicit(&c->frozen, memory_order_relaxed) < 0)
+        host_timer(vm, false); /* also clears the expiry of the timerfd, so that no read() is needed */
     lock_drop(&c->lock);
     if (fired)
         atomic_fetch_add_explicit(&vm->st_timers, fired, memory_order_relaxed);
@@ -449,7 +503,7 @@ int clock_init(struct vm *vm, int64_t wall_offset, bool manual, struct err *e)
     struct clock_state *c = &vm->clk;
     lock_init(&c->lock, RANK_TIMER);
     c->manual = manual;
-    c->host_armed = INT64_MAX;
+    c->host_armed = c->covered = INT64_MAX;
     atomic_store(&c->wall_offset, wall_offset);
     atomic_store(&c->frozen, 0);
     uint64_t known = vm->params.tsc_khz;

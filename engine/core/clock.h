@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct vm;
+struct vcpu;
 /* A reading of the host's TSC and CLOCK_BOOTTIME at one moment. */
 struct clock_mark {
     uint64_t tsc;
@@ -22,6 +23,7 @@ struct vtimer {
     void *dev;
     unsigned heap_pos;
     bool on_vcpu; /* fire() may also run on a vCPU's thread (chipset lock held), which spares a wake-up: set after vtimer_init */
+    bool taken;   /* clock.c: a sleeping vCPU has it */
 };
 
 int64_t clock_now(struct vm *vm);  /* [any] ns since power on, not counting pauses */
@@ -36,6 +38,8 @@ void clock_set_wall_offset(struct vm *vm, int64_t offset); /* [any] clock_wall()
  * thread is not woken, and the host's timer is touched only when the earliest deadline of all moves earlier.
  */
 void vtimer_init(struct vtimer *t, struct vm *vm, void (*fire)(void *), void *dev); /* [main] before any other use */
+/* Before it is armed first: t is the timer that v sleeps by, and on_vcpu. A vCPU has one. */
+void vtimer_of_vcpu(struct vtimer *t, struct vcpu *v);
 /* [any] absolute (past: fires at once); survives pause; replaces an earlier deadline */
 void vtimer_arm(struct vtimer *t, int64_t due);
 void vtimer_cancel(struct vtimer *t); /* [any] with the chipset lock held, fire() will not run after return */

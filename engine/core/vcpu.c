@@ -87,7 +87,7 @@ static void wait_for_request(struct vcpu_thread *t)
 {
     count(&t->halts);
     do {
-        int64_t until = clock_duty_begin(t->v->vm);
+        int64_t until = clock_duty_begin(t);
         bool due = false;
         atomic_store(&t->mode, VCPU_WAIT);
         while (!due && !atomic_load(&t->v->requests) && atomic_load(&t->mode) == VCPU_WAIT) {
@@ -98,7 +98,7 @@ static void wait_for_request(struct vcpu_thread *t)
         }
         atomic_store(&t->mode, VCPU_OUT);
         if (until != INT64_MAX)
-            clock_duty_end(t->v->vm, due);
+            clock_duty_end(t, due);
     } while (!atomic_load(&t->v->requests));
 }
 

@@ -488,6 +488,7 @@ struct vm *vm_create(const struct vm_params *p, const struct cpu_backend *be, co
         v->vm = vm;
         v->index = v->apic_id = i;
         v->thread = &vm->vth[i];
+        v->thread->wake_at = INT64_MAX;
         v->thread->v = v;
         if (be->vcpu_init && be->vcpu_init(v, e)) {
             free(v);

@@ -36,10 +36,7 @@ struct clock_state {
     struct vtimer **heap; /* binary heap by due; heap_pos is 1-based, 0 = not in it */
     unsigned n, cap, inited;
     int64_t host_armed; /* guest ns the host timer is set to; INT64_MAX: none */
-    /* A sleeping vCPU looks after the timers: it wakes at duty_due and runs those that may fire on its thread. The host timer is off, or
-     * set to something earlier. */
-    bool duty;
-    int64_t duty_due;
+    int64_t covered;    /* when the first of the sleeping vCPUs that look after timers wakes; INT64_MAX: there is none */
     bool in_batch;      /* the chipset thread fires timers now and sets the host timer afterwards */
 };
 
@@ -94,6 +91,8 @@ struct vcpu_thread {
     _Atomic uint32_t mode;  /* futex word */
     _Atomic uint64_t seen;  /* memmap.qs at the last safe point */
     _Atomic uint64_t runs, halts, kicks;
+    struct vtimer *own; /* vtimer_of_vcpu */
+    int64_t wake_at;    /* timer lock: when it ends its sleep to look after timers; INT64_MAX: it does not */
 };
 
 /* vcpu.c: vm_still_begin. parked: main has parked the vCPUs, and may write guest memory by itself. */
@@ -153,10 +152,10 @@ bool clock_run_timers(struct vm *vm, unsigned max);
 int64_t clock_next_due(struct vm *vm); /* INT64_MAX: none */
 /*
  * For a vCPU about to sleep, so that its own timer's interrupt costs one wake-up instead of two: the host time (host_ns) at which it has
- * to wake and call clock_duty_end; INT64_MAX: somebody else looks after the timers.
+ * to wake; INT64_MAX: somebody else looks after the timers. If not, clock_duty_end has to follow.
  */
-int64_t clock_duty_begin(struct vm *vm);
-void clock_duty_end(struct vm *vm, bool timed_out); /* no lock held */
+int64_t clock_duty_begin(struct vcpu_thread *t);
+void clock_duty_end(struct vcpu_thread *t, bool timed_out); /* no lock held */
 void clock_set_manual_now(struct vm *vm, int64_t now);
 
 /* evloop.c */

@@ -335,6 +335,81 @@ static void test_duty(void)
     vm_destroy(vm);
 }
 
+static struct own {
+    struct periodic p; /* first */
+    struct vcpu *v;
+    bool once;
+    _Atomic unsigned mine, others;
+} own[2];
+static void own_fire(void *dev)
+{
+    struct own *o = dev;
+    atomic_fetch_add(vcpu_current() == o->v ? &o->mine : &o->others, 1);
+    if (!o->once)
+        periodic_fire(&o->p);
+    vcpu_request(o->v, VR_INTR);
+}
+
+/* Two vCPUs that tick at the same time: each takes its own timer along when it sleeps, and nobody else wakes. Others may set and cancel it meanwhile. */
+static void test_own(void)
+{
+    struct err e = {0};
+    struct vm *vm = make(2);
+    struct vm_stats s0, s1;
+    vm_run(vm, &e);
+    for (unsigned i = 0; i < 2; i++) {
+        own[i].v = vm_vcpu(vm, i);
+        vtimer_init(&own[i].p.t, vm, own_fire, &own[i]);
+        vtimer_of_vcpu(&own[i].p.t, own[i].v);
+        own[i].p.period = 4000000;
+    }
+    vm_get_stats(vm, &s0);
+    chipset_lock(vm);
+    for (unsigned i = 0; i < 2; i++) {
+        own[i].p.next = clock_now(vm) + 4000000;
+        vtimer_arm(&own[i].p.t, own[i].p.next);
+        vcpu_request(own[i].v, VR_INTR);
+    }
+    chipset_unlock(vm);
+    sleep_ms(400);
+    vm_get_stats(vm, &s1);
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned mine = own[i].mine, others = own[i].others;
+        printf("# vCPU %u: %u ticks by itself, %u by others, at worst %lld us late\n", i, mine, others, (long long)own[i].p.late_max / 1000);
+        ok(mine > others && mine + others + 8 + own[i].p.late_max / 4000000 >= 100, "vCPU %u ticks by itself", i);
+    }
+    printf("# the chipset thread woke %llu times\n", (unsigned long long)(s1.wakeups - s0.wakeups));
+    unsigned lost = 0, late = 0;
+    own[0].once = true;
+    chipset_lock(vm);
+    vtimer_cancel(&own[0].p.t);
+    vtimer_cancel(&own[1].p.t);
+    chipset_unlock(vm);
+    for (int i = 0; i < 100; i++) {
+        /* The vCPU sleeps with it until 20 ms from now, and then it is due earlier, later or never. */
+        vtimer_arm(&own[0].p.t, clock_now(vm) + 20000000);
+        vcpu_request(own[0].v, VR_INTR);
+        if (i & 1)
+            sleep_ms(1);
+        unsigned before = own[0].mine + own[0].others;
+        if (i % 3 == 2) {
+            chipset_lock(vm);
+            vtimer_cancel(&own[0].p.t);
+            before = own[0].mine + own[0].others;
+            chipset_unlock(vm);
+            sleep_ms(i % 10 == 2 ? 25 : 0);
+            late += own[0].mine + own[0].others != before || vtimer_armed(&own[0].p.t);
+            continue;
+        }
+        vtimer_arm(&own[0].p.t, clock_now(vm) + (i % 3 ? 1000000 : 23000000));
+        for (int k = 0; k < 5000 && own[0].mine + own[0].others == before; k++)
+            sleep_ms(1);
+        lost += own[0].mine + own[0].others == before;
+    }
+    ok(!lost && !late, "set by others while its vCPU sleeps: %u lost, %u after they were cancelled", lost, late);
+    vm_destroy(vm);
+}
+
 /* The host's clocks, shifted. */
 static _Atomic int64_t ns_shift, tsc_shift;
 static int64_t shifted_ns(void)
@@ -447,6 +522,7 @@ int main(void)
     test_tsc();
     test_run();
     test_duty();
+    test_own();
     test_jumps();
     test_fair();
     return TAP_DONE();
