@@ -8,10 +8,25 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static void *big(size_t n)
+/* The tables of the code cache, by index from the front: address space for `most`, pages for what is used. */
+static const struct {
+    size_t table, used, size, most;
+} tables[] = {
+#define TABLE(t, n, most) {offsetof(struct bt_cpu, t), offsetof(struct bt_cpu, n), sizeof *((struct bt_cpu *)0)->t, most}
+    TABLE(blocks, n_blocks, MAX_BLOCKS), TABLE(exits, n_exits, MAX_EXITS),    TABLE(sites, n_sites, MAX_SITES),      TABLE(recs, n_recs, MAX_RECS),
+    TABLE(maps, n_maps, MAX_BLOCKS * 8), TABLE(frecs, n_maps, MAX_BLOCKS * 8), TABLE(cpages, n_cpages, CELL_N),
+#undef TABLE
+};
+enum { N_TABLES = sizeof tables / sizeof *tables };
+
+static void **table_of(struct bt_cpu *bc, unsigned i) { return (void **)(void *)((uint8_t *)bc + tables[i].table); }
+static uint32_t table_used(struct bt_cpu *bc, unsigned i) { return *(uint32_t *)(void *)((uint8_t *)bc + tables[i].used); }
+
+static bool table_map(struct bt_cpu *bc, unsigned i)
 {
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    void *p = mmap(NULL, tables[i].size * tables[i].most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *table_of(bc, i) = p == MAP_FAILED ? NULL : p;
+    return p != MAP_FAILED;
 }
 
 /* jmp [rip + 0]; address */
@@ -33,15 +48,11 @@ int bt_cache_init(struct bt_cpu *bc, struct err *e)
         return -1;
     bc->code_rw = rw;
     bc->code_rx = rx;
-    bc->blocks = big(sizeof *bc->blocks * MAX_BLOCKS);
-    bc->exits = big(sizeof *bc->exits * MAX_EXITS);
-    bc->sites = big(sizeof *bc->sites * MAX_SITES);
-    bc->recs = big(sizeof *bc->recs * MAX_RECS);
-    bc->maps = big(sizeof *bc->maps * MAX_BLOCKS * 8);
-    bc->frecs = big(sizeof *bc->frecs * MAX_BLOCKS * 8);
-    bc->cpages = big(sizeof *bc->cpages * CELL_N);
+    bool all = true;
+    for (unsigned i = 0; i < N_TABLES; i++)
+        all &= table_map(bc, i);
     bc->tr = bt_tr_new();
-    if (!bc->blocks || !bc->exits || !bc->sites || !bc->recs || !bc->maps || !bc->frecs || !bc->cpages || !bc->tr)
+    if (!all || !bc->tr)
         return err_set(e, ERR_NOMEM, 0, "Not enough address space for the translator's tables: close other programs and try again");
     bc->code_used = 0;
     bc->cold_used = CODE_HALF;
@@ -60,20 +71,9 @@ void bt_cache_fini(struct bt_cpu *bc)
         munmap(bc->code_rw, CODE_SIZE);
         munmap(bc->code_rx, CODE_SIZE);
     }
-    if (bc->blocks)
-        munmap(bc->blocks, sizeof *bc->blocks * MAX_BLOCKS);
-    if (bc->exits)
-        munmap(bc->exits, sizeof *bc->exits * MAX_EXITS);
-    if (bc->sites)
-        munmap(bc->sites, sizeof *bc->sites * MAX_SITES);
-    if (bc->recs)
-        munmap(bc->recs, sizeof *bc->recs * MAX_RECS);
-    if (bc->maps)
-        munmap(bc->maps, sizeof *bc->maps * MAX_BLOCKS * 8);
-    if (bc->frecs)
-        munmap(bc->frecs, sizeof *bc->frecs * MAX_BLOCKS * 8);
-    if (bc->cpages)
-        munmap(bc->cpages, sizeof *bc->cpages * CELL_N);
+    for (unsigned i = 0; i < N_TABLES; i++)
+        if (*table_of(bc, i))
+            munmap(*table_of(bc, i), tables[i].size * tables[i].most);
     free(bc->tr);
 }
 
@@ -137,22 +137,55 @@ static void give_back(void *p, size_t from, size_t to, int how)
         (void)madvise((uint8_t *)p + from, to - from, how); /* refused: it stays */
 }
 
-void bt_cache_give_back(struct bt_cpu *bc)
+/* What is not used goes back to the host. */
+static void cache_give_back(struct bt_cpu *bc)
 {
     give_back(bc->code_rw, bc->code_used, CODE_HALF, MADV_REMOVE); /* both of its mappings show the same pages */
     give_back(bc->code_rw, bc->cold_used, CODE_SIZE, MADV_REMOVE);
-    give_back(bc->blocks, sizeof *bc->blocks * bc->n_blocks, sizeof *bc->blocks * MAX_BLOCKS, MADV_DONTNEED);
-    give_back(bc->exits, sizeof *bc->exits * bc->n_exits, sizeof *bc->exits * MAX_EXITS, MADV_DONTNEED);
-    give_back(bc->sites, sizeof *bc->sites * bc->n_sites, sizeof *bc->sites * MAX_SITES, MADV_DONTNEED);
-    give_back(bc->recs, sizeof *bc->recs * bc->n_recs, sizeof *bc->recs * MAX_RECS, MADV_DONTNEED);
-    give_back(bc->maps, sizeof *bc->maps * bc->n_maps, sizeof *bc->maps * MAX_BLOCKS * 8, MADV_DONTNEED);
-    give_back(bc->frecs, sizeof *bc->frecs * bc->n_maps, sizeof *bc->frecs * MAX_BLOCKS * 8, MADV_DONTNEED);
+    for (unsigned i = 0; i < N_TABLES; i++)
+        give_back(*table_of(bc, i), tables[i].size * table_used(bc, i), tables[i].size * tables[i].most, MADV_DONTNEED);
+}
+
+/* After a flush, before anything is translated. */
+void bt_cache_flushed(struct bt_cpu *bc)
+{
+    if (bc->idle.settled == UINT32_MAX)
+        cache_give_back(bc);
 }
 
 void bt_cache_full(struct bt_cpu *bc)
 {
     bc->cache_full = true;
     __atomic_store_n(&bc->exit_req, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A guest that only sleeps and wakes runs the same few blocks, which lie as far apart as they were translated while it booted. After each sleep
+ * they are in no cache, and each page of them costs a walk through tables that are in none either: most of what a wake-up takes. So when hardly
+ * anything new has been translated for IDLE_S seconds, the cache starts anew, once, and they come to lie side by side. The host gets the memory of
+ * the rest: what a system has translated to boot is more than what an idle guest needs of its own memory.
+ */
+void bt_cache_tidy(struct bt_cpu *bc)
+{
+    enum { LOOK_RUNS = 16, FEW = 64, IDLE_S = 10, MUCH = 1 << 20 };
+    if (++bc->idle.runs < LOOK_RUNS)
+        return;
+    int64_t now = clock_now(bc->v->vm);
+    bool same = bc->st.translations - bc->idle.translations < FEW;
+    uint32_t used = bc->code_used + bc->cold_used - CODE_HALF;
+    bc->idle.runs = 0;
+    bc->idle.translations = bc->st.translations;
+    if (!same)
+        bc->idle.since = now;
+    if (now - bc->idle.since < IDLE_S * 1000000000ll)
+        return;
+    bc->idle.since = now;
+    if (bc->idle.settled == UINT32_MAX) {
+        bc->idle.settled = used; /* what it takes when it lies side by side */
+    } else if (used > MUCH && used / 4 > bc->idle.settled) {
+        bc->idle.settled = UINT32_MAX;
+        bt_cache_full(bc);
+    }
 }
 
 /*

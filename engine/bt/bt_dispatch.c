@@ -5,8 +5,6 @@
  */
 #include "bt/bt_private.h"
 
-#include "core/clock.h"
-
 #include <immintrin.h>
 
 /* ---- vector state ---- */
@@ -650,8 +648,7 @@ static enum vcpu_exit run(struct bt_cpu *bc)
         if (bc->cache_full) {
             bt_cache_flush(bc);
             bt_ctx_load(bc);
-            if (bc->idle.settled == UINT32_MAX)
-                bt_cache_give_back(bc);
+            bt_cache_flushed(bc);
         }
         if (bc->stress.on)
             bt_stress_dispatch(bc);
@@ -754,40 +751,10 @@ stepped:
     }
 }
 
-/*
- * A guest that only sleeps and wakes runs the same few blocks, which lie as far apart as they were translated while it booted. After each sleep
- * they are in no cache, and each page of them costs a walk through tables that are in none either: most of what a wake-up takes. So when hardly
- * anything new has been translated for IDLE_S seconds, the cache starts anew, once, and they come to lie side by side. The host gets the memory of the
- * rest:
- * what a system has translated to boot is more than what an idle guest needs of its own memory.
- */
-static void tidy_when_idle(struct bt_cpu *bc)
-{
-    enum { LOOK_RUNS = 16, FEW = 64, IDLE_S = 10, MUCH = 1 << 20 };
-    if (++bc->idle.runs < LOOK_RUNS)
-        return;
-    int64_t now = clock_now(bc->v->vm);
-    bool same = bc->st.translations - bc->idle.translations < FEW;
-    uint32_t used = bc->code_used + bc->cold_used - CODE_HALF;
-    bc->idle.runs = 0;
-    bc->idle.translations = bc->st.translations;
-    if (!same)
-        bc->idle.since = now;
-    if (now - bc->idle.since < IDLE_S * 1000000000ll)
-        return;
-    bc->idle.since = now;
-    if (bc->idle.settled == UINT32_MAX) {
-        bc->idle.settled = used; /* what it takes when it lies side by side */
-    } else if (used > MUCH && used / 4 > bc->idle.settled) {
-        bc->idle.settled = UINT32_MAX;
-        bt_cache_full(bc);
-    }
-}
-
 enum vcpu_exit bt_run(struct vcpu *v)
 {
     struct bt_cpu *bc = v->be;
-    tidy_when_idle(bc);
+    bt_cache_tidy(bc);
     pthread_mutex_lock(&bc->shoot.lock);
     bc->in_run = true;
     pthread_mutex_unlock(&bc->shoot.lock);

@@ -326,7 +326,7 @@ struct bt_cpu {
         uint32_t runs, settled;
         int64_t since;
         uint64_t translations;
-    } idle; /* tidy_when_idle */
+    } idle; /* bt_cache_tidy */
     bool by_indirect; /* the block that is looked up was jumped to indirectly */
     uint32_t tr_mem, tr_post, tr_callout, tr_link, tr_indirect; /* trampolines to the stubs, at the cache's start */
     struct bt_block *blocks;
@@ -384,8 +384,8 @@ struct bt_cpu {
         uint32_t ring[3], ring_at;
         struct vtimer timer;
     } stress;
-    struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
     uint64_t jc[JC_N] /* by the low 16 bits of rip: host address of a block's prologue, or of the trampoline to C */ __attribute__((aligned(4096)));
+    struct bt_cell cells[CELL_N] __attribute__((aligned(4096)));
     struct bt_tlb tlb[3]; /* see MMU_OF */
 };
 
@@ -401,7 +401,8 @@ struct em;
 int bt_cache_init(struct bt_cpu *bc, struct err *e);
 void bt_cache_fini(struct bt_cpu *bc);
 void bt_cache_flush(struct bt_cpu *bc);
-void bt_cache_give_back(struct bt_cpu *bc); /* after a flush: its memory, to the host */
+void bt_cache_tidy(struct bt_cpu *bc);    /* before a turn in run(): has the guest been idle, so that the cache should start anew? */
+void bt_cache_flushed(struct bt_cpu *bc); /* after a flush: memory that is left over goes to the host */
 void bt_cache_full(struct bt_cpu *bc); /* the dispatcher is to flush before anything runs */
 struct bt_block *bt_block_of_host(struct bt_cpu *bc, uint64_t host_ip, uint32_t *idx);
 void bt_unlink_out(struct bt_cpu *bc, uint32_t blk);
