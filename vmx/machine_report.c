@@ -7,6 +7,7 @@
 #include "block/blk.h"
 #include "bt/bt.h"
 #include "core/vm.h"
+#include "counters.h"
 #include "cpu/cpu.h"
 #include "cpu/cpustate.h"
 #include "machine_private.h"
@@ -38,6 +39,25 @@ void machine_log_cpus(struct machine *m)
     }
 }
 
+static const struct counter vm_counters[] = {
+    COUNTER(vm_stats, "chipset.timers_fired", timers_fired), COUNTER(vm_stats, "chipset.posts", posts),
+    COUNTER(vm_stats, "chipset.wakeups", wakeups), COUNTER(vm_stats, "memory.map_commits", commits), COUNTER(vm_stats, "vcpu.runs", runs),
+    COUNTER(vm_stats, "vcpu.halts", halts), COUNTER(vm_stats, "vcpu.kicks", kicks),
+};
+static const struct counter vt_counters[] = {
+    COUNTER(vt_stats, "vt.exits", exits), COUNTER(vt_stats, "vt.port", port), COUNTER(vt_stats, "vt.mmio", mmio),
+    COUNTER(vt_stats, "vt.msr", msr), COUNTER(vt_stats, "vt.late_writes", late_writes), COUNTER(vt_stats, "vt.pic_interrupts", interrupts),
+    COUNTER(vt_stats, "vt.eoi", eoi), COUNTER(vt_stats, "vt.irq_windows", windows), COUNTER(vt_stats, "vt.memory_slots", slots),
+    COUNTER(vt_stats, "vt.gates", gates),
+};
+static const struct counter bt_counters[] = {
+    COUNTER(bt_stats, "bt.blocks", blocks), COUNTER(bt_stats, "bt.code_bytes", code_bytes), COUNTER(bt_stats, "bt.code_limit", code_limit),
+    COUNTER(bt_stats, "bt.flushes", flushes), COUNTER(bt_stats, "bt.translations", translations),
+    COUNTER(bt_stats, "bt.tlb_fills", tlb_fills), COUNTER(bt_stats, "bt.slow_accesses", slow_accesses),
+    COUNTER(bt_stats, "bt.callouts", callouts), COUNTER(bt_stats, "bt.interrupts", interrupts),
+    COUNTER(bt_stats, "bt.exceptions", exceptions), COUNTER(bt_stats, "bt.smc_drops", smc_drops),
+};
+
 void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name, uint64_t value), void *u)
 {
     struct vm_stats vs;
@@ -45,41 +65,16 @@ void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name,
     fn(u, "guest.uptime_ns", (uint64_t)clock_now(m->vm));
     fn(u, "guest.tsc_khz", clock_tsc_khz(m->vm));
     memory_statistics(m->memory, fn, u);
-    fn(u, "chipset.timers_fired", vs.timers_fired);
-    fn(u, "chipset.posts", vs.posts);
-    fn(u, "chipset.wakeups", vs.wakeups);
-    fn(u, "memory.map_commits", vs.commits);
-    fn(u, "vcpu.runs", vs.runs);
-    fn(u, "vcpu.halts", vs.halts);
-    fn(u, "vcpu.kicks", vs.kicks);
+    COUNTERS_TELL(vm_counters, &vs, fn, u);
     if (m->be == &vt_backend) {
         struct vt_stats s;
         vt_get_stats(m->vm, &s);
-        fn(u, "vt.exits", s.exits);
-        fn(u, "vt.port", s.port);
-        fn(u, "vt.mmio", s.mmio);
-        fn(u, "vt.msr", s.msr);
-        fn(u, "vt.late_writes", s.late_writes);
-        fn(u, "vt.pic_interrupts", s.interrupts);
-        fn(u, "vt.eoi", s.eoi);
-        fn(u, "vt.irq_windows", s.windows);
-        fn(u, "vt.memory_slots", s.slots);
-        fn(u, "vt.gates", s.gates);
+        COUNTERS_TELL(vt_counters, &s, fn, u);
     }
     if (m->be == &bt_backend) {
         struct bt_stats bs;
         bt_get_stats(m->vm, &bs);
-        fn(u, "bt.blocks", bs.blocks);
-        fn(u, "bt.code_bytes", bs.code_bytes);
-        fn(u, "bt.code_limit", bs.code_limit);
-        fn(u, "bt.flushes", bs.flushes);
-        fn(u, "bt.translations", bs.translations);
-        fn(u, "bt.tlb_fills", bs.tlb_fills);
-        fn(u, "bt.slow_accesses", bs.slow_accesses);
-        fn(u, "bt.callouts", bs.callouts);
-        fn(u, "bt.interrupts", bs.interrupts);
-        fn(u, "bt.exceptions", bs.exceptions);
-        fn(u, "bt.smc_drops", bs.smc_drops);
+        COUNTERS_TELL(bt_counters, &bs, fn, u);
     }
     for (int i = 0; i < 4; i++) {
         struct blk_stats b;

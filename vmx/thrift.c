@@ -32,6 +32,7 @@
 #include "base/thread.h"
 #include "config/vmx_schema.h"
 #include "core/vm.h"
+#include "counters.h"
 #include "guest/balloon.h"
 #include "hostmem.h"
 #include "mem/guestmem.h"
@@ -511,6 +512,19 @@ bool memory_set_key(struct memory *m, const char *key, const char *value)
     return false;
 }
 
+static const struct counter memory_counters[] = {
+    COUNTER(memacct_sums, "memory.configured", configured), COUNTER(memacct_sums, "memory.touched", touched),
+    COUNTER(memacct_sums, "memory.resident", resident), COUNTER(memacct_sums, "memory.swapped", swapped),
+    COUNTER(memacct_sums, "memory.shared", shared), COUNTER(memacct_sums, "memory.trimmed", trimmed),
+    COUNTER(memacct_sums, "memory.ballooned", ballooned), COUNTER(memacct_sums, "memory.saved", saved),
+};
+static const struct counter trim_counters[] = {
+    COUNTER(trim_stats, "trim.pages_scanned", scanned), COUNTER(trim_stats, "trim.pages_freed", freed),
+    COUNTER(trim_stats, "trim.passes", passes), COUNTER(trim_stats, "trim.huge_split", split), COUNTER(trim_stats, "trim.stops", stops),
+    COUNTER(trim_stats, "trim.stopped_ns", still_ns), COUNTER(trim_stats, "trim.stopped_max_ns", still_max_ns),
+    COUNTER(trim_stats, "trim.cpu_ns", cpu_ns), COUNTER(trim_stats, "trim.pages_cold", cold),
+};
+
 void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, uint64_t value), void *u)
 {
     struct memacct_sums s;
@@ -518,14 +532,7 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     memacct_refresh(m->acct, COUNT_CHUNKS);
     memacct_get(m->acct, &s);
     trim_get_stats(m->trim, &t);
-    fn(u, "memory.configured", s.configured);
-    fn(u, "memory.touched", s.touched);
-    fn(u, "memory.resident", s.resident);
-    fn(u, "memory.swapped", s.swapped);
-    fn(u, "memory.shared", s.shared);
-    fn(u, "memory.trimmed", s.trimmed);
-    fn(u, "memory.ballooned", s.ballooned);
-    fn(u, "memory.saved", s.saved);
+    COUNTERS_TELL(memory_counters, &s, fn, u);
     struct balloon_stats b = {0};
     if (m->balloon)
         balloon_get_stats(m->balloon, &b);
@@ -548,13 +555,5 @@ void memory_statistics(struct memory *m, void (*fn)(void *u, const char *name, u
     fn(u, "memory.sharing", atomic_load(&m->sharing));
     fn(u, "memory.sharing_runs", atomic_load(&m->sharing) && atomic_load(&m->ksm_runs) > 0);
     fn(u, "trim.rate", atomic_load(&m->rate));
-    fn(u, "trim.pages_scanned", t.scanned);
-    fn(u, "trim.pages_freed", t.freed);
-    fn(u, "trim.passes", t.passes);
-    fn(u, "trim.huge_split", t.split);
-    fn(u, "trim.stops", t.stops);
-    fn(u, "trim.stopped_ns", t.still_ns);
-    fn(u, "trim.stopped_max_ns", t.still_max_ns);
-    fn(u, "trim.cpu_ns", t.cpu_ns);
-    fn(u, "trim.pages_cold", t.cold);
+    COUNTERS_TELL(trim_counters, &t, fn, u);
 }
