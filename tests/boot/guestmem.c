@@ -5,7 +5,7 @@
  *   guestmem hold MB [same]  fills MB megabytes (with words that only this guest has, or with the same words in every guest), prints "HELD MB", waits for
  *                            a line, compares everything ("GOOD MB" or "BAD count") and ends, which frees it
  *   guestmem churn MB S      for S seconds: pages are written, zeroed and compared in a random order; "CHURN rounds bad"
- *   guestmem work MB S       a busy program: allocates, uses and frees memory for S seconds; "SOFAR rounds" twice a second
+ *   guestmem work MB S       a busy program: allocates, uses and frees memory for S seconds; "SOFAR rounds" ten times a second
  *   guestmem walk MB S       another: walks about in memory that it keeps, and writes some of it
  *   guestmem zeros MB S      a third: fills memory that it keeps with zeros, then with something else, and compares
  */
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
             memset(p, 1, mb << 20);
         double told = now();
         for (double end = now() + seconds; now() < end; rounds++) {
-            if (now() - told >= 0.5) {
+            if (now() - told >= 0.1) {
                 printf("SOFAR %llu\n", (unsigned long long)rounds);
                 told = now();
             }
