@@ -246,12 +246,13 @@ static uint32_t cpage_fast(struct bt_cpu *bc, uint64_t lin)
     return 0;
 }
 
-/* The block's last instruction reaches into the next page: is that what it was made of? Then the check at its entry will find so too. */
+/* The block has bytes of another page: is that still the one? Then the check at its entry will find so too. */
 static bool tail_valid(struct bt_cpu *bc, const struct bt_block *b)
 {
     const struct bt_cpage *p = &bc->cpages[b->cpage];
     uint32_t cp2 = bc->blocks[b->tail].cpage;
-    return cpage_fast(bc, p->lin + PAGE) == cp2 && bc->cells[cp2].va == bc->cells[b->cpage].va + PAGE;
+    uint64_t delta = (uint64_t)(int64_t)b->tail_delta;
+    return cpage_fast(bc, p->lin + delta) == cp2 && bc->cells[cp2].va == bc->cells[b->cpage].va + delta;
 }
 
 /* A block that exists and is valid now, without any work; 0 otherwise. */
@@ -311,11 +312,11 @@ static uint32_t cpage_of(struct bt_cpu *bc, uint64_t lin)
 }
 
 /*
- * For an instruction that begins in code page cp and ends in the page at lin2: that page's physical address and bytes, as of now. Returns its code
- * page, which from now on is told of writes to the instruction; 0 when it is none that a block could check (the dispatcher then compares the bytes),
- * or c->fault when *host is NULL.
+ * For a block of code page cp that is made of bytes lo to hi of the page at lin2, too: that page's physical address and bytes, as of now. Returns its
+ * code page, which from now on is told of writes to them; 0 when it is none that a block could check (after a page, the dispatcher then compares the
+ * bytes), or c->fault when *host is NULL.
  */
-uint32_t bt_cpage_after(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint64_t *gpa2, const uint8_t **host)
+uint32_t bt_cpage_beside(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint32_t lo, uint32_t hi, uint64_t *gpa2, const uint8_t **host)
 {
     bool global;
     uint8_t *h = NULL;
@@ -323,13 +324,16 @@ uint32_t bt_cpage_after(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint64_t 
     if (bt_fetch_page(bc, lin2, gpa2, &global, &h) < 0)
         return 0;
     *host = h;
-    if (lin2 != bc->cpages[cp].lin + PAGE || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)))
+    int64_t delta = (int64_t)(lin2 - bc->cpages[cp].lin);
+    if (delta > 1 << 30 || delta < -(1 << 30)) /* around the end of memory */
+        return 0;
+    if ((bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)))
         return 0;
     uint32_t cp2 = cpage_of(bc, lin2);
-    if (!cp2 || cp2 == UINT32_MAX || bc->cells[cp2].va != bc->cells[cp].va + PAGE || bc->cpages[cp2].gpa != *gpa2)
+    if (!cp2 || cp2 == UINT32_MAX || bc->cells[cp2].va != bc->cells[cp].va + (uint64_t)delta || bc->cpages[cp2].gpa != *gpa2)
         return 0;
     bc->tr_page2 = *gpa2;
-    watch_code(bc, *gpa2, 0, 15);
+    watch_code(bc, *gpa2, lo, hi);
     return cp2;
 }
 
@@ -350,6 +354,15 @@ static int cross_same(struct bt_cpu *bc, const struct bt_block *b, uint64_t lin)
         if (want[i] != h2[i - have])
             return 0;
     return 1;
+}
+
+/* Is the page of the block's thunk where it was, and mapped? If not, the block is made without it. */
+static bool thunk_same(struct bt_cpu *bc, const struct bt_block *b)
+{
+    struct cpu_fault keep = bc->c.fault;
+    uint32_t cp2 = cpage_of(bc, bc->cpages[b->cpage].lin + (uint64_t)(int64_t)b->tail_delta);
+    bc->c.fault = keep;
+    return cp2 && tail_valid(bc, b);
 }
 
 /* The block at s.rip, translated if need be. 0: c->fault. */
@@ -383,6 +396,10 @@ static uint32_t find(struct bt_cpu *bc)
                 bt_block_drop(bc, b);
                 b = 0;
             }
+        }
+        if (b && bc->blocks[b].tail && !bc->blocks[b].cross && !thunk_same(bc, &bc->blocks[b])) {
+            bt_block_drop(bc, b);
+            b = 0;
         }
         if (b)
             return b;

@@ -11,8 +11,9 @@
 #include "bt/bt_tr.h"
 
 enum {
-    FR_NONE /* not to be found */, FR_POPF, FR_ADD, FR_SUB, FR_LOGIC, FR_NEG, FR_INC, FR_DEC, FR_ADC, FR_SBB, FR_RESULT /* ZF, SF and PF only */, FR_STC, FR_CLC,
-    FR_CMC, FR_SAHF, FR_MUL, FR_IMUL, FR_IMUL2, FR_BT, FR_BTC, FR_ROL, FR_ROR, FR_ZERO /* ZF of an operand */, FR_COUNT /* LZCNT, TZCNT */, FR_POPCNT, FR_ANDN, FR_XADD,
+    FR_NONE /* not to be found */, FR_POPF, FR_ADD, FR_SUB, FR_LOGIC, FR_NEG, FR_INC, FR_DEC, FR_ADC, FR_SBB, FR_RESULT /* ZF, SF and PF only */,
+    FR_STC, FR_CLC, FR_CMC, FR_SAHF, FR_MUL, FR_IMUL, FR_IMUL2, FR_BT, FR_BTC, FR_ROL, FR_ROR, FR_ZERO /* ZF of an operand */,
+    FR_COUNT /* LZCNT, TZCNT */, FR_POPCNT, FR_ANDN, FR_XADD,
     FR_JCC /* sets none: a branch, on condition a */
 };
 #define FR_IMM 0xff   /* in b: the operand is imm */
@@ -196,6 +197,8 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n)
             *f = (struct bt_frec){.kind = FR_NONE};
         f->mod = mod;
         f->wr = writes(x);
+        if (x->thunk && x->thunk != THUNK_NEXT)
+            f->wr |= (uint16_t)(1u << (x->thunk - 1));
         f->lost = lost;
         if (x->live_in == 0) {
             f->lost |= FR_DEAD;

@@ -344,6 +344,10 @@ bool tr_lower(struct bt_tr *t)
             }
             return true;
         }
+        if (n->thunk) {
+            tr_lower_thunk(t);
+            return false;
+        }
         tr_lower_call(t);
         return true;
     case ZYDIS_MNEMONIC_RET:

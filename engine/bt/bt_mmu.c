@@ -779,6 +779,16 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
     return 0;
 }
 
+/* The page at lin for execution, to look at only: NULL if there is none. Nothing is reported; the guest's accessed bits may be set, as by speculation. */
+const uint8_t *bt_peek_page(struct bt_cpu *bc, uint64_t lin)
+{
+    struct cpu_fault keep = bc->c.fault;
+    struct cpu_walk w;
+    int r = cpu_walk(&bc->c, lin, ACC_X | (bc->c.cpl == 3 ? ACC_USER : 0), &w);
+    bc->c.fault = keep;
+    return r < 0 ? NULL : bt_ram_ptr(bc, a20(bc, w.gpa) & ~0xfffull, false);
+}
+
 /* For the translator: the page at lin for execution. -1: fault. MMIO cannot be executed: *host = NULL gives #GP at the caller. */
 int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, uint8_t **host)
 {

@@ -98,7 +98,9 @@ struct bt_block {
     uint32_t incoming;  /* list of exits that are linked to us */
     uint32_t map;       /* first entry in the pc map */
     uint32_t tramp_target; /* a trampoline, or the tail of a block, not a block: the block it leads or belongs to */
-    uint32_t tail;         /* cross: stands for the bytes in the second page, among the blocks of that; 0 = none, only the dispatcher may enter */
+    uint32_t tail;         /* stands for bytes elsewhere (a second page, a thunk), among the blocks of their page; 0 and cross: only the dispatcher
+                            * may enter */
+    int32_t tail_delta;    /* how far that page is from this one */
     uint16_t off, len;  /* page offset and length in bytes */
     uint16_t n_map;
     uint8_t group_fails;
@@ -419,7 +421,7 @@ uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);
 uint32_t bt_block_alone(struct bt_cpu *bc, uint32_t blk, uint16_t off);
 uint32_t bt_cpage_find_block(struct bt_cpu *bc, uint32_t cp, uint16_t off);
-uint32_t bt_cpage_after(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint64_t *gpa2, const uint8_t **host);
+uint32_t bt_cpage_beside(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint32_t lo, uint32_t hi, uint64_t *gpa2, const uint8_t **host);
 void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);
 uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip);
@@ -467,6 +469,7 @@ void bt_tlb_drop_writes(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa);
 const struct memrange *bt_view_find(struct bt_cpu *bc, uint64_t gpa);
 uint8_t *bt_ram_ptr(struct bt_cpu *bc, uint64_t gpa, bool write);
+const uint8_t *bt_peek_page(struct bt_cpu *bc, uint64_t lin);
 int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, uint8_t **host);
 void bt_phys_read(struct cpu *c, uint64_t gpa, void *buf, unsigned n);
 void bt_phys_write(struct cpu *c, uint64_t gpa, const void *buf, unsigned n);

@@ -43,15 +43,18 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
             uint64_t gpa2, lin2 = (lin & ~0xfffull) + PAGE;
             if (!t->m64)
                 lin2 &= 0xffffffff;
-            t->cp2 = bt_cpage_after(bc, t->cp, lin2, &gpa2, &h);
+            t->cp2 = bt_cpage_beside(bc, t->cp, lin2, 0, 15, &gpa2, &h);
             if (!h)
                 return 0;
+            t->cp2_delta = PAGE;
+            t->tail_len = (uint16_t)(15 - have); /* what the decoder could see */
             cpu_copy(x->bytes + have, h, 15 - have);
             t->b->cross = 1;
             cpu_copy(t->b->cross_bytes, x->bytes, 15);
             st = ZydisDecoderDecodeFull(d, x->bytes, 15, &x->in, x->op);
         }
         x->off = (uint16_t)pos;
+        x->thunk = 0;
         if (ZYAN_SUCCESS(st) && x->in.raw.modrm.mod == 0 && x->in.raw.modrm.rm == 4 && x->in.raw.sib.offset && x->in.raw.sib.base == 5)
             no_base(x);
         if (!ZYAN_SUCCESS(st)) {
@@ -77,6 +80,8 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         limit_left -= x->in.length;
         pos += x->in.length;
         n++;
+        if (x->in.mnemonic == ZYDIS_MNEMONIC_CALL && tr_is_thunk(t, x, lin, page))
+            continue;
         if (tr_ends_block(&x->in) || tr_never_native(&x->in)) {
             *ended = true;
             break;
@@ -159,15 +164,19 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
         }
         const ZydisDecodedOperand *m = tr_mem_operand(x);
         bool stack = false;
-        int32_t sp = 0; /* change of RSP */
+        int32_t sp = 0, at = 0; /* change of RSP; where it accesses */
         switch (in->mnemonic) {
         case ZYDIS_MNEMONIC_PUSH:
             stack = !m;
             sp = -(int32_t)size;
+            at = sp;
             break;
         case ZYDIS_MNEMONIC_CALL:
             stack = !m && !far && x->op[0].type != ZYDIS_OPERAND_TYPE_POINTER;
             sp = -(int32_t)size;
+            at = sp;
+            if (x->thunk && x->thunk != THUNK_NEXT)
+                sp = 0;
             break;
         case ZYDIS_MNEMONIC_POP:
             stack = !m && tr_gpr_of(x->op[0].reg.value) != NOREG && tr_gpr_of(x->op[0].reg.value) != 4;
@@ -182,7 +191,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
         bool is_stack_op = in->meta.category == ZYDIS_CATEGORY_PUSH || in->meta.category == ZYDIS_CATEGORY_POP || in->meta.category == ZYDIS_CATEGORY_CALL ||
                            in->meta.category == ZYDIS_CATEGORY_RET;
         if (stack && size >= 4) {
-            c[nc++] = (struct cand){(uint8_t)i, sp < 0 ? ACC_W : ACC_R, (uint8_t)size, sym[4], off[4] + (sp < 0 ? sp : 0)};
+            c[nc++] = (struct cand){(uint8_t)i, at ? ACC_W : ACC_R, (uint8_t)size, sym[4], off[4] + at};
         } else if (m && !is_stack_op && m->mem.type == ZYDIS_MEMOP_TYPE_MEM && m->mem.index == ZYDIS_REGISTER_NONE && in->raw.modrm.offset &&
                    in->address_width == width && in->mnemonic != ZYDIS_MNEMONIC_LEA && m->size >= 8 && m->size <= 512 &&
                    in->meta.category != ZYDIS_CATEGORY_UNCOND_BR && !tr_never_native(in) && !tr_is_nop(in)) {
@@ -233,6 +242,10 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
             }
             if (stack)
                 off[4] += sp;
+            if (x->thunk && x->thunk != THUNK_NEXT) {
+                sym[x->thunk - 1] = next_sym++;
+                off[x->thunk - 1] = 0;
+            }
         }
     }
     for (unsigned i = 0; i < nc && groups < 8; i++) {

@@ -60,8 +60,8 @@ bool tr_keeps_sp(const struct bt_tr *t, const struct insn *n)
     return !n->group && tr_plain_gpr(n);
 }
 
-/* mov [r10 + r11], value, then RSP; value: a guest register (0..15), or -1: in slot T0, or -2: immediate, or -3: rip + imm, or -4: selector imm */
-void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
+/* mov [RSP - size], value; value: a guest register (0..15), or -1: in slot T0, or -2: immediate, or -3: rip + imm, or -4: selector imm */
+void tr_push_store(struct bt_tr *t, unsigned size, int src, int64_t imm)
 {
     struct em *e = &t->e;
     int w = size == 8, p66 = size == 2;
@@ -85,7 +85,6 @@ void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
                 e_ld(e, 10, HOME(src));
             e_mem_at(e, w, p66, 0x89, 10, AM_R11DISP, t->am_disp);
         }
-        tr_sp_add_lazy(t, -(int32_t)size);
         return;
     }
     tr_sp_ea(t, -(int32_t)size);
@@ -111,7 +110,14 @@ void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
         e_mem(e, w, p66, 0x89, 11, AM_R10);
     }
     tr_op_end(t);
-    tr_sp_add(t, -(int32_t)size);
+}
+void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm)
+{
+    tr_push_store(t, size, src, imm);
+    if (t->cur->group && t->groups_ok >> (t->cur->group - 1) & 1)
+        tr_sp_add_lazy(t, -(int32_t)size);
+    else
+        tr_sp_add(t, -(int32_t)size);
 }
 /* T0 = memory operand of the given size, zero-extended */
 void tr_load_t0(struct bt_tr *t, const ZydisDecodedOperand *m, unsigned size)

@@ -32,6 +32,8 @@ enum { FLAGS_ZF = 8, FLAGS_ALL = 0x3f };
 /* What an instruction may fault by before it runs, because of CR0, CR4 or XCR0 (tr_vector_class). */
 enum { V_NONE, V_FPU, V_SSE, V_AVX, V_AVX512, V_WAIT, V_MMX };
 
+enum { THUNK_NEXT = 0xff };
+
 struct insn {
     ZydisDecodedInstruction in;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -40,6 +42,7 @@ struct insn {
     uint8_t live_in; /* flags live before the instruction's own effect, as enum below */
     /* The access that may share a check with others (bt_group.c): group 0 = none. */
     uint8_t group, grp_acc;
+    uint8_t thunk;      /* a CALL that only gives its return address: 1 + the register, or THUNK_NEXT */
     bool leader;
     int16_t grp_at;    /* of this access, from the group's start */
     uint16_t grp_span; /* leader: bytes of the whole group */
@@ -49,7 +52,10 @@ struct bt_tr {
     struct em e;
     struct bt_cpu *bc;
     struct bt_cpage *cpg;
-    uint32_t cp, cp2, mode, blk; /* cp2: the code page that the block's last instruction reaches into, if that is to be checked */
+    uint32_t cp, cp2, mode, blk; /* cp2: the code page of bytes that the block is made of beside its own, if that is to be checked: its last instruction
+                                  * reaches into it, or it has a thunk */
+    int32_t cp2_delta;           /* from this page */
+    uint16_t tail_off, tail_len; /* those bytes */
     struct bt_block *b;
     uint32_t reg_mask; /* of the mode: 64, 32 or 16 bit rip */
     struct cold cold[BLOCK_INSNS * 6];
@@ -116,11 +122,16 @@ void tr_sp_add(struct bt_tr *t, int32_t d);
 void tr_sp_add_lazy(struct bt_tr *t, int32_t d);
 void tr_sp_flush(struct bt_tr *t);
 bool tr_keeps_sp(const struct bt_tr *t, const struct insn *n);
+void tr_push_store(struct bt_tr *t, unsigned size, int src, int64_t imm);
 void tr_push_value(struct bt_tr *t, unsigned size, int src, int64_t imm);
 void tr_load_t0(struct bt_tr *t, const ZydisDecodedOperand *m, unsigned size);
 void tr_lower_pop(struct bt_tr *t);
 void tr_lower_push(struct bt_tr *t);
 void tr_lower_leave(struct bt_tr *t);
+
+/* bt_thunk.c */
+bool tr_is_thunk(struct bt_tr *t, struct insn *x, uint64_t lin, const uint8_t *here);
+void tr_lower_thunk(struct bt_tr *t);
 
 /* bt_branch.c */
 bool tr_may_link(struct bt_tr *t);

@@ -107,13 +107,13 @@ static void emit_cold(struct bt_tr *t)
 }
 
 /*
- * At the entry of a block whose instruction reaches into code page cp2: is that valid now, and does it follow? Every code page's ctx is checked by who
+ * At the entry of a block that has bytes of code page cp2, too: is that valid now, and where it was? Every code page's ctx is checked by who
  * jumps to it; here it is the block's own business, because nobody else knows of the second page.
  */
 static void check_second_page(struct bt_tr *t)
 {
     uint8_t *bad[2];
-    int nb = bt_check_page(t->bc, &t->e, t->cp, t->cp2, PAGE, t->b->flags_dead, bad);
+    int nb = bt_check_page(t->bc, &t->e, t->cp, t->cp2, t->cp2_delta, t->b->flags_dead, bad);
     for (int i = 0; i < nb; i++)
         tr_add_cold(t, bad[i], COLD_PAGE2, 0);
 }
@@ -131,6 +131,7 @@ uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin
     t->m64 = (t->mode & M_CODE) == M_CODE64;
     t->n_cold = 0;
     t->cp2 = 0;
+    t->tail_off = t->tail_len = 0;
     t->failed = false;
     uint32_t bi = bc->n_blocks;
     struct bt_block *b = &bc->blocks[bi];
@@ -177,7 +178,7 @@ retry:
     }
     b->code = tr_code_off(t);
     start = t->e.p;
-    if (t->cp2)
+    if (t->cp2 && t->cp2 != cp)
         check_second_page(t);
     bool closed = false;
     uint32_t maps = bc->n_maps;
@@ -213,8 +214,9 @@ retry:
     bc->n_blocks++;
     if (t->cp2) {
         b->tail = bc->n_blocks++;
+        b->tail_delta = t->cp2_delta;
         bc->blocks[b->tail] = (struct bt_block){.code = b->end, .end = b->end, .cold_end = b->cold_end, .cpage = t->cp2, .tramp_target = bi,
-                                               .len = (uint16_t)(15 - (PAGE - b->off))}; /* what the decoder could see */
+                                               .off = t->tail_off, .len = t->tail_len};
     }
     bc->st.translations++;
     return bi;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 64-bit code in the smallest machine, in two address spaces that PCIDs tell apart; it writes down what it sees, and that is compared. Physical: page tables
+ * 64-bit code (or 32-bit code in compatibility mode) in the smallest machine, in two address spaces that PCIDs tell apart; it writes down what it sees, and that is compared. Physical: page tables
  * from 10000h (address space A, PCID 1) and 20000h (B, PCID 2), log 3000h, code 100000h, pages P1 to P4 from 200000h. Linear: the first 4 MiB are
  * identical; the page table of 40000000h to 401FFFFFh is at 13000h (A) and 23000h (B), their page directory at 14000h and 24000h.
  */
@@ -30,13 +30,15 @@ static void long_tables(void)
     }
 }
 
+enum { CODE_64 = 0xa09b, CODE_32 = 0xc09b }; /* attributes of CS */
+
 /* Runs the code at byte offset at of the program, in A, and compares what it wrote to the log. name: up to three parts. */
-static void long_run(const char *const name[3], uint64_t at, const uint32_t *want, unsigned n)
+static void long_run_as(uint16_t code, const char *const name[3], uint64_t at, const uint32_t *want, unsigned n)
 {
     static struct cpu_state s __attribute__((aligned(64)));
     bt_backend.get(vm_vcpu(box.vm, 0), &s, CPU_ALL);
     for (unsigned i = 0; i < S_COUNT; i++)
-        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? 0xa09b : 0xc093, .limit = ~0u};
+        s.seg[i] = (struct cpu_seg){.sel = i == S_CS ? 8 : 16, .attr = i == S_CS ? code : 0xc093, .limit = ~0u};
     s.cr0 = 0x80010011;
     s.cr3 = SPACE(0) | 1;
     s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE;
@@ -58,6 +60,8 @@ static void long_run(const char *const name[3], uint64_t at, const uint32_t *wan
             printf("# %u: saw %x, expected %x\n", i, got, want[i]);
     }
 }
+
+static inline void long_run(const char *const name[3], uint64_t at, const uint32_t *want, unsigned n) { long_run_as(CODE_64, name, at, want, n); }
 
 /* run(mode, name, start, want, n), a test's own, with what it is to see. */
 #define SEES(name, start, ...)                                      \
