@@ -21,8 +21,8 @@ enum {
 #define FR_DEAD 0x80  /* in lost: the instruction's own check spoils the flags */
 /* As in tr_flag_effect. */
 enum { P_CF = 1, P_PF = 2, P_AF = 4, P_ZF = 8, P_SF = 16, P_OF = 32 };
-#define MAX_DEPTH 2    /* blocks back */
-#define MAX_INCOMING 8 /* of each */
+#define MAX_DEPTH 4 /* blocks back */
+#define MAX_INCOMING(depth) ((depth) ? 2 : 8)
 
 /* ---- when a block is made ---- */
 
@@ -223,6 +223,8 @@ static uint64_t unpack(uint8_t f)
            (f & P_OF ? FL_OF : 0);
 }
 
+static uint8_t snapped(const struct bt_cpu *bc) { return pack((bc->snap.flags >> 8 & 0xd5) | (uint64_t)(bc->snap.flags & 1) << 11); }
+
 /* a + b + c, a - b - c, or a & b, of size bytes. */
 static uint8_t arith(unsigned kind, uint64_t a, uint64_t b, unsigned c, unsigned size)
 {
@@ -263,7 +265,7 @@ static uint8_t produced(struct bt_cpu *bc, uint32_t blk, unsigned k, uint16_t cl
     case FR_POPF:
         if (bc->snap.blk != blk || !bc->snap.after || bc->snap.off != bc->maps[blkp->map + k].off)
             return 0;
-        *val = pack((bc->snap.flags >> 8 & 0xd5) | (uint64_t)(bc->snap.flags & 1) << 11);
+        *val = snapped(bc);
         return FLAGS_ALL;
     case FR_STC:
     case FR_CLC:
@@ -388,15 +390,16 @@ static bool possible(const struct bt_cpu *bc, const struct bt_block *p, int64_t 
 static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val)
 {
     *val = 0;
-    if (bc->snap.blk == blk && !bc->snap.after) {
-        *val = pack((bc->snap.flags >> 8 & 0xd5) | (uint64_t)(bc->snap.flags & 1) << 11);
+    bool snap = bc->snap.blk == blk && !bc->snap.after;
+    if (snap && !bc->snap.shared) {
+        *val = snapped(bc);
         return want;
     }
     if (depth >= MAX_DEPTH)
         return 0;
     uint8_t known = 0, n = 0;
     bool loop = false;
-    for (uint32_t xi = bc->blocks[blk].incoming; xi && n < MAX_INCOMING; xi = bc->exits[xi].next) {
+    for (uint32_t xi = bc->blocks[blk].incoming; xi && n < MAX_INCOMING(depth); xi = bc->exits[xi].next) {
         const struct bt_exit *x = &bc->exits[xi];
         const struct bt_block *p = &bc->blocks[x->blk];
         uint8_t v, k;
@@ -419,6 +422,10 @@ static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t 
             known |= k;
         }
         loop |= own;
+    }
+    if (snap) { /* perhaps: it may have been entered otherwise since */
+        *val |= snapped(bc) & (uint8_t)~known;
+        known = FLAGS_ALL;
     }
     return known;
 }

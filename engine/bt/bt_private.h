@@ -287,10 +287,10 @@ struct bt_cpu {
     bool nogroup_once;
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
     uint8_t flags_cpl;
-    struct { /* the flags when C entered a block, or went on in one after POPF; blk 0: it may have been entered otherwise since */
+    struct { /* the flags when C entered a block, or went on in one after POPF; shared: it may have been entered otherwise since */
         uint32_t blk;
         uint16_t off, flags;
-        bool after;
+        bool after, shared;
     } snap;
     struct {
         uint32_t host; /* low half of the host address of a page */
@@ -552,7 +552,8 @@ void bt_flags_recover(struct bt_cpu *bc, uint32_t blk, uint16_t off, bool checke
 /* C is about to enter a block with what is in hflags. A block that is linked to can be entered again without C. */
 static inline void bt_flags_snap(struct bt_cpu *bc, uint32_t blk)
 {
-    bc->snap.blk = bc->blocks[blk].shared ? 0 : blk;
+    bc->snap.blk = blk;
+    bc->snap.shared = bc->blocks[blk].shared;
     bc->snap.flags = bc->hflags;
     bc->snap.after = false;
 }
