@@ -702,6 +702,11 @@ static enum vcpu_exit run(struct bt_cpu *bc)
                 if (((s->dr7 >> (2 * i)) & 3) && ((s->dr7 >> (16 + 4 * i)) & 3) == 0 && s->dr[i] == lin)
                     hit |= 1u << i;
             if (hit) {
+                if (bc->db_pending) { /* held since MOV SS: one #DB for both */
+                    hit |= bc->watch_dr6 & ~(uint64_t)WATCH_DEBUGGER;
+                    bc->watch_dr6 &= WATCH_DEBUGGER;
+                    bc->db_pending = bc->watch_dr6 != 0;
+                }
                 bc->c.fault = (struct cpu_fault){.vector = X_DB, .dr6_bits = hit};
                 if (deliver(bc) < 0)
                     return VX_SHUTDOWN;

@@ -59,6 +59,10 @@ __asm__(".text\n .code32\n"
         "t_exec: nop\n"
         "x1: inc %eax\n nop\n mov %ss, %eax\n mov %eax, %ss\n"
         "x2: inc %eax\n jmp 1b\n"
+        /* DR0 watches what MOV SS loads, DR2 the next instruction */
+        "t_both: mov %ss, %eax\n mov 0x4000, %ss\n"
+        "z1: inc %eax\n"
+        "z2: jmp 1b\n"
         /* I/O breakpoints: DR0 watches ports 80h and 81h */
         "t_io: out %al, $0x80\n"
         "i1: in $0x82, %al\n in $0x7f, %ax\n"
@@ -158,7 +162,7 @@ enum { B0 = 1, B1 = 2, B2 = 4, BD = 1 << 13, BS = 1 << 14 };
 LABEL(t_step); LABEL(s2); LABEL(s3); LABEL(s5); LABEL(s6); LABEL(s7); LABEL(s8); LABEL(s9); LABEL(s10); LABEL(s11); LABEL(s12); LABEL(s13);
 LABEL(t_data); LABEL(d1); LABEL(d3); LABEL(d4); LABEL(d5); LABEL(d6); LABEL(d8); LABEL(d9); LABEL(d10); LABEL(d11); LABEL(d13); LABEL(d14);
 LABEL(d15); LABEL(d16); LABEL(d17); LABEL(d18); LABEL(d19);
-LABEL(t_exec); LABEL(x1); LABEL(x2);
+LABEL(t_exec); LABEL(x1); LABEL(x2); LABEL(t_both); LABEL(z1); LABEL(z2);
 LABEL(t_io); LABEL(i1); LABEL(i2); LABEL(i3); LABEL(i4);
 LABEL(t_btf); LABEL(b2); LABEL(b3); LABEL(b4); LABEL(b5);
 LABEL(t_gd); LABEL(g1);
@@ -177,6 +181,11 @@ int main(void)
         RUN("instruction breakpoints, also after MOV SS", t_exec, 0, 0, AT(x1), AT(x2), 4 | 16, {x1, B1}, {x2, B2});
     else
         RUN("instruction breakpoints, inhibited by MOV SS", t_exec, 0, 0, AT(x1), AT(x2), 4 | 16, {x1, B1});
+    /* one exception where both are seen, not a second one in the midst of the first one's entry */
+    if (__builtin_cpu_is("amd"))
+        RUN("a breakpoint on data of MOV SS, held until one on the next instruction", t_both, 0, 0x4000, 0, AT(z1), 0xf0011, {z1, B0 | B2});
+    else
+        RUN("a breakpoint on data of MOV SS, and an inhibited one on the next instruction", t_both, 0, 0x4000, 0, AT(z1), 0xf0011, {z2, B0});
     RUN("I/O breakpoints", t_io, 8, 0x80, 0, 0, 0x60001, {i1, B0}, {i2, B0}, {i3, B0}, {i4, B0});
     RUN("BTF: single step on taken branches, until the first", t_btf, 0, 0, 0, 0, 0, {b2 - 1, BS}, {b2, BS}, {b3, BS}, {b4, BS}, {b5, BS});
     RUN("general detect", t_gd, 0, 0, 0, 0, 0, {g1, BD});
