@@ -240,6 +240,8 @@ void cpu_ret_drop_segs(struct cpu *c)
         if ((a & SEG_P) && SEG_DPL(a) < c->cpl && !(A_IS_CODE(a) && A_CONFORMING(a))) {
             s->sel = 0; /* the base stays: 64-bit code goes on using that of FS and GS */
             s->attr &= (uint16_t)~SEG_P;
+        } else if (!(s->sel & 0xfffc)) { /* null selectors lose their RPL */
+            s->sel = 0;
         }
     }
 }

@@ -65,6 +65,26 @@ static void selector_queries(void)
     }
 }
 
+/* A null selector with an RPL loses it on the way back from the kernel by IRET (SDM vol. 2, IRET: return to an outer privilege level). */
+static void null_selectors(void)
+{
+    struct enc e = ENC(0x8e, 0xc0 | BX, 0x36, 0x3a, 0x06, 0x8c, 0xc0 | CX, 0x8e, 0xc0 | AX); /* mov es, bx; cmp al, ss:[si]; mov cx, es; mov es, ax */
+    word page = DATA + DATA_SIZE - 4 * PAGE;
+    uint16_t es;
+    __asm__("mov %%es, %0" : "=r"(es));
+    piece(&e);
+    for (unsigned v = 0; v < 4; v++) {
+        rnd_regs();
+        in.r[AX] = es;
+        in.r[BX] = v;
+        in.r[SI] = page;
+        madvise((void *)page, PAGE, MADV_DONTNEED); /* the access is a page fault */
+        run();
+        hash(out.r[CX] & 0xffff);
+        note("null selector %u: then %lx", v, out.r[CX] & 0xffff);
+    }
+}
+
 #ifdef __x86_64__
 
 /* From 64-bit code into 32-bit code (the kernel's flat segment, and the LDT's) and back. */
@@ -140,7 +160,7 @@ static void seg_load64(void)
 }
 
 const struct group seg_groups[] = {
-    {"selector_queries", selector_queries}, {"compat_mode", compat_mode}, {"seg_load64", seg_load64}, {NULL, NULL},
+    {"selector_queries", selector_queries}, {"null_selectors", null_selectors}, {"compat_mode", compat_mode}, {"seg_load64", seg_load64}, {NULL, NULL},
 };
 
 #else
@@ -729,7 +749,7 @@ static void code16_ldt(void) { code16(false); }
 static void code16_vm86(void) { code16(true); }
 
 const struct group seg_groups[] = {
-    {"selector_queries", selector_queries}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"branch_segments", branch_segments}, {"far_transfers", far_transfers},
+    {"selector_queries", selector_queries}, {"null_selectors", null_selectors}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"branch_segments", branch_segments}, {"far_transfers", far_transfers},
     {"odd_32bit", odd_32bit},               {"code16_ldt", code16_ldt}, {"code16_vm86", code16_vm86}, {NULL, NULL},
 };
 #endif
