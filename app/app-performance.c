@@ -55,7 +55,7 @@ static void show_values(struct panel *p)
 {
     g_autoptr(GString) said = g_string_new(NULL);
     for (int i = 0; i < AMOUNTS; i++) {
-        g_autofree char *text = p->known ? g_format_size_full(p->now[i], G_FORMAT_SIZE_IEC_UNITS) : g_strdup("–");
+        g_autofree char *text = p->known ? ui_graph_format(p->now[i]) : g_strdup("–");
         gtk_label_set_text(GTK_LABEL(p->value[i]), text);
         g_string_append_printf(said, "%s%s: %s", i ? ", " : "", _(amount[i].name), text);
     }

@@ -64,7 +64,7 @@ char *app_vm_spec_problem(const char *name, const char *parent_dir, guint disk_g
         return g_strdup_printf(_("You may not write into the folder %s. Choose another place."), up);
     if (disk_gb && !statvfs(up, &v)) {
         guint64 room = (guint64)v.f_bavail * v.f_frsize, need = (guint64)disk_gb << 30;
-        g_autofree char *size = g_format_size_full(room, G_FORMAT_SIZE_IEC_UNITS);
+        g_autofree char *size = app_format_mb(room >> 20);
         if (room < need) {
             *only_warning = !allocate;
             return allocate

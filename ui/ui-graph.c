@@ -5,6 +5,7 @@
  */
 #include "ui-graph.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 
 enum { SAMPLES = 121, SERIES_MAX = 8, LINES = 4, MARGIN_TOP = 6, MARGIN_BOTTOM = 6 };
@@ -18,6 +19,13 @@ struct _UiGraph {
     guint64 top;
 };
 G_DEFINE_TYPE(UiGraph, ui_graph, GTK_TYPE_DRAWING_AREA)
+
+/* With the units that the rest of the window has for memory and disks. */
+char *ui_graph_format(guint64 bytes)
+{
+    double mb = (double)bytes / (1 << 20);
+    return bytes ? g_strdup_printf(mb < 1024 ? _("%.1f MB") : _("%.1f GB"), mb < 1024 ? mb : mb / 1024) : g_strdup_printf(_("%u MB"), 0u);
+}
 
 /* The i-th newest sample. */
 static guint sample(const UiGraph *g, guint i) { return (g->at + SAMPLES - 1 - i) % SAMPLES; }
@@ -47,7 +55,7 @@ static void draw_scale(UiGraph *g, cairo_t *cr, double left, double w, double h,
         cairo_stroke(cr);
         if (!g->top)
             continue;
-        g_autofree char *text = g_format_size_full(g->top / LINES * (guint64)i, G_FORMAT_SIZE_IEC_UNITS);
+        g_autofree char *text = ui_graph_format(g->top / LINES * (guint64)i);
         g_autoptr(PangoLayout) l = gtk_widget_create_pango_layout(GTK_WIDGET(g), text);
         int tw, th;
         pango_layout_get_pixel_size(l, &tw, &th);
@@ -104,7 +112,7 @@ static gboolean draw(GtkWidget *widget, cairo_t *cr)
     GdkRGBA fg;
     gtk_style_context_get_color(sc, gtk_style_context_get_state(sc), &fg);
     /* Room for the widest label, so that the left edge stays where it is. */
-    g_autoptr(PangoLayout) l = gtk_widget_create_pango_layout(widget, "888.8 MiB");
+    g_autoptr(PangoLayout) l = gtk_widget_create_pango_layout(widget, "888.8 MB");
     pango_layout_get_pixel_size(l, &tw, &th);
     double left = tw + 8, w = gtk_widget_get_allocated_width(widget) - left - 1, h = gtk_widget_get_allocated_height(widget) - MARGIN_TOP - MARGIN_BOTTOM;
     if (w < 10 || h < 10)

@@ -21,6 +21,7 @@ GtkWidget *ui_graph_new(const UiGraphSeries *series, guint n);
 /* One more second: a value for each series, in bytes; NULL: nothing is known of it, the lines are broken. */
 void ui_graph_push(UiGraph *g, const guint64 *values);
 void ui_graph_clear(UiGraph *g);
+char *ui_graph_format(guint64 bytes); /* "1.5 GB", as the scale has it; g_free */
 
 G_END_DECLS
 
