@@ -876,7 +876,7 @@ def test_memory_busy_cost(work):
             """What is free goes back first: that is what trimming is for, and test_memory_trim says what it costs."""
             for g in guests:
                 call(g, "SetConfig", "MemTrimRate", "-1")
-            for i in range(30): # a page goes back when it has been found to be zeros twice, in two passes of 20 s at most
+            for i in range(45): # a page goes back when it has been found to be zeros twice, in two passes of 20 s at most
                 for g in guests:
                     g.settle(0.5)
             for g in guests:
