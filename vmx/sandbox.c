@@ -21,7 +21,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -30,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -162,6 +166,33 @@ static int add_net(scmp_filter_ctx f)
 }
 #define ADD(set) add(f, set, sizeof set / sizeof set[0])
 
+/* Entering the guest is what such a thread does all the time, and libseccomp asks for the other requests of KVM first: so this goes before. */
+static int load_kvm_run_first(scmp_filter_ctx f)
+{
+    enum { MAX = 4096, N_FIRST = 7 };
+    const struct sock_filter first[N_FIRST] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KVM_RUN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_filter *code = malloc((N_FIRST + MAX) * sizeof *code);
+    int fd = memfd_create("filter", MFD_CLOEXEC), rc = -ENOMEM;
+    if (code && fd >= 0 && !(rc = seccomp_export_bpf(f, fd))) {
+        memcpy(code, first, sizeof first);
+        ssize_t n = pread(fd, code + N_FIRST, MAX * sizeof *code, 0);
+        struct sock_fprog prog = {.len = (unsigned short)(N_FIRST + (n > 0 ? (size_t)n / sizeof *code : 0)), .filter = code};
+        rc = n <= 0 || n == MAX * sizeof *code ? -EIO : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &prog) ? -errno : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    free(code);
+    return rc;
+}
+
 void sandbox_enter(const char *kind)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
@@ -224,7 +255,7 @@ void sandbox_enter(const char *kind)
         if (!rc && top)
             rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
         if (!rc)
-            rc = seccomp_load(f);
+            rc = vt ? load_kvm_run_first(f) : seccomp_load(f);
         seccomp_release(f);
     }
     if (rc) {

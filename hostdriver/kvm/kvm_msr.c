@@ -67,7 +67,7 @@ static const struct {
 #define N_MSRS (sizeof msrs / sizeof msrs[0])
 _Static_assert(N_MSRS <= VT_MAX_MSRS, "room for each MSR");
 
-/* Kind 2. */
+/* Kind 2, in ascending order. */
 static const struct {
     uint32_t first, count;
 } ours[] = {
@@ -102,15 +102,31 @@ int vt_msr_set(struct vt_cpu *c, uint32_t msr, uint64_t val)
     return vcall(c, KVM_SET_MSRS, &l) == 1 ? 0 : -1;
 }
 
+#ifdef KVM_CAP_X86_MSR_FILTER
+/* Each RDMSR and WRMSR of the guest goes through the ranges one by one: so few, with what lies between ours allowed. */
+enum { SPAN = 256 };
+static void msr_filter_ranges(struct kvm_msr_filter *f, uint8_t allowed[][SPAN / 8])
+{
+    struct kvm_msr_filter_range *r = f->ranges;
+    for (unsigned i = 0; i < N_OURS; i++) {
+        if (r->nmsrs && ours[i].first + ours[i].count - r->base > SPAN)
+            r++;
+        if (!r->nmsrs)
+            *r = (struct kvm_msr_filter_range){.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, .base = ours[i].first, .bitmap = allowed[r - f->ranges]};
+        for (uint32_t bit = r->nmsrs; bit < ours[i].first - r->base; bit++)
+            r->bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
+        r->nmsrs = ours[i].first + ours[i].count - r->base;
+    }
+}
+#endif
+
 void vt_msr_init(struct vt_vm *m)
 {
 #if defined(KVM_CAP_X86_USER_SPACE_MSR) && defined(KVM_CAP_X86_MSR_FILTER)
-    static uint8_t none[128 / 8];
     struct kvm_msr_filter f = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};
+    uint8_t allowed[KVM_MSR_FILTER_MAX_RANGES][SPAN / 8] = {{0}};
     _Static_assert(N_OURS <= KVM_MSR_FILTER_MAX_RANGES, "room for each range");
-    for (unsigned i = 0; i < N_OURS; i++)
-        f.ranges[i] = (struct kvm_msr_filter_range){
-            .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, .nmsrs = ours[i].count, .base = ours[i].first, .bitmap = none};
+    msr_filter_ranges(&f, allowed);
     m->msr_filter = kvm_enable(m->fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER) == 0 &&
                     kvm_has(m->fd, KVM_CAP_X86_MSR_FILTER) && kvm_call(m->fd, KVM_X86_SET_MSR_FILTER, &f) == 0;
     if (!m->msr_filter)
