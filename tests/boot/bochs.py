@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Intel's VT-x without an Intel processor that gives it: Debian's Bochs emulates one with VMX, a Debian kernel in it loads kvm_intel, and
 inside of that lodge-vmx probes the host, tests/cpu/state_trip_test carries processor states through KVM and back, and
-tests/cpu/engine_debug_test stops a guest at breakpoints, engine_smp_test starts 32 processors, and a machine boots realmode.S from its disk.
+tests/cpu/engine_debug_test stops a guest at breakpoints, engine_smp_test starts 32 processors, engine_bus_test tries memory map and interrupts, and a
+machine boots realmode.S from its disk.
 
 usage: bochs.py
 
@@ -35,6 +36,8 @@ engine_debug_test
 echo "DEBUG-END $?"
 engine_smp_test
 echo "SMP-END $?"
+engine_bus_test
+echo "BUS-END $?"
 mkdir -p /vm && cd /vm && mv /realmode.* . && touch serial
 lodge-vmx realmode.vmx >out 2>&1 &
 n=0
@@ -157,19 +160,20 @@ def debug_works(text):
 
 
 def main():
-    tests = [os.path.join(os.path.dirname(find_lodge() or "."), "tests/cpu", t) for t in ("state_trip_test", "engine_debug_test", "engine_smp_test")]
+    tests = [os.path.join(os.path.dirname(find_lodge() or "."), "tests/cpu", t) for t in ("state_trip_test", "engine_debug_test", "engine_smp_test", "engine_bus_test")]
     reason = why_not(tests)
     if reason:
         print("1..1\nok 1 - VT-x under Bochs # SKIP " + reason)
         return 0
     with tempfile.TemporaryDirectory(prefix="lodge-bochs.") as work:
         text = run_bochs(work, make_image(work, tests), float(os.environ.get("LODGE_BOCHS_LIMIT", "2400")))
-    print("1..6")
+    print("1..7")
     results = [(re.search(r"^VMX [1-9]", text, re.M), "the emulated processor has VMX"),
                (re.search(r"^hardware .*: ready", text, re.M) and "automatic  takes hardware" in text, "lodge-vmx runs 64-bit code by VT-x"),
                (re.search(r"^TRIP-END 0$", text, re.M) and "# SKIP" not in text, "processor states through VT-x and back"),
                (debug_works(text), "a debugger's breakpoints and watchpoints, and a step from one"),
                (re.search(r"^SMP-END 0$", text, re.M) and "32 processors: their" in text, "2, 8 and 32 processors"),
+               (re.search(r"^BUS-END 0$", text, re.M) and "VT: memory is taken away" in text, "memory map, strings, interrupts, time"),
                (all(re.search(what, text, re.M) for what in MACHINE), "a whole machine: its firmware boots from a disk, and resets it in each way")]
     for n, (good, name) in enumerate(results, 1):
         print("%sok %d - VT-x under Bochs: %s" % ("" if good else "not ", n, name))

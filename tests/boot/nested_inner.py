@@ -253,6 +253,11 @@ def test_many():
     unit("cpu/engine_smp_test")
 
 
+def test_bus():
+    """Memory map, strings of port I/O, interrupts, time: between the engine and the machine."""
+    unit("cpu/engine_bus_test")
+
+
 def boot(name):
     """A test of boot_test.py, under this engine; nested.py has made its media."""
     def fn():
@@ -266,7 +271,7 @@ def boot(name):
     return fn
 
 
-OWN = [("engines", test_engines), ("state", test_state), ("debug", test_debug), ("many", test_many), ("cloud-2", test_cloud_2), ("cloud-1", test_cloud_1), ("686", test_686), ("switch", test_switch)]
+OWN = [("engines", test_engines), ("state", test_state), ("debug", test_debug), ("many", test_many), ("bus", test_bus), ("cloud-2", test_cloud_2), ("cloud-1", test_cloud_1), ("686", test_686), ("switch", test_switch)]
 TESTS = OWN + [(name, boot(name)) for name, _ in BOOT]
 
 
