@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lodge-vdiskmanager: makes VMDK disks and says what a disk is. Options and disk types are those of VMware's program of
- * that name. What was made is removed again when something fails or the program is told to stop.
+ * lodge-vdiskmanager: makes, copies and removes disks and says what a disk is. Options and disk types are those of
+ * VMware's program of that name. What was made is removed again when something fails or the program is told to stop.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "block/blk.h"
-#include "block/vmdk.h"
 #include "config.h"
 #include "file/hostfile.h"
+#include "tools/vdisk.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, HW_VERSION = 19 };
+enum { HW_VERSION = 19 };
 #define STEP (64ull << 20)
 #define MAX_SIZE (62ull << 40)
 
@@ -31,20 +31,40 @@ struct made {
 
 static volatile sig_atomic_t stop;
 static void on_signal(int sig) { stop = sig; }
+bool vdisk_stopped(void) { return stop != 0; }
+
+void vdisk_progress(int *shown, uint64_t done, uint64_t total)
+{
+    int percent = (int)((double)done * 100 / (double)(total ? total : 1));
+    if (percent == *shown || percent > 100)
+        return;
+    printf("%d\n", *shown = percent);
+    fflush(stdout);
+}
+
+int vdisk_status(const struct err *e)
+{
+    fprintf(stderr, "%s\n", e->msg);
+    return e->kind == ERR_BUSY ? EXIT_IN_USE : EXIT_FAILED;
+}
 
 static void usage(FILE *f)
 {
     fputs("Usage: lodge-vdiskmanager -c -s SIZE [-t TYPE] [-a ADAPTER] [-q] DISK.vmdk\n"
-          "       lodge-vdiskmanager -i DISK\n\n"
+          "       lodge-vdiskmanager -r DISK [-t TYPE] [-a ADAPTER] [-q] NEW.vmdk\n"
+          "       lodge-vdiskmanager -i DISK\n"
+          "       lodge-vdiskmanager -U DISK\n\n"
           "  -c            create a disk\n"
           "  -s SIZE       its size: a number with MB, GB or TB\n"
           "  -t TYPE       0 grows, one file (default); 1 grows, files of 2 GB; 2 whole size at once, one file; 3 "
           "whole size at once, files of 2 GB\n"
           "  -a ADAPTER    ide (default), lsilogic or buslogic\n"
-          "  -i            say the format and the size in bytes of a disk\n"
+          "  -r DISK       copy a disk, of any format that a machine can use, to a new one\n"
+          "  -i            say the format, size in bytes, type and files of a disk\n"
+          "  -U            remove all files of a disk\n"
           "  -q            no progress\n"
           "  -h, -V        this text; version\n\n"
-          "Exit status: 0 done, 1 failed (nothing is left behind), 2 wrong usage.\n",
+          "Exit status: 0 done, 1 failed (nothing is left behind), 2 wrong usage, 3 the disk is in use.\n",
           f);
 }
 
@@ -88,7 +108,7 @@ static uint64_t file_size(int fd)
 }
 
 /* Takes the space of all files now; the numbers are percent. */
-static int allocate(struct made *m, uint64_t total, int quiet, struct err *e)
+static int allocate(struct made *m, uint64_t total, bool quiet, struct err *e)
 {
     uint64_t done = 0;
     int shown = -1;
@@ -104,11 +124,8 @@ static int allocate(struct made *m, uint64_t total, int quiet, struct err *e)
             else if ((errno = posix_fallocate(fd, (off_t)at, (off_t)n)) != 0)
                 rc = err_set(e, ERR_IO, errno, "%s: no room for the whole disk: %s", m->names[i], strerror(errno));
             done += n;
-            int percent = (int)(done * 100 / (total ? total : 1));
-            if (!quiet && percent != shown && percent <= 100) {
-                printf("%d\n", shown = percent);
-                fflush(stdout);
-            }
+            if (!quiet)
+                vdisk_progress(&shown, done, total);
         }
         close(fd);
         if (rc)
@@ -117,72 +134,48 @@ static int allocate(struct made *m, uint64_t total, int quiet, struct err *e)
     return 0;
 }
 
-static int create(const char *path, const struct vmdk_create_params *p, int allocate_now, int quiet)
+int vdisk_create(const char *path, const struct vmdk_create_params *p, bool allocate_now, bool quiet, const struct vdisk_fill *f,
+                 struct err *e)
 {
-    struct err e = {0};
     char *copy1 = strdup(path), *copy2 = strdup(path);
     struct made m = {.dir = open(dirname(copy1), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     struct vmdk_creator c = {create_file, &m};
-    int rc = m.dir < 0 ? err_set(&e, ERR_IO, errno, "the folder of %s cannot be opened: %s", path, strerror(errno))
-                       : vmdk_create(basename(copy2), p, &c, &e);
+    int rc = m.dir < 0 ? err_set(e, ERR_IO, errno, "the folder of %s cannot be opened: %s", path, strerror(errno))
+                       : vmdk_create(basename(copy2), p, &c, e);
     if (!rc && allocate_now)
-        rc = allocate(&m, p->size, quiet, &e);
-    if (rc) {
-        for (size_t i = 0; i < m.n; i++)
+        rc = allocate(&m, p->size, quiet, e);
+    if (!rc && f)
+        rc = f->fill(f->u, e);
+    for (size_t i = 0; i < m.n; i++) {
+        if (rc)
             unlinkat(m.dir, m.names[i], 0);
-        fprintf(stderr, "%s\n", e.msg);
-    }
-    for (size_t i = 0; i < m.n; i++)
         free(m.names[i]);
+    }
     free(m.names);
     if (m.dir >= 0)
         close(m.dir);
     free(copy1);
     free(copy2);
-    return rc ? EXIT_FAILED : 0;
-}
-
-/* Extents of a disk that is only looked at: beside it, nowhere else. */
-static int open_beside(void *u, const char *name, bool read_only, struct hostfile *out, struct err *e)
-{
-    if (strchr(name, '/') || strchr(name, '\\'))
-        return err_set(e, ERR_DENIED, 0, "the disk's part %s is in another folder", name);
-    return hostfile_open(out, *(int *)u, name, true, e);
-}
-
-static int info(const char *path)
-{
-    struct err e = {0};
-    struct hostfile hf = {0};
-    struct blk_info bi;
-    char *copy1 = strdup(path);
-    int dir = open(dirname(copy1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct blk_opener op = {open_beside, &dir};
-    struct blk *b = NULL;
-    if (hostfile_open(&hf, AT_FDCWD, path, true, &e) == 0)
-        b = blk_open(NULL, &hf, NULL, true, &op, &e);
-    if (b) {
-        blk_get_info(b, &bi);
-        printf("format %s\nsize %llu\n", bi.format, (unsigned long long)bi.size);
-        blk_close(b);
-    } else {
-        fprintf(stderr, "%s\n", e.msg);
-    }
-    if (dir >= 0)
-        close(dir);
-    free(copy1);
-    return b ? 0 : EXIT_FAILED;
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
-    struct vmdk_create_params p = {.type = VMDK_MONOLITHIC_SPARSE, .adapter = "ide", .hw_version = HW_VERSION};
-    int o, mode = 0, quiet = 0, type = 0;
+    struct vmdk_create_params p = {.type = VMDK_MONOLITHIC_SPARSE, .hw_version = HW_VERSION};
+    int o, mode = 0, type = 0;
+    bool quiet = false;
+    const char *from = NULL;
+    struct err e = {0};
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
-    while ((o = getopt_long(argc, argv, "cs:t:a:iqhV", options, NULL)) != -1) {
+    while ((o = getopt_long(argc, argv, "cs:t:a:r:iUqhV", options, NULL)) != -1) {
         switch (o) {
         case 'c':
-        case 'i': mode = o; break;
+        case 'i':
+        case 'U': mode = o; break;
+        case 'r':
+            mode = o;
+            from = optarg;
+            break;
         case 's':
             if (parse_size(optarg, &p.size)) {
                 fprintf(stderr,
@@ -206,7 +199,7 @@ int main(int argc, char **argv)
             }
             p.adapter = optarg;
             break;
-        case 'q': quiet = 1; break;
+        case 'q': quiet = true; break;
         case 'h': usage(stdout); return 0;
         case 'V': puts("lodge-vdiskmanager " PACKAGE_VERSION); return 0;
         default: fputs("Try lodge-vdiskmanager -h.\n", stderr); return EXIT_USAGE;
@@ -219,5 +212,12 @@ int main(int argc, char **argv)
     struct sigaction sa = {.sa_handler = on_signal};
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
-    return mode == 'c' ? create(argv[optind], &p, type >= 2, quiet) : info(argv[optind]);
+    if (mode == 'i')
+        return vdisk_info(argv[optind]);
+    if (mode == 'U')
+        return vdisk_remove(argv[optind]);
+    if (mode == 'r')
+        return vdisk_convert(from, argv[optind], p.type, p.adapter, HW_VERSION, quiet);
+    p.adapter = p.adapter ? p.adapter : "ide";
+    return vdisk_create(argv[optind], &p, type >= 2, quiet, NULL, &e) ? vdisk_status(&e) : 0;
 }
