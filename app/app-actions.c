@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "app-application.h"
+#include "app-clone.h"
+#include "app-delete.h"
 #include "app-error.h"
 #include "app-log-viewer.h"
 #include "app-performance.h"
@@ -148,6 +150,9 @@ static void do_remove(AppWindow *w, AppVm *vm, GVariant *p)
                 : _("It is only taken off the list: its files stay where they are, and it can be opened again."),
             _("_Remove"), FALSE, NULL, remove_answer, x);
 }
+
+static void do_clone(AppWindow *w, AppVm *vm, GVariant *p) { app_clone_show(w, vm); }
+static void do_delete(AppWindow *w, AppVm *vm, GVariant *p) { app_delete_show(w, vm); }
 
 static void located(GtkNativeDialog *d, int response, gpointer u)
 {
@@ -383,6 +388,8 @@ static const struct action table[] = {
     {"vm-move-new", NULL, do_move_new, any, TRUE},
     {"vm-locate", NULL, do_locate, is_missing, TRUE},
     {"vm-remove", NULL, do_remove, can_remove, TRUE},
+    {"vm-clone", NULL, do_clone, has_file, TRUE},
+    {"vm-delete", NULL, do_delete, has_file, TRUE},
     {"vm-send-keys", "s", do_send_keys, has_console, FALSE},
     {"vm-type-clipboard", NULL, do_type_clipboard, has_console, TRUE},
     {"vm-screenshot", NULL, do_screenshot, has_picture, TRUE},

@@ -202,6 +202,8 @@ static const struct {
     {"win.vm-soft-off", {"<Control>e"}},
     {"win.vm-reset", {"<Control>r"}},
     {"win.vm-settings", {"<Control>d"}},
+    {"win.vm-clone", {"<Control><Shift>c"}},
+    {"win.vm-delete", {"<Control><Shift>Delete"}},
     {"win.show-sidebar", {"F9"}},
     {"win.find", {"<Control>f"}},
     {"win.close-tab", {"<Control>w"}},

@@ -149,6 +149,13 @@ void app_vm_keep_thumbnail(AppVm *vm, GdkPixbuf *screen)
     g_signal_emit(vm, signals[THUMBNAIL], 0);
 }
 
+void app_vm_forget_thumbnail(AppVm *vm)
+{
+    g_autofree char *path = thumbnail_path(vm);
+    vm->thumb_unsaved = FALSE;
+    remove(path);
+}
+
 static void got_screenshot(GObject *o, GAsyncResult *r, gpointer u)
 {
     AppVm *vm = u;

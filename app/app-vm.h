@@ -52,6 +52,7 @@ char *app_vm_resolve(AppVm *vm, const char *name); /* a file named in the .vmx; 
 GdkPixbuf *app_vm_get_thumbnail(AppVm *vm);        /* the last screen; NULL: none */
 void app_vm_refresh_thumbnail(AppVm *vm);
 void app_vm_keep_thumbnail(AppVm *vm, GdkPixbuf *screen); /* a newer one, from a view */
+void app_vm_forget_thumbnail(AppVm *vm);                  /* also the one that is kept for the next start */
 /* The screen. Made at the first call and open while the machine runs. */
 LodgeMksSession *app_vm_get_session(AppVm *vm);
 

@@ -121,8 +121,10 @@ void app_window_open_vm(AppWindow *w, AppVm *vm)
         app_vm_power_on(vm);
 }
 
-/* Another page is shown first: GTK takes a page out of its list before it switches, tells assistive tools of the switch, and these then ask for the
- * label of a page that it does not find any more. (It still does so for the page's own widgets, when these go.) */
+/*
+ * GTK takes a page out of its list before it tells assistive tools, and these then ask for the label of a page that it does not find any more.
+ * So another page is shown first, the tab's name is noted in its accessible object, and that says nothing more of itself than that it is gone.
+ */
 static void remove_page(AppWindow *w, GtkWidget *page)
 {
     GtkNotebook *tabs = GTK_NOTEBOOK(w->tabs);
@@ -131,6 +133,13 @@ static void remove_page(AppWindow *w, GtkWidget *page)
         return;
     if (n > 1 && gtk_notebook_get_current_page(tabs) == i)
         gtk_notebook_set_current_page(tabs, i + 1 < n ? i + 1 : i - 1);
+    AtkObject *tab = atk_object_ref_accessible_child(gtk_widget_get_accessible(w->tabs), i);
+    g_autofree char *name = tab ? g_strdup(atk_object_get_name(tab)) : NULL;
+    if (name)
+        atk_object_set_name(tab, name);
+    if (tab)
+        g_object_freeze_notify(G_OBJECT(tab)); /* for the rest of its life */
+    g_clear_object(&tab);
     gtk_notebook_remove_page(tabs, i);
 }
 

@@ -12,7 +12,7 @@ files="vmx/plan.c vmx/net_plan.c vmx/net_link.c vmx/power.c vmx/control.c vmx/co
     vmx/hostmem.c vmx/thrift.c vmx/nvram.c vmx/screen.c vmx/screen_listen.c vmx/config/*.c engine/base/*.c engine/block/*.c
     engine/storage/ide.c engine/bt/bt_main.c hostdriver/file/*.c hostdriver/mem/guestmem.c hostdriver/kvm/kvm_probe.c
     hostdriver/net/nat.c hostdriver/net/vmnet.c hostdriver/net/launcher.c hostdriver/net/capture.c hostdriver/helper/main.c
-    hostdriver/helper/allow.c hostdriver/helper/caps.c"
+    hostdriver/helper/allow.c hostdriver/helper/caps.c vmx/tools/vdisk.c vmx/tools/vdiskmanager.c"
 take() { # shellcheck disable=SC2086
     xgettext --from-code=UTF-8 -L C --no-wrap --force-po -o - -k "$@" $files 2>/dev/null
 }
