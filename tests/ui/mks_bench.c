@@ -131,13 +131,13 @@ static void report(const char *what, const char *machine)
         gint64 t = g_get_monotonic_time();
         stood_still(sleepers, n, TRUE);
         settle(SECONDS * 1000);
-        latest = stood_still(sleepers, n, FALSE);
         double s = (double)(g_get_monotonic_time() - t) / 1e6;
         printf("%-44s %5.1f frames/s  %5.1f %% of a core", what, (drawn - first) / s, (cpu() - c) / s * 100);
         if (server)
             printf(", the X server %.1f %%", (cpu_of(server) - x) / s * 100);
         if (machine)
             printf(", the machine %.1f %%", (cpu_of(machine) - m) / s * 100);
+        latest = stood_still(sleepers, n, FALSE); /* waits for their next tick: not part of the span */
         if (latest <= TICK_US) {
             printf("\n");
             return;
