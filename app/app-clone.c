@@ -47,7 +47,8 @@ static gboolean poll(gpointer u)
         return G_SOURCE_CONTINUE;
     }
     gint percent = g_atomic_int_get(&x->progress.percent);
-    g_autofree char *text = g_strdup_printf(_("Disk %d of %d: %d %%"), g_atomic_int_get(&x->progress.disk), disks, percent);
+    g_autofree char *text =
+        g_strdup_printf(_("Disk %d of %d: %d %%"), g_atomic_int_get(&x->progress.disk), disks, percent);
     gtk_progress_bar_set_fraction(GTK_PROGRESS_BAR(x->bar), percent / 100.0);
     gtk_progress_bar_set_text(GTK_PROGRESS_BAR(x->bar), text);
     return G_SOURCE_CONTINUE;
@@ -73,11 +74,13 @@ static void cloned(GObject *o, GAsyncResult *r, gpointer u)
         g_source_remove(x->poll);
     x->poll = 0;
     if (path) {
-        AppVm *vm = app_library_add(app_application_get_library(app_application_default()), path, app_vm_get_folder(x->vm));
+        AppVm *vm =
+            app_library_add(app_application_get_library(app_application_default()), path, app_vm_get_folder(x->vm));
         if (!gtk_widget_in_destruction(GTK_WIDGET(x->w)))
             app_window_open_vm(x->w, vm);
     } else if (x->d) {
-        g_autofree char *why = app_error_sentence(e), *s = g_strdup_printf(_("The machine was not cloned. %s Nothing is left behind."), why);
+        g_autofree char *why = app_error_sentence(e),
+                        *s = g_strdup_printf(_("The machine was not cloned. %s Nothing is left behind."), why);
         edit(x, TRUE);
         gtk_label_set_text(GTK_LABEL(x->note), s);
         gtk_widget_grab_focus(x->name);
@@ -91,7 +94,9 @@ static void cloned(GObject *o, GAsyncResult *r, gpointer u)
 
 static void start(struct dialog *x)
 {
-    g_autofree char *base = app_vm_spec_file_name(text_of(x->name)), *dir = g_build_filename(text_of(x->place), base, NULL), *name = g_strstrip(g_strdup(text_of(x->name)));
+    g_autofree char *base = app_vm_spec_file_name(text_of(x->name)),
+                    *dir = g_build_filename(text_of(x->place), base, NULL),
+                    *name = g_strstrip(g_strdup(text_of(x->name)));
     x->progress = (AppVmCloneProgress){0};
     x->making = g_cancellable_new();
     gtk_label_set_text(GTK_LABEL(x->note), "");
@@ -133,7 +138,8 @@ static void chosen(GtkNativeDialog *d, int response, gpointer u)
 static void browse(GtkButton *b, gpointer u)
 {
     struct dialog *x = u;
-    GtkFileChooserNative *d = gtk_file_chooser_native_new(_("Where the machine's folder is made"), GTK_WINDOW(x->d), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _("_Choose"), NULL);
+    GtkFileChooserNative *d = gtk_file_chooser_native_new(_("Where the machine's folder is made"), GTK_WINDOW(x->d),
+                                                          GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _("_Choose"), NULL);
     if (g_file_test(text_of(x->place), G_FILE_TEST_IS_DIR))
         gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(d), text_of(x->place));
     g_signal_connect_object(d, "response", G_CALLBACK(chosen), x->place, 0);
@@ -168,20 +174,24 @@ static char *free_name(const char *name, const char *dir)
 void app_clone_show(AppWindow *w, AppVm *vm)
 {
     if (app_vm_is_live(vm)) {
-        g_autofree char *s = g_strdup_printf(_("“%s” cannot be cloned. %s"), app_vm_get_name(vm), _("The machine is running. Shut it down or power it off first."));
+        g_autofree char *s = g_strdup_printf(_("“%s” cannot be cloned. %s"), app_vm_get_name(vm),
+                                             _("The machine is running. Shut it down or power it off first."));
         app_window_open_vm(w, vm);
         app_vm_set_problem(vm, s, NULL, NULL);
         return;
     }
     struct dialog *x = g_new0(struct dialog, 1);
-    g_autofree char *title = g_strdup_printf(_("Clone “%s”"), app_vm_get_name(vm)), *own = g_path_get_dirname(app_vm_get_path(vm)), *place = g_path_get_dirname(own),
+    g_autofree char *title = g_strdup_printf(_("Clone “%s”"), app_vm_get_name(vm)),
+                    *own = g_path_get_dirname(app_vm_get_path(vm)), *place = g_path_get_dirname(own),
                     *name = free_name(app_vm_get_name(vm), place);
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 12), *grid = gtk_grid_new(),
-              *what = gtk_label_new(_("A full copy of its own: all disks are copied, and it gets a new identity and new network addresses. "
-                                      "A folder with its name is made in this place."));
+              *what = gtk_label_new(_(
+                  "A full copy of its own: all disks are copied, and it gets a new identity and new network addresses. "
+                  "A folder with its name is made in this place."));
     *x = (struct dialog){.w = g_object_ref(w), .vm = g_object_ref(vm)};
-    x->d = gtk_dialog_new_with_buttons(title, GTK_WINDOW(w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR, _("_Cancel"), GTK_RESPONSE_CANCEL,
-                                       _("C_lone"), GTK_RESPONSE_ACCEPT, NULL);
+    x->d = gtk_dialog_new_with_buttons(title, GTK_WINDOW(w),
+                                       GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
+                                       _("_Cancel"), GTK_RESPONSE_CANCEL, _("C_lone"), GTK_RESPONSE_ACCEPT, NULL);
     x->browse = gtk_button_new_with_mnemonic(_("_Browse…"));
     x->name = entry(grid, 0, _("_Name:"), name, NULL);
     x->place = entry(grid, 1, _("_Place:"), place, x->browse);
@@ -198,7 +208,9 @@ void app_clone_show(AppWindow *w, AppVm *vm)
     for (GtkWidget *const *c = (GtkWidget *const[]){what, grid, x->bar, x->note, NULL}; *c; c++)
         gtk_box_pack_start(GTK_BOX(box), *c, FALSE, FALSE, 0);
     gtk_container_add(GTK_CONTAINER(gtk_dialog_get_content_area(GTK_DIALOG(x->d))), box);
-    gtk_style_context_add_class(gtk_widget_get_style_context(gtk_dialog_get_widget_for_response(GTK_DIALOG(x->d), GTK_RESPONSE_ACCEPT)), GTK_STYLE_CLASS_SUGGESTED_ACTION);
+    gtk_style_context_add_class(
+        gtk_widget_get_style_context(gtk_dialog_get_widget_for_response(GTK_DIALOG(x->d), GTK_RESPONSE_ACCEPT)),
+        GTK_STYLE_CLASS_SUGGESTED_ACTION);
     gtk_dialog_set_default_response(GTK_DIALOG(x->d), GTK_RESPONSE_ACCEPT);
     g_signal_connect_swapped(x->name, "changed", G_CALLBACK(check), x);
     g_signal_connect_swapped(x->place, "changed", G_CALLBACK(check), x);

@@ -24,7 +24,8 @@ static void job_free(struct job *j)
 /* In the machine's tab, where the sentence is seen. */
 static void tell(struct job *j, const char *what, const GError *e)
 {
-    g_autofree char *why = app_error_sentence(e), *first = g_strdup_printf(what, app_vm_get_name(j->vm)), *s = g_strdup_printf("%s %s", first, why);
+    g_autofree char *why = app_error_sentence(e), *first = g_strdup_printf(what, app_vm_get_name(j->vm)),
+                    *s = g_strdup_printf("%s %s", first, why);
     if (!gtk_widget_in_destruction(GTK_WIDGET(j->w)))
         app_window_open_vm(j->w, j->vm);
     app_vm_set_problem(j->vm, s, NULL, NULL);
@@ -74,10 +75,11 @@ static GtkWidget *list_of(const AppVmFiles *f, gboolean stay, const char *name, 
         const AppVmFile *x = f->files->pdata[i];
         if ((x->why != NULL) != stay)
             continue;
-        g_autofree char *dir = g_path_get_dirname(x->path), *base = g_path_get_basename(x->path), *size = g_format_size_full((guint64)x->size, G_FORMAT_SIZE_IEC_UNITS),
-                        *all = NULL;
+        g_autofree char *dir = g_path_get_dirname(x->path), *base = g_path_get_basename(x->path),
+                        *size = g_format_size_full((guint64)x->size, G_FORMAT_SIZE_IEC_UNITS), *all = NULL;
         const char *shown = g_str_equal(dir, f->dir) ? base : x->path;
-        GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 18), *row = gtk_list_box_row_new(), *label = text(shown, NULL);
+        GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 18), *row = gtk_list_box_row_new(),
+                  *label = text(shown, NULL);
         GtkWidget *right = text(stay ? x->why : size, GTK_STYLE_CLASS_DIM_LABEL);
         g_object_set(box, "margin-start", 12, "margin-end", 12, "margin-top", 6, "margin-bottom", 6, NULL);
         g_object_set(right, "max-width-chars", 32, NULL);
@@ -101,20 +103,23 @@ static GtkWidget *list_of(const AppVmFiles *f, gboolean stay, const char *name, 
 static void ask(struct job *j)
 {
     g_autofree char *title = g_strdup_printf(_("Delete “%s” from disk?"), app_vm_get_name(j->vm));
-    GtkWidget *d = gtk_dialog_new_with_buttons(title, GTK_WINDOW(j->w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
-                                               _("_Cancel"), GTK_RESPONSE_CANCEL, _("_Delete"), GTK_RESPONSE_ACCEPT, NULL);
+    GtkWidget *d = gtk_dialog_new_with_buttons(
+        title, GTK_WINDOW(j->w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT | GTK_DIALOG_USE_HEADER_BAR,
+        _("_Cancel"), GTK_RESPONSE_CANCEL, _("_Delete"), GTK_RESPONSE_ACCEPT, NULL);
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 10), *go, *stay;
     guint n_go, n_stay;
     go = list_of(j->files, FALSE, _("Files that are deleted"), &n_go);
     stay = list_of(j->files, TRUE, _("Files that stay"), &n_stay);
-    g_autofree char *where = g_strdup_printf(ngettext("%u file in %s is deleted for good. It does not go to the trash.",
-                                                      "%u files in %s are deleted for good. They do not go to the trash.", n_go),
-                                             n_go, j->files->dir);
+    g_autofree char *where =
+        g_strdup_printf(ngettext("%u file in %s is deleted for good. It does not go to the trash.",
+                                 "%u files in %s are deleted for good. They do not go to the trash.", n_go),
+                        n_go, j->files->dir);
     g_object_set(box, "margin", 18, NULL);
     gtk_box_pack_start(GTK_BOX(box), text(where, NULL), FALSE, FALSE, 0);
     gtk_box_pack_start(GTK_BOX(box), go, TRUE, TRUE, 0);
     if (n_stay) {
-        gtk_box_pack_start(GTK_BOX(box), text(_("The machine uses these files, too. They stay:"), NULL), FALSE, FALSE, 0);
+        gtk_box_pack_start(GTK_BOX(box), text(_("The machine uses these files, too. They stay:"), NULL), FALSE, FALSE,
+                           0);
         gtk_box_pack_start(GTK_BOX(box), stay, TRUE, TRUE, 0);
     } else {
         g_object_ref_sink(stay);
@@ -122,7 +127,8 @@ static void ask(struct job *j)
     }
     gtk_container_add(GTK_CONTAINER(gtk_dialog_get_content_area(GTK_DIALOG(d))), box);
     gtk_window_set_default_size(GTK_WINDOW(d), 560, -1);
-    GtkWidget *yes = gtk_dialog_get_widget_for_response(GTK_DIALOG(d), GTK_RESPONSE_ACCEPT), *no = gtk_dialog_get_widget_for_response(GTK_DIALOG(d), GTK_RESPONSE_CANCEL);
+    GtkWidget *yes = gtk_dialog_get_widget_for_response(GTK_DIALOG(d), GTK_RESPONSE_ACCEPT),
+              *no = gtk_dialog_get_widget_for_response(GTK_DIALOG(d), GTK_RESPONSE_CANCEL);
     gtk_style_context_add_class(gtk_widget_get_style_context(yes), GTK_STYLE_CLASS_DESTRUCTIVE_ACTION);
     gtk_dialog_set_default_response(GTK_DIALOG(d), GTK_RESPONSE_CANCEL);
     g_signal_connect(d, "response", G_CALLBACK(answered), j);
@@ -149,7 +155,8 @@ void app_delete_show(AppWindow *w, AppVm *vm)
     struct job *j = g_new0(struct job, 1);
     *j = (struct job){.w = g_object_ref(w), .vm = g_object_ref(vm)};
     if (app_vm_is_live(vm)) {
-        g_autoptr(GError) e = g_error_new(G_IO_ERROR, G_IO_ERROR_BUSY, _("The machine is running. Shut it down or power it off first."));
+        g_autoptr(GError) e =
+            g_error_new(G_IO_ERROR, G_IO_ERROR_BUSY, _("The machine is running. Shut it down or power it off first."));
         tell(j, _("“%s” cannot be deleted."), e);
         job_free(j);
         return;

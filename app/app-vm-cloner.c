@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each hard disk is copied by lodge-vdiskmanager, in the type that it has; then the .vmx, with what must not be the same twice made new: uuid.bios,
- * MAC addresses, names of files. The original is locked meanwhile, so that it cannot be powered on half-way.
+ * Each hard disk is copied by lodge-vdiskmanager, in the type that it has; then the .vmx, with what must not be the
+ * same twice made new: uuid.bios, MAC addresses, names of files. The original is locked meanwhile, so that it cannot be
+ * powered on half-way.
  */
 #include "app-vm-cloner.h"
 
@@ -89,8 +90,10 @@ static gboolean room_for(struct clone *x, GError **e)
         need += ((struct disk *)x->disks->pdata[i])->bytes;
     if (statvfs(x->dir, &v) || (guint64)v.f_bavail * v.f_frsize >= need)
         return TRUE;
-    g_autofree char *want = g_format_size_full(need, G_FORMAT_SIZE_IEC_UNITS), *have = g_format_size_full((guint64)v.f_bavail * v.f_frsize, G_FORMAT_SIZE_IEC_UNITS);
-    g_set_error(e, G_IO_ERROR, G_IO_ERROR_NO_SPACE, _("The disks need %s, but only %s are free in this place. Choose another one."), want, have);
+    g_autofree char *want = g_format_size_full(need, G_FORMAT_SIZE_IEC_UNITS),
+                    *have = g_format_size_full((guint64)v.f_bavail * v.f_frsize, G_FORMAT_SIZE_IEC_UNITS);
+    g_set_error(e, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                _("The disks need %s, but only %s are free in this place. Choose another one."), want, have);
     return FALSE;
 }
 
@@ -102,7 +105,8 @@ static gboolean copy_disks(struct clone *x, GCancellable *c, GError **e)
         g_atomic_int_set(&x->progress->disk, (gint)i + 1);
         g_atomic_int_set(&x->progress->disks, (gint)x->disks->len);
         g_atomic_int_set(&x->progress->percent, 0);
-        if (app_vdisk_tool((const char *const[]){"-r", k->from, "-t", k->type, to, NULL}, c, NULL, &x->progress->percent, e))
+        if (app_vdisk_tool((const char *const[]){"-r", k->from, "-t", k->type, to, NULL}, c, NULL,
+                           &x->progress->percent, e))
             return FALSE;
     }
     return TRUE;
@@ -129,7 +133,9 @@ static gboolean is_medium(const struct vmx_dict *d, const char *node, const char
 
 static int new_line(struct clone *x, struct vmx_dict *d, const char *key, struct err *e)
 {
-    static const char *const gone[] = {"uuid.location", "vc.uuid", "extendedConfigFile", "checkpoint.vmState", "sched.swap.derivedName", "migrate.hostlog", "vmxstats.filename"};
+    static const char *const gone[] = {
+        "uuid.location",          "vc.uuid",         "extendedConfigFile", "checkpoint.vmState",
+        "sched.swap.derivedName", "migrate.hostlog", "vmxstats.filename"};
     g_autofree char *node = g_strdup(key);
     char *dot = strrchr(node, '.');
     const char *rest = dot ? dot + 1 : "";
@@ -140,7 +146,8 @@ static int new_line(struct clone *x, struct vmx_dict *d, const char *key, struct
         return 0;
     *dot = 0;
     if (!g_ascii_strncasecmp(node, "ethernet", 8)) {
-        if (!g_ascii_strcasecmp(rest, "generatedAddress") || !g_ascii_strcasecmp(rest, "generatedAddressOffset") || !g_ascii_strcasecmp(rest, "address"))
+        if (!g_ascii_strcasecmp(rest, "generatedAddress") || !g_ascii_strcasecmp(rest, "generatedAddressOffset") ||
+            !g_ascii_strcasecmp(rest, "address"))
             return put(d, node, rest, NULL, e);
         return g_ascii_strcasecmp(rest, "addressType") ? 0 : put(d, node, rest, "generated", e);
     }
@@ -148,8 +155,9 @@ static int new_line(struct clone *x, struct vmx_dict *d, const char *key, struct
         g_autofree char *path = app_vm_file_path(x->vmx, app_key(d, node, rest));
         return g_file_test(path, G_FILE_TEST_EXISTS) ? put(d, node, rest, path, e) : 0;
     }
-    if (!g_ascii_strcasecmp(key, "log.fileName") || (!g_ascii_strncasecmp(node, "serial", 6) && !g_ascii_strcasecmp(rest, "fileName") &&
-                                                     !g_ascii_strcasecmp(app_key(d, node, "fileType"), "file"))) {
+    if (!g_ascii_strcasecmp(key, "log.fileName") ||
+        (!g_ascii_strncasecmp(node, "serial", 6) && !g_ascii_strcasecmp(rest, "fileName") &&
+         !g_ascii_strcasecmp(app_key(d, node, "fileType"), "file"))) {
         g_autofree char *base = g_path_get_basename(app_key(d, node, rest)); /* in the new folder */
         return put(d, node, rest, base, e);
     }
@@ -179,8 +187,8 @@ static gboolean write_vmx(struct clone *x, struct vmx_dict *d, const char *path,
     id[0] = 0x56; /* "VM", as in every uuid.bios that is made for a machine */
     id[1] = 0x4d;
     vmx_format_uuid(id, text);
-    if (rc || vmx_dict_set(d, "displayName", x->name, &pe) || vmx_dict_set(d, "nvram", nvram, &pe) || vmx_dict_set(d, "uuid.bios", text, &pe) ||
-        vmx_dict_save(d, path, &pe))
+    if (rc || vmx_dict_set(d, "displayName", x->name, &pe) || vmx_dict_set(d, "nvram", nvram, &pe) ||
+        vmx_dict_set(d, "uuid.bios", text, &pe) || vmx_dict_save(d, path, &pe))
         return wrong(e, &pe);
     return TRUE;
 }
@@ -192,7 +200,8 @@ static gboolean make_dir(struct clone *x, GError **e)
     g_autofree char *parent = g_path_get_dirname(x->dir);
     x->made_parent = !g_file_test(parent, G_FILE_TEST_EXISTS);
     if (g_mkdir_with_parents(parent, 0777) || g_mkdir(x->dir, 0777)) {
-        g_set_error(e, G_IO_ERROR, g_io_error_from_errno(errno), _("The folder %s cannot be made: %s."), x->dir, g_strerror(errno));
+        g_set_error(e, G_IO_ERROR, g_io_error_from_errno(errno), _("The folder %s cannot be made: %s."), x->dir,
+                    g_strerror(errno));
         return FALSE;
     }
     return x->made_dir = TRUE;
@@ -217,10 +226,13 @@ static void undo(struct clone *x)
 
 static gboolean copy_nvram(struct clone *x, const struct vmx_dict *d, GError **e)
 {
-    g_autofree char *stem = g_strndup(x->vmx, strlen(x->vmx) - (g_str_has_suffix(x->vmx, ".vmx") ? 4 : 0)), *own = g_strconcat(stem, ".nvram", NULL),
-                    *from = *vmx_get_str(d, "nvram") ? app_vm_file_path(x->vmx, vmx_get_str(d, "nvram")) : g_strdup(own);
+    g_autofree char *stem = g_strndup(x->vmx, strlen(x->vmx) - (g_str_has_suffix(x->vmx, ".vmx") ? 4 : 0)),
+                    *own = g_strconcat(stem, ".nvram", NULL),
+                    *from =
+                        *vmx_get_str(d, "nvram") ? app_vm_file_path(x->vmx, vmx_get_str(d, "nvram")) : g_strdup(own);
     for (int lodge = 0; lodge < 2; lodge++) { /* the second one stands beside another product's file */
-        g_autofree char *path = g_strconcat(from, lodge ? ".lodge" : "", NULL), *to = g_strdup_printf("%s/%s.nvram%s", x->dir, x->base, lodge ? ".lodge" : "");
+        g_autofree char *path = g_strconcat(from, lodge ? ".lodge" : "", NULL),
+                        *to = g_strdup_printf("%s/%s.nvram%s", x->dir, x->base, lodge ? ".lodge" : "");
         g_autoptr(GFile) a = g_file_new_for_path(path), b = g_file_new_for_path(to);
         if (g_file_test(path, G_FILE_TEST_IS_REGULAR) && !g_file_copy(a, b, G_FILE_COPY_NONE, NULL, NULL, NULL, e))
             return FALSE;
@@ -256,7 +268,8 @@ static void clone_thread(GTask *t, gpointer src, gpointer data, GCancellable *c)
     int lock = app_vm_lock(x->vmx, &e);
     struct vmx_dict *d = lock < 0 ? NULL : vmx_dict_load(x->vmx, &pe);
     gboolean good = d || (lock >= 0 && wrong(&e, &pe));
-    good = good && find_disks(x, d, c, &e) && make_dir(x, &e) && room_for(x, &e) && copy_disks(x, c, &e) && copy_nvram(x, d, &e) && write_vmx(x, d, path, &e);
+    good = good && find_disks(x, d, c, &e) && make_dir(x, &e) && room_for(x, &e) && copy_disks(x, c, &e) &&
+           copy_nvram(x, d, &e) && write_vmx(x, d, path, &e);
     vmx_dict_free(d);
     if (lock >= 0)
         app_vm_unlock(x->vmx, lock);
@@ -268,11 +281,16 @@ static void clone_thread(GTask *t, gpointer src, gpointer data, GCancellable *c)
     }
 }
 
-void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress, GCancellable *c, GAsyncReadyCallback done, gpointer u)
+void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress,
+                        GCancellable *c, GAsyncReadyCallback done, gpointer u)
 {
     GTask *t = g_task_new(NULL, c, done, u);
     struct clone *x = g_new0(struct clone, 1);
-    *x = (struct clone){.vmx = g_strdup(vmx), .name = g_strdup(name), .dir = g_strdup(dir), .base = app_vm_spec_file_name(name), .progress = progress,
+    *x = (struct clone){.vmx = g_strdup(vmx),
+                        .name = g_strdup(name),
+                        .dir = g_strdup(dir),
+                        .base = app_vm_spec_file_name(name),
+                        .progress = progress,
                         .disks = g_ptr_array_new_with_free_func(disk_free)};
     g_task_set_check_cancellable(t, FALSE);
     g_task_set_task_data(t, x, clone_free);

@@ -10,7 +10,8 @@ typedef struct {
     gint disk, disks, percent;
 } AppVmCloneProgress;
 /* In a thread. progress must live until done. */
-void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress, GCancellable *c, GAsyncReadyCallback done, gpointer u);
+void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress,
+                        GCancellable *c, GAsyncReadyCallback done, gpointer u);
 char *app_vm_clone_finish(GAsyncResult *r, GError **e); /* path of the new .vmx; g_free */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What belongs to a machine: its disks with all of their parts, settings, CMOS memory and logs. CD images and files of ports are the user's own. */
+/* What belongs to a machine: its disks with all of their parts, settings, CMOS memory and logs. CD images and files of
+ * ports are the user's own. */
 #define _GNU_SOURCE
 #include "app-vm-files.h"
 
@@ -56,15 +57,16 @@ int app_vdisk_tool(const char *const *args, GCancellable *c, char **out, gint *p
     g_autoptr(GString) text = g_string_new(NULL);
     if (!tool) {
         g_set_error(e, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    _("The program lodge-vdiskmanager, which makes disks, is not installed beside lodge. Install Lodge again."));
+                    _("The program lodge-vdiskmanager, which makes disks, is not installed beside lodge. Install Lodge "
+                      "again."));
         return -1;
     }
     g_ptr_array_add(argv, tool);
     while (*args)
         g_ptr_array_add(argv, (gpointer)*args++);
     g_ptr_array_add(argv, NULL);
-    g_autoptr(GSubprocess) p =
-        g_subprocess_newv((const char *const *)argv->pdata, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, e);
+    g_autoptr(GSubprocess) p = g_subprocess_newv((const char *const *)argv->pdata,
+                                                 G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, e);
     if (!p)
         return -1;
     gulong id = c ? g_cancellable_connect(c, G_CALLBACK(stop_tool), p, NULL) : 0;
@@ -104,7 +106,8 @@ int app_vm_lock(const char *vmx, GError **e)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) {
         int en = errno;
-        g_set_error(e, G_IO_ERROR, g_io_error_from_errno(en), _("The machine cannot be locked: %s: %s."), path, g_strerror(en));
+        g_set_error(e, G_IO_ERROR, g_io_error_from_errno(en), _("The machine cannot be locked: %s: %s."), path,
+                    g_strerror(en));
         return -1;
     }
     if (fcntl(fd, F_OFD_SETLK, &fl) && (errno == EAGAIN || errno == EACCES)) {
@@ -208,7 +211,8 @@ static void note_other(struct list *l, const char *vmx, GCancellable *c)
         use(l, path, name);
         int status;
         g_autofree char *dir = g_path_get_dirname(path);
-        g_auto(GStrv) parts = app_vm_disk_key(d, en.name, &node) && !strcmp(dir, l->f->dir) ? disk_parts(path, c, &status, NULL) : NULL;
+        g_auto(GStrv) parts =
+            app_vm_disk_key(d, en.name, &node) && !strcmp(dir, l->f->dir) ? disk_parts(path, c, &status, NULL) : NULL;
         for (char **p = parts; p && *p; p++)
             use(l, *p, name);
     }
@@ -293,7 +297,8 @@ static void add_named(struct list *l, const struct vmx_dict *d)
         g_ptr_array_add(paths, g_strdup_printf("%s-%u.log", log, i));
     for (guint i = 0; i < paths->len; i++) {
         struct stat st;
-        g_autofree char *why = lstat(paths->pdata[i], &st) || !S_ISREG(st.st_mode) ? g_strdup("") : reason(l, paths->pdata[i]);
+        g_autofree char *why =
+            lstat(paths->pdata[i], &st) || !S_ISREG(st.st_mode) ? g_strdup("") : reason(l, paths->pdata[i]);
         if (!why)
             add(l, paths->pdata[i], NULL, NULL);
     }
@@ -320,7 +325,8 @@ static void list_thread(GTask *t, gpointer src, gpointer data, GCancellable *c)
         if (g_str_has_suffix(lower, ".vmx"))
             note_other(l, path, c);
     }
-    struct vmx_dict *d = vmx_dict_load(l->f->vmx, NULL); /* NULL: not readable; then the .vmx and what is named like it */
+    struct vmx_dict *d =
+        vmx_dict_load(l->f->vmx, NULL); /* NULL: not readable; then the .vmx and what is named like it */
     while (d && good && vmx_dict_next(d, &it, &en)) {
         g_autofree char *node = NULL, *path = NULL;
         if (!app_vm_disk_key(d, en.name, &node))
