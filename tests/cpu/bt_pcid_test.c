@@ -106,9 +106,6 @@ int main(void)
         printf("1..%d\n", tap_n);
         return tap_failed != 0;
     }
-    all("", 0);
-    all(", a small TLB", BT_STRESS_TLB | BT_STRESS_NOCHAIN);
-    all(", flushes and signals", BT_STRESS_FLUSH | BT_STRESS_KICK);
-    all(", every write watched, single instructions", BT_STRESS_WATCH | BT_STRESS_SINGLE);
+    long_modes(all);
     return TAP_DONE();
 }

@@ -76,8 +76,6 @@ int main(void)
 {
     if (!__builtin_cpu_supports("bmi2"))
         return printf("1..0 # SKIP this processor has no BMI2\n"), 0;
-    all("", 0);
-    all(", a small TLB", BT_STRESS_TLB | BT_STRESS_NOCHAIN);
-    all(", flushes and signals", BT_STRESS_FLUSH | BT_STRESS_KICK);
+    long_modes(all);
     return TAP_DONE();
 }

@@ -63,6 +63,15 @@ static void long_run_as(uint16_t code, const char *const name[3], uint64_t at, c
 
 static inline void long_run(const char *const name[3], uint64_t at, const uint32_t *want, unsigned n) { long_run_as(CODE_64, name, at, want, n); }
 
+/* all, with and without what makes rare paths common. */
+static void long_modes(void (*all)(const char *mode, uint32_t stress))
+{
+    all("", 0);
+    all(", a small TLB", BT_STRESS_TLB | BT_STRESS_NOCHAIN);
+    all(", flushes and signals", BT_STRESS_FLUSH | BT_STRESS_KICK);
+    all(", every write watched, single instructions", BT_STRESS_WATCH | BT_STRESS_SINGLE);
+}
+
 /* run(mode, name, start, want, n), a test's own, with what it is to see. */
 #define SEES(name, start, ...)                                      \
     do {                                                            \
