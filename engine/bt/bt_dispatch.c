@@ -327,7 +327,7 @@ uint32_t bt_cpage_beside(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint32_t
     int64_t delta = (int64_t)(lin2 - bc->cpages[cp].lin);
     if (delta > 1 << 30 || delta < -(1 << 30)) /* around the end of memory */
         return 0;
-    if ((bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)))
+    if (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))
         return 0;
     uint32_t cp2 = cpage_of(bc, lin2);
     if (!cp2 || cp2 == UINT32_MAX || bc->cells[cp2].va != bc->cells[cp].va + (uint64_t)delta || bc->cpages[cp2].gpa != *gpa2)

@@ -176,6 +176,8 @@ static uint16_t writes(const struct insn *n)
         if (g != NOREG)
             wr |= (uint16_t)(1u << g);
     }
+    if (tr_thunk_reg(n) != NOREG)
+        wr |= (uint16_t)(1u << tr_thunk_reg(n));
     return wr;
 }
 
@@ -197,8 +199,6 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n)
             *f = (struct bt_frec){.kind = FR_NONE};
         f->mod = mod;
         f->wr = writes(x);
-        if (x->thunk && x->thunk != THUNK_NEXT)
-            f->wr |= (uint16_t)(1u << (x->thunk - 1));
         f->lost = lost;
         if (x->live_in == 0) {
             f->lost |= FR_DEAD;

@@ -175,7 +175,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
             stack = !m && !far && x->op[0].type != ZYDIS_OPERAND_TYPE_POINTER;
             sp = -(int32_t)size;
             at = sp;
-            if (x->thunk && x->thunk != THUNK_NEXT)
+            if (tr_thunk_reg(x) != NOREG)
                 sp = 0;
             break;
         case ZYDIS_MNEMONIC_POP:
@@ -242,9 +242,9 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
             }
             if (stack)
                 off[4] += sp;
-            if (x->thunk && x->thunk != THUNK_NEXT) {
-                sym[x->thunk - 1] = next_sym++;
-                off[x->thunk - 1] = 0;
+            if (tr_thunk_reg(x) != NOREG) {
+                sym[tr_thunk_reg(x)] = next_sym++;
+                off[tr_thunk_reg(x)] = 0;
             }
         }
     }

@@ -63,5 +63,5 @@ void tr_lower_thunk(struct bt_tr *t)
         return;
     }
     tr_push_store(t, 4, -3, next);
-    tr_emit_rip(t, n->thunk - 1u, next);
+    tr_emit_rip(t, tr_thunk_reg(n), next);
 }

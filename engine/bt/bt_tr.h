@@ -130,6 +130,8 @@ void tr_lower_push(struct bt_tr *t);
 void tr_lower_leave(struct bt_tr *t);
 
 /* bt_thunk.c */
+/* The register that a call of a thunk loads, or NOREG. */
+static inline unsigned tr_thunk_reg(const struct insn *n) { return n->thunk && n->thunk != THUNK_NEXT ? n->thunk - 1u : NOREG; }
 bool tr_is_thunk(struct bt_tr *t, struct insn *x, uint64_t lin, const uint8_t *here);
 void tr_lower_thunk(struct bt_tr *t);
 
