@@ -72,10 +72,4 @@ static void all(const char *mode, uint32_t stress)
     box_free();
 }
 
-int main(void)
-{
-    if (!__builtin_cpu_supports("bmi2"))
-        return printf("1..0 # SKIP this processor has no BMI2\n"), 0;
-    long_modes(all);
-    return TAP_DONE();
-}
+int main(void) { return long_main(all); }
