@@ -91,11 +91,12 @@ int tap_join(struct mnl_socket *s, const struct tap *t, const struct link_info *
 {
     struct batch *b = batch_new();
     struct nlmsghdr *h;
-    /* A bridge takes the lowest address of its members for its own unless it was given one: this is never the lowest. */
-    uint8_t mac[6] = {0xfe};
+    /* A bridge takes the lowest address of its members for its own unless it was given one: this is the lowest never, not even beside the taps of
+     * other programs, which begin with FEh as well. */
+    uint8_t mac[6] = {0xfe, 0xff};
     if (!b)
         return err_set(e, ERR_NOMEM, ENOMEM, "Out of memory.");
-    (void)!getrandom(mac + 1, 5, 0);
+    (void)!getrandom(mac + 2, 4, 0);
     link_message(b, &h, t->index, false);
     mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
     if (bridge->mtu >= 68)

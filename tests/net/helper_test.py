@@ -129,7 +129,8 @@ class Tap(Port):
 
 def on_bridge():
     member = Wire("eth8")
-    sh("ip link add br0 type bridge; ip link set eth8 master br0; ip link set br0 up; ip addr add 10.8.0.1/24 dev br0; ip -6 addr add fd08::1/64 dev br0 nodad")
+    # an address such as other programs give to their taps: higher ones are hardly to be met
+    sh("ip link set eth8 address fe:fe:00:00:00:08; ip link add br0 type bridge; ip link set eth8 master br0; ip link set br0 up; ip addr add 10.8.0.1/24 dev br0; ip -6 addr add fd08::1/64 dev br0 nodad")
     before = sh("ip -o link show br0").split("link/ether ")[1].split()[0]
     conf("# test\nallow br0\n")
     r = call("attach", "interface=br0", "mac=" + GUEST)
