@@ -183,7 +183,7 @@ def test_linux(work, kernel, vcpus):
         m = g.expect(r"USERLAND (\S+) cpus (\d+)\s", 240)
         check(m[1] == (b"x86_64" if KERNELS[kernel][1] == "amd64" else b"i686"), "machine is %s" % m[1])
         check(int(m[2]) == vcpus, "%s CPUs in place of %d" % (m[2].decode(), vcpus))
-        when = int(g.expect(r"DATE (\d+)\s", 60)[1])
+        when, began = int(g.expect(r"DATE (\d+)\s", 60)[1]), time.monotonic()
         check(abs(when - time.time()) < 300, "guest clock is off by %d s" % (when - time.time()))
         with open(data, "rb") as f:
             want = hashlib.sha256(f.read()).hexdigest()
@@ -193,7 +193,7 @@ def test_linux(work, kernel, vcpus):
         g.expect(r"PACKED", 120)
         g.expect(r"PARALLEL", 120)
         slept = int(g.expect(r"SLEPT (\d+)\s", 120)[1])
-        check(2 <= slept <= 4, "sleep 2 took %d s of guest time" % slept)
+        check(2 <= slept <= max(4, time.monotonic() - began + 1), "sleep 2 took %d s of guest time" % slept)
         g.expect(r"ready: ", 60)
         g.send("abc\n")
         g.expect(r"GOT abcOK", 60)
@@ -1169,6 +1169,37 @@ def prepare(chosen):
             shutil.rmtree(work, ignore_errors=True)
 
 
+def held_up():
+    """Seconds in which some program of this computer, or the computer itself, waited for a processor."""
+    out = 0.0
+    try:
+        with open("/proc/pressure/cpu") as f:
+            out += int(re.search(r"some .*total=(\d+)", f.read())[1]) / 1e6
+    except (OSError, TypeError):
+        pass
+    with open("/proc/stat") as f:
+        out += int(f.readline().split()[8]) / os.sysconf("SC_CLK_TCK")  # stolen by other virtual machines
+    return out
+
+
+def run_one(name, fn):
+    """None when it passed, a Skip, or what to say of its failure."""
+    work = tempfile.mkdtemp(prefix="lodge-media.")
+    try:
+        fn(work)
+    except Skip as e:
+        return e
+    except Exception as e:  # one failed test must not hide the others
+        return str(e) or repr(e) if isinstance(e, GuestError) else traceback.format_exc()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return None
+
+
+def comment(text):
+    return "\n".join("# " + line for line in text.split("\n"))
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--set", default="all", choices=["quick", "long", "all"])
@@ -1191,20 +1222,24 @@ def main():
     print("1..%d" % len(chosen), flush=True)
     failed = 0
     for n, (name, fn, _) in enumerate(chosen, 1):
-        work = tempfile.mkdtemp(prefix="lodge-media.")
-        t0 = time.monotonic()
-        try:
-            fn(work)
-            print("ok %d - boot %s (%.0f s)" % (n, name, time.monotonic() - t0), flush=True)
-        except Skip as e:
-            print("ok %d - boot %s # SKIP %s" % (n, name, e), flush=True)
-        except Exception as e:  # one failed test must not hide the others
+        t0, waited = time.monotonic(), held_up()
+        said = run_one(name, fn)
+        took, more = time.monotonic() - t0, ""
+        if said and not isinstance(said, Skip) and opt.set == "quick":
+            share = (held_up() - waited) / took
+            if share > 0.15:
+                print("# %s failed; somebody waited for a processor of this computer in %.0f %% of its time, so it is run once more" % (name, share * 100))
+                print(comment(said), flush=True)
+                t0, more = time.monotonic(), ", failed once on a busy computer"
+                said = run_one(name, fn)
+                took = time.monotonic() - t0
+        if isinstance(said, Skip):
+            print("ok %d - boot %s # SKIP %s" % (n, name, said), flush=True)
+            continue
+        print("%sok %d - boot %s (%.0f s%s)" % ("not " if said else "", n, name, took, more), flush=True)
+        if said:
             failed += 1
-            print("not ok %d - boot %s (%.0f s)" % (n, name, time.monotonic() - t0))
-            text = str(e) if isinstance(e, GuestError) else traceback.format_exc()
-            print("\n".join("# " + line for line in text.split("\n")), flush=True)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            print(comment(said), flush=True)
     return 1 if failed else 0
 
 

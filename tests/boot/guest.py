@@ -39,15 +39,21 @@ def find_lodge():
     return None
 
 
+_ports = []
+
+
 def free_port():
-    """A TCP port that was free a moment ago; QEMU wants VNC ports from 5900 on, and so do viewers."""
+    """A TCP port that was free a moment ago, and that no other test gets; QEMU wants VNC ports from 5900 on, and so do viewers."""
     for port in range(5900 + os.getpid() % 997, 9000):
-        with socket.socket() as s:
-            try:
+        mine = socket.socket(socket.AF_UNIX)
+        try:
+            mine.bind("\0lodge-test-port-%d" % port)  # for as long as this test lives
+            with socket.socket() as s:
                 s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
+            _ports.append(mine)
+            return port
+        except OSError:
+            mine.close()
     raise GuestError("no free TCP port")
 
 
@@ -162,7 +168,7 @@ class Guest:
                     shutil.copy(os.path.join(self.dir, n), os.path.join(keep, self.name + "." + n))
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=120):
         """Asks the VM process to power off (SIGTERM) and returns its exit status."""
         self.proc.send_signal(signal.SIGTERM)
         return self.wait(timeout)
@@ -251,7 +257,7 @@ class Guest:
 
     # -- screen -------------------------------------------------------------------------------------------------------
 
-    def screen(self, timeout=30):
+    def screen(self, timeout=120):
         """A connected VNC client."""
         end = time.monotonic() + timeout * SLOW
         while True:

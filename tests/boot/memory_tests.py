@@ -420,7 +420,7 @@ def test_memory_pin(work):
     os.environ["LODGE_VMX"] = wrap
     try:
         g = memory_guest(work, mem=128, keys={"sched.mem.pin": "TRUE"}, name="refused").start()
-        g.proc.wait(30)
+        g.proc.wait(120)
         print("# " + g.stderr().split("\n")[-1])
         check(g.proc.returncode != 0 and "The guest's 128 MiB cannot be locked in memory" in g.stderr() and "may lock 8 MiB" in g.stderr(),
               "not refused: " + g.stderr())
@@ -736,7 +736,7 @@ def test_memory_policy(work):
     """Too much for all machines together is refused with numbers; a named file holds the memory, gives it back, and goes away; pinned memory."""
     g = memory_guest(work, mem=512, keys={"prefvmx.allVMMemoryLimit": "200"})
     g.start()
-    g.proc.wait(30)
+    g.proc.wait(120)
     check(g.proc.returncode != 0 and "200 MB that all machines may use together" in g.stderr(), "not refused: " + g.stderr())
     g.kill()
     with memory_guest(work, mem=256, args="init_on_free=1", keys={"mainMem.useNamedFile": "TRUE"}, name="named") as g:

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from boot_test import KERNELS, RUNNER, Guest, Skip, check, fetch, find_lodge, kernel_of, linux_iso, off, test, write
+from boot_test import KERNELS, RUNNER, Guest, Skip, check, fetch, find_lodge, free_port, kernel_of, linux_iso, off, test, write
 
 NET_INIT = r"""
 ifup() { ip link set "$1" up; udhcpc -n -q -i "$1" -s /lib/dhcp -t 8 -T 1 >/dev/null 2>&1 && echo "UP $1 $(ip -4 addr show "$1" | sed -n 's/.*inet \([^ ]*\).*/\1/p')" || echo "NODHCP $1"; }
@@ -109,12 +109,6 @@ def resolver_works():
         return False
 
 
-def free_tcp_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @test(quick=True, dev=["e1000", "vmxnet3"])
 @test(quick=False, dev=["e1000e", "vlance"])
 def test_nat(work, dev):
@@ -124,7 +118,7 @@ def test_nat(work, dev):
     os.mkdir(os.path.join(work, "tftp"))
     blob = os.urandom(300000)
     write(os.path.join(work, "tftp", "boot.img"), blob)
-    echo, port = Echo(), free_tcp_port()
+    echo, port = Echo(), free_port()
     with net_guest(work, dev=dev, keys={
             "ethernet0.natForward0": "tcp:127.0.0.1:%d:7" % port, "ethernet0.natTftp": os.path.join(work, "tftp"), "ethernet0.natBootFile": "boot.img",
             "ethernet0.capture.fileName": os.path.join(work, "cap.pcapng"), "rtc.startTime": 1000000000}) as g:
@@ -159,7 +153,7 @@ def test_nat(work, dev):
         check(s["ethernet0.link"] == 1 and s["ethernet0.tx_bytes"] > 1000000 and s["ethernet0.rx_bytes"] > 1000000, "statistics: %s" % {
             k: v for k, v in s.items() if k.startswith("ethernet")})
         # forwards while it runs
-        p2 = free_tcp_port()
+        p2 = free_port()
         call(g, "AddForward", 0, "tcp:127.0.0.1:%d:7" % p2)
         check("forwarded already" in call(g, "AddForward", 0, "tcp:127.0.0.1:%d:8" % p2, fails=True), "a second forward of a port is said to be there")
         with socket.create_server(("127.0.0.1", 0)) as other:

@@ -92,7 +92,7 @@ def read_png(data):
 
 
 class Rfb:
-    def __init__(self, host, port, timeout=30, password=None):
+    def __init__(self, host, port, timeout=120, password=None):
         self.s = socket.create_connection((host, port), timeout)
         version = self._read(12)
         if not version.startswith(b"RFB 003."):

@@ -82,10 +82,7 @@ static void test(const struct vt_probe *p, unsigned n)
     ok(up && word(COUNT) == n - 1, "%u processors: %u others started", n, word(COUNT));
     ok(word(IDS) == (n == 32 ? ~1u : (1u << n) - 2), "%u processors: their APIC ids (%#x)", n, word(IDS));
     box.ram[GO_ON] = 1;
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += 120;
-    up = up && !vm_run(box.vm, &e) && !sem_timedwait(&box.done, &t);
+    up = up && !vm_run(box.vm, &e) && box_done(120);
     ok(up && word(HITS) == n - 1, "%u processors: after a pause, an interrupt for each (%u)", n, word(HITS));
     vm_pause(box.vm, &e);
     box_free();

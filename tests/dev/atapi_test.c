@@ -21,7 +21,7 @@ static unsigned irqs(void) { return fakevm_irqs_rises(&B.irqs, 15); }
 
 static uint8_t wait(void)
 {
-    for (int i = 0; threaded && i < 5000 && inb(0x376) & 0x80; i++) {
+    for (int i = 0; threaded && i < 300000 && inb(0x376) & 0x80; i++) {
         usleep(200);
         fakevm_run_posts(B.vm);
     }

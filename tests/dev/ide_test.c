@@ -19,7 +19,7 @@ static unsigned irqs(void) { return fakevm_irqs_rises(&B.irqs, 14); }
 /* Until BSY is clear, by Alternate Status. */
 static uint8_t wait(void)
 {
-    for (int i = 0; threaded && i < 5000 && inb(0x3f6) & 0x80; i++) {
+    for (int i = 0; threaded && i < 300000 && inb(0x3f6) & 0x80; i++) {
         usleep(200);
         fakevm_run_posts(B.vm);
     }

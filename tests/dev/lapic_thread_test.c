@@ -68,7 +68,7 @@ static bool wait_for(struct cpu *c, _Atomic unsigned *counter, unsigned want)
         if (i % 64 == 63) {
             sched_yield();
             clock_gettime(CLOCK_MONOTONIC, &b);
-            if (stuck || b.tv_sec - a.tv_sec > 20) {
+            if (stuck || b.tv_sec - a.tv_sec > 300) {
                 stuck = true;
                 return false;
             }
@@ -134,7 +134,7 @@ int main(void)
         fakevm_advance(vm, 2000);
         sched_yield();
         clock_gettime(CLOCK_MONOTONIC, &b);
-        if (b.tv_sec - a.tv_sec > 60)
+        if (b.tv_sec - a.tv_sec > 600)
             stuck = true;
     }
     for (unsigned i = 0; i < N; i++)

@@ -5,6 +5,7 @@ import array, os, select, shutil, signal, socket, struct, subprocess, sys, tempf
 build = os.environ.get("top_builddir") or os.getcwd()
 vmnet = os.path.abspath(os.path.join(build, "lodge-vmnet"))
 n_tests = failed = 0
+PATIENCE = 60  # seconds for what must come; a busy machine may need so long
 
 
 def ok(good, name):
@@ -86,7 +87,26 @@ def dhcp_parse(f):
     return opts[53][0], socket.inet_ntoa(b[16:20]), opts
 
 
-def recv_msg(s, timeout=10):
+def insist(send, wait):
+    """Sends until it arrives: what has just been connected may lose a frame, as any cable may."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        send()
+        f = wait(1)
+        if f:
+            return f
+    return None
+
+
+def soon(f):
+    """What f() gives, when it gives something true within the time."""
+    end = time.monotonic() + PATIENCE
+    while not f() and time.monotonic() < end:
+        time.sleep(0.05)
+    return f()
+
+
+def recv_msg(s, timeout=PATIENCE):
     s.settimeout(timeout)
     data, anc, flags, addr = s.recvmsg(5000, socket.CMSG_SPACE(16))
     fd = None
@@ -107,10 +127,10 @@ class Port:
     """A port of lodge-vmnet, as lodge-vmx has it, or a tap with the same header."""
     hdr = 10
 
-    def __init__(self, path, timeout=25, **attach):
+    def __init__(self, path, timeout=PATIENCE, **attach):
         self.mac = attach.get("mac", "")
         self.ctl = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for i in range(200):
+        for i in range(3000):
             try:
                 self.ctl.connect(path)
                 break
@@ -139,20 +159,20 @@ class Port:
         except BlockingIOError:
             return False
 
-    def recv_raw(self, timeout=2.0):
+    def recv_raw(self, timeout=PATIENCE):
         if not select.select([self.fd], [], [], timeout)[0]:
             return None
         return os.read(self.fd, 70000)
 
-    def recv(self, timeout=2.0):
+    def recv(self, timeout=PATIENCE):
         r = self.recv_raw(timeout)
         return r[10:] if r else None
 
-    def wait(self, want, timeout=3.0):
+    def wait(self, want, timeout=PATIENCE):
         """The first frame for which want(frame) is true."""
-        end = time.time() + timeout
-        while time.time() < end:
-            f = self.recv(max(0.01, end - time.time()))
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            f = self.recv(max(0.01, end - time.monotonic()))
             if f is not None and want(f):
                 return f
         return None
@@ -160,7 +180,7 @@ class Port:
     def nothing(self, timeout=0.3):
         return self.recv(timeout) is None
 
-    def lease(self, timeout=3.0, options=(), wish=None):
+    def lease(self, timeout=PATIENCE, options=(), wish=None):
         """A whole DHCP exchange; (address, options of the acknowledgement)."""
         self.send(dhcp(self.mac, 1, options))
         f = self.wait(dhcp_parse, timeout)
@@ -194,14 +214,14 @@ class Home:
     def start(self):
         self.log = open(self.dir + "/log", "w")
         self.p = subprocess.Popen([vmnet, "--foreground"], env=self.env, stdout=self.log, stderr=self.log)
-        for i in range(200):
+        for i in range(3000):
             if os.path.exists(self.sock) or self.p.poll() is not None:
                 break
             time.sleep(0.02)
         return self
 
     def run(self, *args):
-        r = subprocess.run([vmnet] + list(args), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+        r = subprocess.run([vmnet] + list(args), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * PATIENCE)
         return r.returncode, r.stdout.decode()
 
     def port(self, **attach):
@@ -211,7 +231,7 @@ class Home:
         if self.p:
             self.p.send_signal(signal.SIGTERM)
             try:
-                self.p.wait(5)
+                self.p.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.p.kill()
                 self.p.wait()

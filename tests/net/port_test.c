@@ -74,9 +74,10 @@ static bool send_one(struct nic *c, const uint8_t *dst, unsigned seq)
     return sent;
 }
 
-#define WAIT_FOR(cond, ms)                        \
+/* A minute, for a machine that does much else. */
+#define WAIT_FOR(cond)                            \
     ({                                            \
-        for (int i_ = 0; i_ < (ms) && !(cond); i_++) \
+        for (int i_ = 0; i_ < 60000 && !(cond); i_++) \
             usleep(1000);                         \
         (cond);                                   \
     })
@@ -132,7 +133,7 @@ int main(void)
     ok(a.ups == 1 && b.ups == 1, "both have a link");
     static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     send_one(&b, all, 0);
-    ok(WAIT_FOR(a.got == 1, 2000), "a broadcast arrives");
+    ok(WAIT_FOR(a.got == 1), "a broadcast arrives");
     /* Back pressure: the receiver is full for a while; every frame arrives, in order. */
     unsigned sent = 0, refused = 0;
     b.full = true;
@@ -154,19 +155,19 @@ int main(void)
             sent++;
         else
             usleep(100);
-    WAIT_FOR(b.got == 3000, 3000);
+    WAIT_FOR(b.got == 3000);
     ok(b.got == 3000 && b.in_order == 3000, "3000 frames over a receiver that was full arrive in order (%u, %u)", b.got, b.in_order);
     ok(refused > 1 && writable_calls > 0, "the sender was held back and told to go on");
     /* The network's process dies. */
     pid_t pid = server_pid();
     ok(pid > 1 && pid != getpid() && !kill(pid, SIGKILL), "lodge-vmnet is killed");
-    ok(WAIT_FOR(a.downs == 1 && b.downs == 1, 3000), "the adapters lose their link");
+    ok(WAIT_FOR(a.downs == 1 && b.downs == 1), "the adapters lose their link");
     send_one(&a, b.port.mac, 0);
-    ok(WAIT_FOR(a.ups == 2 && b.ups == 2, 12000), "and get it back: it is started again");
+    ok(WAIT_FOR(a.ups == 2 && b.ups == 2), "and get it back: it is started again");
     ok(server_pid() != pid, "by another process");
     b.got = b.in_order = 0;
     b.next = 7;
-    ok(send_one(&a, b.port.mac, 7) && WAIT_FOR(b.got == 1, 2000), "frames pass again");
+    ok(send_one(&a, b.port.mac, 7) && WAIT_FOR(b.got == 1), "frames pass again");
     /* Pulling one's own cable is not undone by the network. */
     chipset_lock(vm);
     net_disconnect(&b.port);
@@ -181,7 +182,7 @@ int main(void)
     pa->ops->close(pa);
     char sock[200];
     snprintf(sock, sizeof sock, "%s/lodge/vmnet.sock", dir);
-    ok(WAIT_FOR(access(sock, F_OK), 8000), "lodge-vmnet ends after the last port");
+    ok(WAIT_FOR(access(sock, F_OK)), "lodge-vmnet ends after the last port");
     struct nic c = {0};
     struct net_back *pc = plug(&c, "vmnet99", 1);
     ok(!pc, "a network that does not exist is refused");

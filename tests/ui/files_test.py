@@ -60,7 +60,7 @@ def value(path, name):
 
 def power_off(path):
     addr = subprocess.run(['./lodge-vmx', '--address', path], capture_output=True, text=True).stdout.strip()
-    subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method', 'org.lodge.Vm1.PowerOff'], capture_output=True, timeout=30)
+    subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method', 'org.lodge.Vm1.PowerOff'], capture_output=True, timeout=300)
 
 
 def is_off():
@@ -94,7 +94,7 @@ other = machine('other', 'Borrower', 'ide0:0.present = "TRUE"\nide0:0.fileName =
 
 p = start(other)
 need(wait('Borrower, Powered off'), 'a machine that uses a disk of another one')
-subprocess.run(['./lodge', orig], env=env, timeout=60)
+subprocess.run(['./lodge', orig], env=env, timeout=300)
 need(wait('Original, Powered off'), 'and that other one')
 
 # Running: neither, with a sentence.
@@ -140,7 +140,7 @@ need(is_off(), 'it is off')
 # Cancelled: nothing is left, in the folder nor of the program that copies.
 big = machine('big', 'Big one', 'ide0:0.present = "TRUE"\nide0:0.fileName = "big.vmdk"\n')
 subprocess.run([tool, '-c', '-s', '4TB', os.path.join(vms, 'big', 'big.vmdk')], check=True)
-subprocess.run(['./lodge', big], env=env, timeout=60)
+subprocess.run(['./lodge', big], env=env, timeout=300)
 need(wait('Big one, Powered off'), 'a machine with a disk of 4 TB')
 action('vm-clone')
 wait('Clone', pyatspi.ROLE_PUSH_BUTTON)
@@ -153,12 +153,12 @@ if os.environ.get('LODGE_TEST_SHOTS'):
     subprocess.run(['import', '-window', 'root', '%s/clone.png' % os.environ['LODGE_TEST_SHOTS']])
 t0 = time.monotonic()
 press('Cancel')
-ok(until(lambda: not os.path.exists(os.path.join(vms, 'Clone of Big one')), 10), 'Cancel takes away what was made (%.1f s)' % (time.monotonic() - t0))
+ok(until(lambda: not os.path.exists(os.path.join(vms, 'Clone of Big one'))), 'Cancel takes away what was made (%.1f s)' % (time.monotonic() - t0))
 ok(until(lambda: subprocess.run(['pgrep', '-f', 'lodge-vdiskmanager -r ' + vms], capture_output=True).returncode == 1, 10), 'and ends the copying')
 ok(not find('Clone of Big one', contains=True), 'nothing of it is in the library')
 
 # Deleting. The keyboard's default changes nothing.
-subprocess.run(['./lodge', orig], env=env, timeout=60)
+subprocess.run(['./lodge', orig], env=env, timeout=300)
 need(wait('Hardware', pyatspi.ROLE_LIST_BOX), 'the original again')
 all_files = files('orig')
 locked = open(os.path.join(vms, 'orig', 'disk-s001.vmdk'), 'r+b')
@@ -225,7 +225,7 @@ much = machine('much', 'Much memory', 'prefvmx.allVMMemoryLimit = "96"\nprefvmx.
 text = open(much).read().replace('memsize = "32"', 'memsize = "128"')
 with open(much, 'w') as f:
     f.write(text)
-subprocess.run(['./lodge', much], env=env, timeout=60)
+subprocess.run(['./lodge', much], env=env, timeout=300)
 need(wait('Much memory, Powered off'), 'a machine with more memory than all may have together')
 press('Power on')
 ok(wait('All machines that are on have 128 MB together, of 96 MB', contains=True), 'powered on, it says so in the info bar')

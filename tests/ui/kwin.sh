@@ -16,7 +16,7 @@ HOME=$XDG_RUNTIME_DIR XDG_CONFIG_HOME=$XDG_RUNTIME_DIR XDG_CACHE_HOME=$XDG_RUNTI
 w=$!
 trap 'kill -KILL $w; kill $b' EXIT # a KWin that outlives its X server never ends, and takes a whole processor
 trap 'exit 99' INT TERM HUP
-for i in $(seq 100); do
+for i in $(seq 600); do
     [ -S "$XDG_RUNTIME_DIR/wayland-kwin" ] && break
     sleep 0.1
 done

@@ -3,9 +3,11 @@
  * VNC inside TLS (VeNCrypt), against TigerVNC's Xvnc, which offers one kind at a time: without a certificate, with a password, with a certificate
  * that nobody knows, that the user trusts, and that is another computer's. A connection that comes about is an encrypted one: the server has no other.
  */
+#include <arpa/inet.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,6 +61,18 @@ static gboolean refused(void)
     return !s;
 }
 
+/* Is this port nobody's, and the number that the X server has with it? Below those that the kernel gives out. */
+static bool is_free(void)
+{
+    char *lock = g_strdup_printf("/tmp/.X%d-lock", port - 5300);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    bool is = port > 32000 || (access(lock, F_OK) && !bind(s, (struct sockaddr *)&a, sizeof a));
+    close(s);
+    g_free(lock);
+    return is;
+}
+
 static bool server_start(const char *types, const char *cert)
 {
     char *cmd = g_strdup_printf("Xtigervnc :%d -rfbport %d -localhost -geometry 320x240 -depth 24 -nolisten tcp -nolisten unix -SecurityTypes %s -PasswordFile %s/passwd "
@@ -67,7 +81,7 @@ static bool server_start(const char *types, const char *cert)
          **argv = g_strsplit(cmd, " ", -1);
     bool good = g_spawn_async(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &server,
                               NULL);
-    for (int i = 0; good && i < 200 && refused(); i++)
+    for (int i = 0; good && i < 2400 && refused(); i++)
         g_usleep(50000);
     g_strfreev(argv);
     g_free(cmd);
@@ -140,7 +154,8 @@ int main(void)
     dir = g_dir_make_tmp("lodge-tls-XXXXXX", NULL);
     g_setenv("XDG_CONFIG_HOME", dir, TRUE);
     g_setenv("XDG_CACHE_HOME", dir, TRUE);
-    port = 20000 + getpid() % 20000;
+    for (port = 20000 + getpid() % 9000; !is_free(); port++)
+        ;
     password_file();
     if (!ok(certificate("here", "localhost") && certificate("other", "elsewhere.example"), "certificates"))
         return TAP_DONE();

@@ -12,6 +12,7 @@
 #include "tests/ui/uitest.h"
 #include "ui/mks/mks_fullscreen.h"
 #include "ui/mks/mks_keys.h"
+#include "ui/mks/mks_session_private.h"
 
 static struct fake *fake;
 static LodgeMksSession *session;
@@ -101,24 +102,24 @@ static void painting(void)
     static const int percent[] = {100, 125, 150, 175, 200};
     lodge_mks_view_set_scaling(view, LODGE_MKS_ACTUAL);
     resize_view(800, 600);
-    ok(differ_exact((800 - fake->width) / 2, (600 - fake->height) / 2) == 0, "actual pixels: each guest pixel is one device pixel, black around");
+    ok(AWAIT(differ_exact((800 - fake->width) / 2, (600 - fake->height) / 2) == 0), "actual pixels: each guest pixel is one device pixel, black around");
     lodge_mks_view_set_scaling(view, LODGE_MKS_STRETCH);
     for (unsigned i = 0; i < 5; i++) {
         int w = fake->width * percent[i] / 100, h = fake->height * percent[i] / 100;
         g_object_set(view, "filter", LODGE_MKS_FILTER_NEAREST, NULL);
         resize_view(w, h);
-        ok(differ_nearest(percent[i]) == 0, "stretched to %d %%, nearest: exact", percent[i]);
+        ok(AWAIT(differ_nearest(percent[i]) == 0), "stretched to %d %%, nearest: exact", percent[i]);
         g_object_set(view, "filter", LODGE_MKS_FILTER_AUTO, NULL);
         settle(80);
         double zoom;
         g_object_get(view, "zoom", &zoom, NULL);
         ok(fabs(zoom * 100 - percent[i]) < 1e-9, "zoom says %d %%", percent[i]);
         if (percent[i] % 100) {
-            double d = differ_bilinear(percent[i] / 100.0);
-            if (!ok(d < 6, "stretched to %d %%, smooth: bilinear", percent[i]))
+            double d;
+            if (!ok(AWAIT((d = differ_bilinear(percent[i] / 100.0)) < 6), "stretched to %d %%, smooth: bilinear", percent[i]))
                 printf("# off by %.1f\n", d);
         } else {
-            ok(differ_nearest(percent[i]) == 0, "stretched to %d %%, smooth: exact at a whole factor", percent[i]);
+            ok(AWAIT(differ_nearest(percent[i]) == 0), "stretched to %d %%, smooth: exact at a whole factor", percent[i]);
         }
     }
 }
@@ -137,8 +138,7 @@ static void damage(void)
         settle(5);
     }
     ok(AWAIT(fake->done == fake->serial), "the last damage is acknowledged");
-    settle(100);
-    ok(differ_nearest(150) == 0, "forty changes are all on the screen");
+    ok(STAYS(100, differ_nearest(150) == 0), "forty changes are all on the screen");
     fake_damage(fake, -100000, -5, 2000000000, 2000000000);
     fake_damage(fake, 5, 5, -3, -3);
     ok(AWAIT(fake->done + 1 >= fake->serial), "damage that cannot be is survived");
@@ -147,15 +147,14 @@ static void damage(void)
     ok(AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 500), "another mode");
     lodge_mks_view_set_scaling(view, LODGE_MKS_ACTUAL);
     resize_view(600, 400);
-    ok(differ_exact(50, 50) == 0, "is painted exactly");
+    ok(AWAIT(differ_exact(50, 50) == 0), "is painted exactly");
     fake_mode(fake, 1500, 1300);
     AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 1500);
     resize_view(600, 400);
     GtkAdjustment *ha = gtk_scrolled_window_get_hadjustment(GTK_SCROLLED_WINDOW(scrolled)), *va = gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(scrolled));
     gtk_adjustment_set_value(ha, 200 / scale);
     gtk_adjustment_set_value(va, 1e6);
-    settle(200);
-    ok(differ_exact(-200, -(1300 - gtk_widget_get_allocated_height(GTK_WIDGET(view)) * scale)) == 0, "a large guest scrolls, and is exact");
+    ok(STAYS(200, differ_exact(-200, -(1300 - gtk_widget_get_allocated_height(GTK_WIDGET(view)) * scale)) == 0), "a large guest scrolls, and is exact");
     fake_mode(fake, 320, 240);
     AWAIT(lodge_mks_session_get_guest_size(session, &w, &h) && w == 320);
 }
@@ -212,6 +211,35 @@ static void clicks(void)
     ok(fake->wheel == 1, "wheel: two up, one down");
 }
 
+/* Is the server's cursor this one of 16 x 16, doubled? */
+static bool cursor_is(XFixesCursorImage **im, const uint32_t *argb)
+{
+    if (*im)
+        XFree(*im);
+    *im = XFixesGetCursorImage(gdk_x11_get_default_xdisplay());
+    bool same = *im && (*im)->width == 32 && (*im)->height == 32;
+    for (int i = 0; same && i < 32 * 32; i++)
+        same = (uint32_t)(*im)->pixels[i] == argb[i / 64 * 16 + i % 32 / 2];
+    return same;
+}
+
+static int green_pixels(void)
+{
+    int w, h, n = 0;
+    uint32_t *p = grab_pixels(GTK_WIDGET(view), &w, &h);
+    for (int y = 100; y < 132 && y < h; y++)
+        for (int x = 200; x < 232 && x < w; x++)
+            n += p[y * w + x] == 0x00ff00;
+    g_free(p);
+    return n;
+}
+
+static bool blank_cursor(void)
+{
+    GdkCursor *k = gdk_window_get_cursor(gtk_widget_get_window(GTK_WIDGET(view)));
+    return k && gdk_cursor_get_cursor_type(k) == GDK_BLANK_CURSOR;
+}
+
 static void cursor(void)
 {
     uint32_t argb[16 * 16];
@@ -220,25 +248,18 @@ static void cursor(void)
     resize_view(320 * 2, 240 * 2); /* one guest pixel is two */
     fake_cursor(fake, 16, 16, 3, 5, argb, sizeof argb);
     fake_cursor_at(fake, 10, 10, true);
-    settle(150);
-    XFixesCursorImage *im = XFixesGetCursorImage(gdk_x11_get_default_xdisplay());
-    bool same = im && im->width == 32 && im->height == 32;
-    for (int i = 0; same && i < 32 * 32; i++)
-        same = (uint32_t)im->pixels[i] == argb[i / 64 * 16 + i % 32 / 2];
-    ok(same, "the guest's pointer is the server's cursor, in the size of the picture");
+    XFixesCursorImage *im = NULL;
+    ok(AWAIT(cursor_is(&im, argb)), "the guest's pointer is the server's cursor, in the size of the picture");
     if (!ok(im && im->xhot >= 6 && im->xhot <= 7 && im->yhot >= 10 && im->yhot <= 11, "its hot spot is at the guest's"))
         printf("# %d x %d, hot %d,%d\n", im->width, im->height, im->xhot, im->yhot);
     XFree(im);
     fake_cursor_at(fake, 10, 10, false);
-    settle(80);
-    GdkCursor *k = gdk_window_get_cursor(gtk_widget_get_window(GTK_WIDGET(view)));
-    ok(k && gdk_cursor_get_cursor_type(k) == GDK_BLANK_CURSOR, "hidden by the guest: hidden here");
+    ok(AWAIT(blank_cursor()), "hidden by the guest: hidden here");
     fake_cursor(fake, 16, 16, 0, 0, argb, 100);
     fake_cursor(fake, 30000, 30000, 0, 0, argb, 4);
     fake_cursor(fake, -1, 5, 0, 0, argb, 4);
     fake_cursor(fake, 8, 8, 100, -100, argb, 256);
-    settle(80);
-    ok(true, "shapes that cannot be are survived");
+    ok(STAYS(80, true), "shapes that cannot be are survived");
     fake_absolute(fake, false);
     AWAIT(!lodge_mks_session_get_pointer_absolute(session));
     for (int i = 0; i < 256; i++)
@@ -246,14 +267,7 @@ static void cursor(void)
     fake_cursor(fake, 16, 16, 0, 0, argb, sizeof argb);
     fake_cursor_at(fake, 100, 50, true);
     g_object_set(view, "filter", LODGE_MKS_FILTER_NEAREST, NULL);
-    settle(150);
-    int w, h, n = 0;
-    uint32_t *p = grab_pixels(GTK_WIDGET(view), &w, &h);
-    for (int y = 100; y < 132; y++)
-        for (int x = 200; x < 232; x++)
-            n += p[y * w + x] == 0x00ff00;
-    ok(n == 32 * 32, "a guest with a relative pointer: its pointer is painted where it has it");
-    g_free(p);
+    ok(AWAIT(green_pixels() == 32 * 32), "a guest with a relative pointer: its pointer is painted where it has it");
 }
 
 static void grab(void)
@@ -264,8 +278,7 @@ static void grab(void)
     xdo(cmd);
     g_free(cmd);
     fake_clear(fake);
-    settle(50);
-    ok(!lodge_mks_view_get_grabbed(view) && fake->moves == 0, "a relative pointer: nothing is sent before the click");
+    ok(STAYS(50, !lodge_mks_view_get_grabbed(view) && fake->moves == 0), "a relative pointer: nothing is sent before the click");
     xdo("click 1");
     ok(AWAIT(lodge_mks_view_get_grabbed(view)), "the click grabs");
     ok(fake->pointer->len == 0 && fake->buttons == 0, "and is not the guest's");
@@ -281,27 +294,23 @@ static void grab(void)
         g_string_append_printf(s, "mousemove_relative -- %d %d sleep 0.004 ", dx, dy);
     }
     xdo(s->str);
-    settle(100);
     g_string_free(s, TRUE);
-    if (!ok(fake->dx == sx && fake->dy == sy, "120 movements over more than the screen arrive as they were made"))
+    if (!ok(STAYS(100, fake->dx == sx && fake->dy == sy), "120 movements over more than the screen arrive as they were made"))
         printf("# got %d,%d want %d,%d in %d\n", fake->dx, fake->dy, sx, sy, fake->moves);
     xdo("mousedown 1 mousemove_relative 5 5 mouseup 1");
-    settle(50);
-    ok(fake->pointer->len == 1 && fake->buttons == 0, "a click inside of the grab is the guest's");
+    ok(STAYS(50, fake->pointer->len == 1 && fake->buttons == 0), "a click inside of the grab is the guest's");
     xdo("keydown ctrl keydown alt keyup alt keyup ctrl");
     ok(AWAIT(!lodge_mks_view_get_grabbed(view)), "Ctrl+Alt releases");
     ok(fake->n_down == 0, "and leaves no key down");
     xdo("key ctrl+g");
-    settle(100);
-    ok(!lodge_mks_view_get_grabbed(view), "without the focus Ctrl+G is not the console's");
+    ok(STAYS(100, !lodge_mks_view_get_grabbed(view)), "without the focus Ctrl+G is not the console's");
     gtk_widget_grab_focus(GTK_WIDGET(view));
     xdo("key ctrl+g");
     ok(AWAIT(lodge_mks_view_get_grabbed(view)), "with the focus it grabs");
     fake_absolute(fake, true);
     ok(AWAIT(!lodge_mks_view_get_grabbed(view)), "the guest's pointer becomes absolute: the grab ends");
     lodge_mks_view_grab(view);
-    settle(50);
-    ok(lodge_mks_view_get_grabbed(view), "keys can be grabbed with an absolute pointer too");
+    ok(STAYS(50, lodge_mks_view_get_grabbed(view)), "keys can be grabbed with an absolute pointer too");
     lodge_mks_view_release(view);
 }
 
@@ -320,8 +329,7 @@ static void keys(void)
     focus_view();
     fake_clear(fake);
     xdo("key a key F10 key Tab key Return key Escape key alt+f");
-    settle(100);
-    ok(!strcmp(fake->keys->str, "+04 -04 +43 -43 +2b -2b +28 -28 +29 -29 +e2 +09 -e2 -09 "), "keys go to the guest before the window's own shortcuts");
+    ok(STAYS(100, !strcmp(fake->keys->str, "+04 -04 +43 -43 +2b -2b +28 -28 +29 -29 +e2 +09 -e2 -09 ")), "keys go to the guest before the window's own shortcuts");
     /* By key code: every place of the keyboard. */
     GString *s = g_string_new(""), *want = g_string_new("");
     fake_clear(fake);
@@ -343,9 +351,12 @@ static void keys(void)
     xdo("keyup ctrl keyup alt key 66 key 77"); /* caps and num lock as they were */
     settle(50);
     fake_clear(fake);
-    xdo("keydown s sleep 1.2 keyup s");
-    settle(80);
-    ok(fake->presses >= 3 && fake->releases == 1 && !strncmp(fake->keys->str, "+16 +16 ", 8) && fake->n_down == 0, "a key that is held repeats, and comes up once");
+    XAutoRepeatOn(gdk_x11_get_default_xdisplay());
+    xdo("keydown s");
+    AWAIT(fake->presses >= 3);
+    xdo("keyup s");
+    XAutoRepeatOff(gdk_x11_get_default_xdisplay());
+    ok(STAYS(80, fake->presses >= 3 && fake->releases == 1 && !strncmp(fake->keys->str, "+16 +16 ", 8) && fake->n_down == 0), "a key that is held repeats, and comes up once");
     /* Down when the focus comes: not the guest's. */
     gtk_window_present(GTK_WINDOW(other));
     AWAIT(gtk_window_is_active(GTK_WINDOW(other)));
@@ -353,8 +364,7 @@ static void keys(void)
     xdo("keydown shift");
     focus_view();
     xdo("keyup shift");
-    settle(50);
-    ok(fake->presses == 0 && fake->releases == 0, "a key that was down before is not the guest's");
+    ok(STAYS(50, fake->presses == 0 && fake->releases == 0), "a key that was down before is not the guest's");
 }
 
 static void focus_losses(void)
@@ -372,6 +382,7 @@ static void focus_losses(void)
         g_string_append(down, "mousedown 1 ");
         g_string_append(up, "mouseup 1 ");
         xdo(down->str);
+        AWAIT(fake->n_down > 0 && fake->buttons);
         settle(20);
         pressed += fake->n_down;
         switch (i % 6) {
@@ -430,27 +441,22 @@ static void hotkeys(void)
     fake_clear(fake);
     want_hotkeys = TRUE;
     xdo("key ctrl+alt+Return");
-    settle(60);
-    ok(hotkeys_seen[LODGE_MKS_HOTKEY_FULLSCREEN] == 1 && !strstr(fake->keys->str, "+28") && !fake->n_down, "Ctrl+Alt+Enter is the host's");
+    ok(STAYS(60, hotkeys_seen[LODGE_MKS_HOTKEY_FULLSCREEN] == 1 && !strstr(fake->keys->str, "+28") && !fake->n_down), "Ctrl+Alt+Enter is the host's");
     want_hotkeys = FALSE;
     fake_clear(fake);
     focus_view();
     xdo("key ctrl+alt+Left");
-    settle(60);
-    ok(hotkeys_seen[LODGE_MKS_HOTKEY_PREVIOUS] == 1 && strstr(fake->keys->str, "+50 ") && !fake->n_down, "a shortcut that nobody wants is the guest's");
+    ok(STAYS(60, hotkeys_seen[LODGE_MKS_HOTKEY_PREVIOUS] == 1 && strstr(fake->keys->str, "+50 ") && !fake->n_down), "a shortcut that nobody wants is the guest's");
     focus_view();
     fake_clear(fake);
     xdo("key ctrl+alt+Insert");
     AWAIT(strstr(fake->keys->str, "-4c"));
-    settle(80);
-    ok(strstr(fake->keys->str, "+e0 +e2 +4c -4c -e2 -e0") && !strstr(fake->keys->str, "49") && !fake->n_down, "Ctrl+Alt+Ins presses Ctrl+Alt+Del");
+    ok(STAYS(80, strstr(fake->keys->str, "+e0 +e2 +4c -4c -e2 -e0") && !strstr(fake->keys->str, "49") && !fake->n_down), "Ctrl+Alt+Ins presses Ctrl+Alt+Del");
     focus_view();
     xdo("key ctrl+alt+k"); /* with F3 it would be the X server's own */
-    settle(60);
-    ok(strstr(fake->keys->str, "+0e ") && strstr(fake->keys->str, "-0e") && gtk_widget_has_focus(GTK_WIDGET(view)), "Ctrl+Alt with another key is the guest's, and the focus stays");
+    ok(STAYS(60, strstr(fake->keys->str, "+0e ") && strstr(fake->keys->str, "-0e") && gtk_widget_has_focus(GTK_WIDGET(view))), "Ctrl+Alt with another key is the guest's, and the focus stays");
     xdo("keydown ctrl keydown alt keyup ctrl keyup alt");
-    settle(60);
-    ok(!gtk_widget_has_focus(GTK_WIDGET(view)) && !fake->n_down, "Ctrl+Alt alone gives the keys back to the window");
+    ok(STAYS(60, !gtk_widget_has_focus(GTK_WIDGET(view)) && !fake->n_down), "Ctrl+Alt alone gives the keys back to the window");
     ok(!lodge_mks_view_set_hotkey(view, LODGE_MKS_HOTKEY_NEXT, "<Control><Alt>Left") && !lodge_mks_view_set_hotkey(view, LODGE_MKS_HOTKEY_NEXT, "nonsense") &&
            !strcmp(lodge_mks_view_get_hotkey(view, LODGE_MKS_HOTKEY_NEXT), "<Control><Alt>Right"), "a shortcut that is taken, or none, is refused");
     ok(lodge_mks_view_set_hotkey(view, LODGE_MKS_HOTKEY_RELEASE, "<Control><Shift>") && lodge_mks_view_set_hotkey(view, LODGE_MKS_HOTKEY_FULLSCREEN, "F11"),
@@ -458,11 +464,9 @@ static void hotkeys(void)
     focus_view();
     want_hotkeys = TRUE;
     xdo("key F11 keydown ctrl keydown alt keyup alt keyup ctrl");
-    settle(60);
-    ok(hotkeys_seen[LODGE_MKS_HOTKEY_FULLSCREEN] == 2 && gtk_widget_has_focus(GTK_WIDGET(view)), "the new one works, the old one is the guest's");
+    ok(STAYS(60, hotkeys_seen[LODGE_MKS_HOTKEY_FULLSCREEN] == 2 && gtk_widget_has_focus(GTK_WIDGET(view))), "the new one works, the old one is the guest's");
     xdo("keydown ctrl keydown shift keyup shift keyup ctrl");
-    settle(60);
-    ok(!gtk_widget_has_focus(GTK_WIDGET(view)) && !fake->n_down, "the new way out works");
+    ok(STAYS(60, !gtk_widget_has_focus(GTK_WIDGET(view)) && !fake->n_down), "the new way out works");
     for (int i = 0; i < LODGE_MKS_HOTKEYS; i++)
         lodge_mks_view_set_hotkey(view, (LodgeMksHotkey)i, lodge_mks_hotkey_default((LodgeMksHotkey)i));
     g_signal_handlers_disconnect_by_func(view, on_hotkey, NULL);
@@ -475,12 +479,12 @@ static void locks(void)
     GdkKeymap *map = gdk_keymap_get_for_display(gdk_display_get_default());
     unsigned host = (gdk_keymap_get_num_lock_state(map) ? 2 : 0) | (gdk_keymap_get_caps_lock_state(map) ? 4 : 0);
     fake_leds(fake, 1u << 31 | (host ^ 4));
+    AWAIT(lodge_mks_session_get_leds(session) == (host ^ 4) && mks_session_leds_known(session));
     settle(50);
     fake_clear(fake);
     focus_view();
     AWAIT(fake->releases == 1);
-    settle(60);
-    ok(!strcmp(fake->keys->str, "+39 -39 "), "caps lock differs in the guest: one tap");
+    ok(STAYS(60, !strcmp(fake->keys->str, "+39 -39 ")), "caps lock differs in the guest: one tap");
     fake_leds(fake, host);
     settle(50);
     gtk_window_present(GTK_WINDOW(other));
@@ -488,8 +492,7 @@ static void locks(void)
     fake_clear(fake);
     fake_leds(fake, host ^ 6);
     focus_view();
-    settle(60);
-    ok(fake->presses == 0, "a guest that never said anything is left alone");
+    ok(STAYS(60, fake->presses == 0), "a guest that never said anything is left alone");
 }
 
 /* ---- sessions ---- */
@@ -517,23 +520,33 @@ static void states(void)
     lodge_mks_view_set_scaling(view, LODGE_MKS_ACTUAL);
     settle(100);
     int ox = (gtk_widget_get_allocated_width(GTK_WIDGET(view)) * scale - 320) / 2, oy = (gtk_widget_get_allocated_height(GTK_WIDGET(view)) * scale - 240) / 2;
-    bool plain = differ_exact(ox, oy) == 0;
-    fake_blank(fake, true);
-    settle(500);
-    ok(plain && differ_exact(ox, oy) == 0, "a display that is off for a moment is not worth a word");
-    settle(1300);
-    ok(differ_exact(ox, oy) > 1000, "one that stays off is told");
+    bool plain = AWAIT(differ_exact(ox, oy) == 0);
+    bool short_plain = false;
+    for (int i = 0; i < 50; i++) { /* until one moment was short enough: on a busy machine it may last until the word comes */
+        gint64 from = g_get_monotonic_time();
+        fake_blank(fake, true);
+        settle(500);
+        short_plain = differ_exact(ox, oy) == 0;
+        if (short_plain || g_get_monotonic_time() - from < 1300000)
+            break;
+        fake_blank(fake, false);
+        AWAIT(differ_exact(ox, oy) == 0);
+    }
+    ok(plain && short_plain, "a display that is off for a moment is not worth a word");
+    ok(STAYS(1300, differ_exact(ox, oy) > 1000), "one that stays off is told");
     fake_blank(fake, false);
-    settle(200);
-    ok(differ_exact(ox, oy) == 0, "on again: the picture alone");
+    ok(STAYS(200, differ_exact(ox, oy) == 0), "on again: the picture alone");
     focus_view();
     fake_clear(fake);
     lodge_mks_session_type_text_async(session, "Hi z", "de", NULL, on_typed, &typed);
     ok(AWAIT(typed == 1) && !strcmp(fake->keys->str, "+e1 +0b -0b -e1 +0c -0c +2c -2c +1c -1c "), "text is typed, on the layout that was said");
     GCancellable *cancel = g_cancellable_new();
     typed = 0;
-    lodge_mks_session_type_text_async(session, "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", NULL, cancel, on_typed, &typed);
-    settle(60);
+    char *long_text = g_strnfill(2000, 'A');
+    fake_clear(fake);
+    lodge_mks_session_type_text_async(session, long_text, NULL, cancel, on_typed, &typed);
+    AWAIT(fake->presses > 0);
+    g_free(long_text);
     g_cancellable_cancel(cancel);
     ok(AWAIT(typed == 2) && AWAIT(fake->n_down == 0), "typing can be cancelled, and leaves no key down");
     g_object_unref(cancel);
@@ -550,8 +563,10 @@ static void states(void)
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_OFF) && !lodge_mks_session_get_guest_size(session, &w, &h), "off: no picture");
     fake_state(fake, "on", "");
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "on again");
+    focus_view();
+    fake_clear(fake);
     xdo("keydown a");
-    settle(50);
+    AWAIT(fake->presses > 0);
     fake_stop(fake);
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_CONNECTING) && strstr(lodge_mks_session_get_error(session), "/tmp/fake.log"),
        "the process dies: said, with its log");
@@ -566,8 +581,7 @@ static void states(void)
     fake->unsealed = false;
     fake->bad_size = true;
     fake_mode(fake, 320, 240);
-    settle(150);
-    ok(lodge_mks_session_get_state(session) == LODGE_MKS_NO_PICTURE && *lodge_mks_session_get_error(session), "a screen larger than its memory is refused");
+    ok(STAYS(150, lodge_mks_session_get_state(session) == LODGE_MKS_NO_PICTURE && *lodge_mks_session_get_error(session)), "a screen larger than its memory is refused");
     fake->bad_size = false;
     fake_mode(fake, 320, 240);
     ok(AWAIT(lodge_mks_session_get_state(session) == LODGE_MKS_RUNNING), "a good one is shown");
@@ -618,25 +632,26 @@ static void full_screen(void)
     gtk_window_present(GTK_WINDOW(f));
     GtkWidget *v = GTK_WIDGET(lodge_mks_fullscreen_get_view(LODGE_MKS_FULLSCREEN(f)));
     ok(AWAIT(gtk_widget_get_allocated_width(v) * scale == 1600 && gtk_widget_get_allocated_height(v) * scale == 1200), "full screen: the guest has all of it");
-    settle(900);
-    ok(!revealed(f), "no bar");
+    ok(STAYS(900, !revealed(f)), "no bar");
+    gint64 from = g_get_monotonic_time();
     xdo("mousemove 800 600 mousemove 790 0");
     settle(120);
-    ok(!revealed(f), "the pointer at the top edge: not at once");
+    bool down = revealed(f);
+    ok(!down || g_get_monotonic_time() - from > 190000, "the pointer at the top edge: not at once"); /* unless the moment was a long one */
     ok(AWAIT(revealed(f)), "the bar comes down");
     settle(400);
+    from = g_get_monotonic_time();
     xdo("mousemove 800 600");
     settle(300);
-    ok(revealed(f), "and stays a moment");
+    down = revealed(f);
+    ok(down || g_get_monotonic_time() - from > 690000, "and stays a moment");
     ok(AWAIT(!revealed(f)), "and goes");
     lodge_mks_fullscreen_set_pinned(LODGE_MKS_FULLSCREEN(f), TRUE);
-    settle(1000);
-    ok(revealed(f), "pinned: it stays");
+    ok(STAYS(1000, revealed(f)), "pinned: it stays");
     lodge_mks_fullscreen_set_pinned(LODGE_MKS_FULLSCREEN(f), FALSE);
     fake_clear(fake);
     xdo("key x key ctrl+alt+Right");
-    settle(60);
-    ok(strstr(fake->keys->str, "+1b -1b") && which == 1, "keys go to the guest, Ctrl+Alt+Right to the next machine");
+    ok(STAYS(60, strstr(fake->keys->str, "+1b -1b") && which == 1), "keys go to the guest, Ctrl+Alt+Right to the next machine");
     xdo("key ctrl+alt+Return");
     ok(AWAIT(left == 1) && fake->n_down == 0, "Ctrl+Alt+Enter leaves");
     gtk_widget_destroy(f);
@@ -650,6 +665,7 @@ static void full_screen(void)
 int main(int argc, char **argv)
 {
     gtk_init(&argc, &argv);
+    XAutoRepeatOff(gdk_x11_get_default_xdisplay()); /* between the press and the release of a slow xdotool */
     fake = fake_new(320, 240);
     session = lodge_mks_session_new_vm(fake->address);
     window = gtk_window_new(GTK_WINDOW_TOPLEVEL);

@@ -21,7 +21,7 @@ pids="$pids $!"
 n=0
 while [ ! -s "$dir/display" ]; do
     n=$((n + 1))
-    [ $n -lt 200 ] || { cat "$dir/xvfb.log" >&2; exit 77; }
+    [ $n -lt 1200 ] || { cat "$dir/xvfb.log" >&2; exit 77; }
     sleep 0.1
 done
 DISPLAY=:$(cat "$dir/display")
@@ -31,7 +31,7 @@ pids="$pids $!"
 n=0
 while [ ! -s "$dir/bus" ]; do
     n=$((n + 1))
-    [ $n -lt 100 ] || exit 77
+    [ $n -lt 1200 ] || exit 77
     sleep 0.1
 done
 DBUS_SESSION_BUS_ADDRESS=$(cat "$dir/bus")
@@ -39,5 +39,10 @@ export DBUS_SESSION_BUS_ADDRESS
 if [ -z "$NO_MANAGER" ] && command -v openbox >/dev/null; then
     openbox >/dev/null 2>&1 &
     pids="$pids $!"
+    n=0
+    while command -v xdotool >/dev/null && ! xdotool get_num_desktops >/dev/null 2>&1 && [ $n -lt 600 ]; do
+        sleep 0.1
+        n=$((n + 1))
+    done
 fi
 "$@"

@@ -18,7 +18,7 @@ as=
 WLR_BACKENDS=x11 WLR_RENDERER=pixman WLR_RENDERER_ALLOW_SOFTWARE=1 LIBSEAT_BACKEND=noop \
     $as sway --unsupported-gpu -c "$XDG_RUNTIME_DIR/sway.config" >"$XDG_RUNTIME_DIR/sway.log" 2>&1 &
 w=$!
-for i in $(seq 100); do
+for i in $(seq 600); do
     name=$(cd "$XDG_RUNTIME_DIR" && ls -d wayland-? 2>/dev/null | head -1)
     [ -n "$name" ] && break
     sleep 0.1

@@ -15,20 +15,24 @@ static gboolean ui_stop(gpointer u)
     return G_SOURCE_REMOVE;
 }
 
-/* Runs the main loop for so many milliseconds. */
-static inline void settle(guint ms)
+static gboolean ui_count(gpointer u)
 {
-    bool over = false;
-    guint id = g_timeout_add(ms, ui_stop, &over);
-    while (!over)
-        g_main_context_iteration(NULL, TRUE);
-    (void)id;
+    return --*(guint *)u > 0;
 }
 
-/* Runs it until cond holds; false after five seconds. */
+/* Runs the main loop for so many milliseconds; longer when this program hardly gets the processor, which others will then not get either. */
+static inline void settle(guint ms)
+{
+    guint left = ms ? ms : 1;
+    g_timeout_add(1, ui_count, &left);
+    while (left)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+/* Runs it until cond holds; false after a minute, which is for a machine that does much else. */
 #define AWAIT(cond)                                                 \
     ({                                                              \
-        gint64 ui_end = g_get_monotonic_time() + 5000000;           \
+        gint64 ui_end = g_get_monotonic_time() + 60000000;          \
         while (!(cond) && g_get_monotonic_time() < ui_end) {        \
             bool ui_over = false;                                   \
             guint ui_id = g_timeout_add(20, ui_stop, &ui_over);     \
@@ -38,6 +42,9 @@ static inline void settle(guint ms)
         }                                                           \
         (bool)(cond);                                               \
     })
+
+/* cond comes, and is there after so many milliseconds more: nothing that is not wanted comes behind it. */
+#define STAYS(ms, cond) (AWAIT(cond), settle(ms), (bool)(cond))
 
 static void ui_child(GPid pid, gint status, gpointer u)
 {

@@ -14,7 +14,7 @@ except Exception:
     pyatspi = None
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WAIT = float(os.environ.get('LODGE_TEST_WAIT', '40'))
+WAIT = float(os.environ.get('LODGE_TEST_WAIT', '120'))
 
 
 def skip(why):
@@ -115,6 +115,7 @@ def press(name, role=None):
 
 def key(*keys):
     for k in keys:
+        until(active, 10)  # a window of the program has the keyboard
         subprocess.run(['xdotool', 'key', k], check=True)
         time.sleep(0.5)
 
@@ -210,7 +211,7 @@ def need(good, name):
 def stop(p):
     p.terminate()
     try:
-        p.wait(10)
+        p.wait(60)
     except subprocess.TimeoutExpired:
         p.kill()
         p.wait()
@@ -254,7 +255,7 @@ def through_the_sequence():
 def action(name, path='/window/1'):
     """One of the window's; path '': of the program's."""
     subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge' + path, '--method', 'org.gtk.Actions.Activate',
-                    name, '[]', '{}'], env=env, capture_output=True, timeout=30)
+                    name, '[]', '{}'], env=env, capture_output=True, timeout=300)
 
 
 def text_of(node):

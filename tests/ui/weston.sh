@@ -7,7 +7,7 @@ size=$(xdotool getdisplaygeometry)
 weston --backend=x11-backend.so --shell=kiosk-shell.so --width=$((${size% *} / scale)) --height=$((${size#* } / scale)) --use-pixman --scale="$scale" --no-config --idle-time=0 --socket=wayland-test \
     >"$XDG_RUNTIME_DIR/weston.log" 2>&1 &
 w=$!
-for i in $(seq 50); do
+for i in $(seq 600); do
     [ -S "$XDG_RUNTIME_DIR/wayland-test" ] && break
     sleep 0.1
 done

@@ -20,8 +20,13 @@ if [ -z "$NO_MANAGER" ]; then
     openbox --sm-disable --config-file "$tmp/openbox.xml" >/dev/null 2>&1 &
     manager=$!
 fi
-sleep 0.3
-timeout 300 "$@"
+# Until the window manager manages: it answers how many desktops there are.
+i=0
+while [ -n "$manager" ] && ! xdotool get_num_desktops >/dev/null 2>&1 && [ $i -lt 600 ]; do
+    sleep 0.1
+    i=$((i + 1))
+done
+timeout 1800 "$@"
 rc=$?
 kill $manager $server 2>/dev/null
 wait $manager $server 2>/dev/null

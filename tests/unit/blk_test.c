@@ -36,6 +36,8 @@ static int slow_pwrite(void *f, uint64_t off, const void *buf, size_t n)
     if (now > s->most)
         s->most = now;
     usleep(s->us);
+    for (int i = 0; i < 30000 && s->most < 2; i++) /* until another one is on its way: its thread may be slow to come */
+        usleep(1000);
     pthread_mutex_lock(&s->lock);
     int r = mf_pwrite(&s->m, off, buf, n);
     pthread_mutex_unlock(&s->lock);
@@ -112,7 +114,7 @@ static struct op *submit(unsigned i, enum blk_op op, uint64_t off, unsigned len)
 
 static bool wait_count(unsigned n)
 {
-    for (int i = 0; i < 5000 && done_count < n; i++)
+    for (int i = 0; i < 60000 && done_count < n; i++)
         usleep(1000);
     chipset_lock(vm); /* the last done() is over, its writes are seen here */
     chipset_unlock(vm);

@@ -170,7 +170,7 @@ static void shut(struct chardev *c)
 
 #define UNTIL(x)                                  \
     ({                                            \
-        for (int i_ = 0; i_ < 3000 && !(x); i_++) \
+        for (int i_ = 0; i_ < 60000 && !(x); i_++) \
             usleep(1000);                         \
         (x);                                      \
     })

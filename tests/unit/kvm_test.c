@@ -223,7 +223,7 @@ static struct vm *make(unsigned pieces, struct err *e)
 static bool wait_for(_Atomic bool *b)
 {
     struct timespec nap = {0, 5000000};
-    for (int i = 0; i < 600 && !atomic_load(b); i++)
+    for (int i = 0; i < 12000 && !atomic_load(b); i++)
         nanosleep(&nap, NULL);
     return atomic_load(b);
 }
@@ -406,7 +406,8 @@ static void test_device(void)
     struct vm *vm = make(2, &e);
     (void)vm_run(vm, &e);
     struct timespec nap = {0, 100000000};
-    nanosleep(&nap, NULL);
+    for (int i = 0; i < 600 && (late_writes <= 3 || last_val != 9); i++)
+        nanosleep(&nap, NULL);
     ok(!vm_pause(vm, &e), "a vm that exits all the time can be paused");
     ok(late_writes > 3 && last_val == 9, "collected writes and the others arrive");
     is_u64(seen_read, 0x54, "a read gets the device's value");
@@ -426,7 +427,8 @@ static void test_storms(void)
         F.run_errno = errs[i];
         struct vm *vm = make(2, &e);
         (void)vm_run(vm, &e);
-        nanosleep(&nap, NULL);
+        for (int k = 0; k < 3000 && F.runs <= 100; k++)
+            nanosleep(&nap, NULL);
         ok(!vm_pause(vm, &e) && F.runs > 100 && !failed, "%d times %s: it can be paused", F.runs, strerror(errs[i]));
         F.run_errno = 0;
         ok(!vm_run(vm, &e) && !vm_pause(vm, &e) && !failed, "and goes on when that is over");
@@ -601,12 +603,12 @@ static void test_probe(void)
     clock_gettime(CLOCK_MONOTONIC, &a);
     vt_probe(&p); /* KVM_RUN never brings anything */
     clock_gettime(CLOCK_MONOTONIC, &b);
-    ok(p.status == VT_BROKEN && b.tv_sec - a.tv_sec < 10 && F.opens == F.closes, "probe, a host that hangs: %s", p.text);
+    ok(p.status == VT_BROKEN && b.tv_sec - a.tv_sec < 60 && F.opens == F.closes, "probe, a host that hangs: %s", p.text);
 }
 
 int main(void)
 {
-    alarm(120);
+    alarm(600);
     kvm_sys_replace(&fake);
     test_create();
     test_slots();
@@ -651,7 +653,7 @@ int main(void)
     struct vm *vm = make(2, &e);
     (void)vm_run(vm, &e);
     struct timespec nap = {0, 5000000};
-    for (int i = 0; i < 400 && F.runs < 2; i++)
+    for (int i = 0; i < 12000 && F.runs < 2; i++)
         nanosleep(&nap, NULL);
     ok(F.runs >= 2 && !wishes && !failed, "after a triple fault the processors start anew (%d runs, %d wishes, %d failed)", F.runs, (int)wishes, (int)failed);
     vm_destroy(vm);

@@ -47,7 +47,7 @@ static bool recorded(const char *want)
 {
     bool same = false;
     char got[sizeof rec] = "";
-    for (int i = 0; i < 300 && !same; i++) {
+    for (int i = 0; i < 6000 && !same; i++) {
         pthread_mutex_lock(&rec_lock);
         strcpy(got, rec);
         pthread_mutex_unlock(&rec_lock);
@@ -125,10 +125,10 @@ static void viewer_close(struct viewer *v)
     v->c->frameBuffer = NULL;
     rfbClientCleanup(v->c);
 }
-/* Handles messages until cond or two seconds. */
+/* Handles messages until cond, a minute at most. */
 #define VIEWER_UNTIL(v, cond)                                       \
     do {                                                            \
-        for (int i_ = 0; i_ < 200 && !(cond); i_++)                 \
+        for (int i_ = 0; i_ < 6000 && !(cond); i_++)                 \
             if ((v)->c->buffered || WaitForMessage((v)->c, 10000) > 0)                \
                 HandleRFBServerMessage((v)->c);                     \
     } while (0)

@@ -46,7 +46,7 @@ def case(what, pattern, text="", status=1, name="a.vmx", prep=None, user=False, 
             os.setuid(NOBODY)
     before = state_of(work)
     try:
-        r = subprocess.run([*wrap, VMX, "-q", *args, os.path.join(work, name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20,
+        r = subprocess.run([*wrap, VMX, "-q", *args, os.path.join(work, name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
                            cwd=work, preexec_fn=drop, env=dict(os.environ, XDG_RUNTIME_DIR=runtime))
         rc, said = r.returncode, r.stdout.decode(errors="replace").strip()
     except subprocess.TimeoutExpired:

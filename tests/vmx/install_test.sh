@@ -52,7 +52,7 @@ run() {
     cd / && XDG_RUNTIME_DIR="$dir/run" HOME="$dir/home" "$dir/moved/bin/lodge-vmx" -q "$dir/vm/a.vmx" >"$dir/out" 2>&1 &
     pid=$!
     i=0
-    while ! grep -q 'State: on' "$dir/vm/vmware.log" 2>/dev/null && [ $i -lt 100 ]; do
+    while ! grep -q 'State: on' "$dir/vm/vmware.log" 2>/dev/null && [ $i -lt 1200 ]; do
         sleep 0.1
         i=$((i + 1))
     done

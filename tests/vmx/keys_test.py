@@ -29,7 +29,7 @@ def said(keys, *args):
     all_keys = {"config.version": 8, "virtualHW.version": 20, "memsize": 16, "floppy0.present": "FALSE", **keys}
     with open(path, "w") as f:
         f.write("".join('%s = "%s"\n' % kv for kv in all_keys.items() if kv[1] is not None))
-    r = subprocess.run([find_lodge(), *args, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, text=True)
+    r = subprocess.run([find_lodge(), *args, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, text=True)
     return r.returncode, r.stdout.strip()
 
 
@@ -198,7 +198,7 @@ go: mov $0xf000, %ax
 @part
 def firmware():
     with machine(keys={"bios440.filename": own_rom(os.path.join(WORK, "own.rom"))}) as p:
-        p.expect("FIRMWARE OF MY OWN", 20)
+        p.expect("FIRMWARE OF MY OWN")
         ok(True, "bios440.filename: another BIOS runs")
     refused("bios440.filename", "none.rom", "does not exist")
     iso, other = cd(os.path.join(WORK, "boot.iso"), CODE), disk(os.path.join(WORK, "empty.img"), bytes(512))
@@ -216,13 +216,19 @@ def firmware():
         with machine(keys={"bios.bootDelay": delay}) as p:
             p.ready()
             took.append(time.monotonic() - t)
-    ok(took[1] - took[0] > 2.0, "bios.bootDelay = 2500: the firmware waits", took)
+    ok(took[1] > 2.5, "bios.bootDelay = 2500: the firmware waits", took)
     refused("bios.bootDelay", 60001, "out of range")
     with machine(disk=other, keys={"bios.bootRetry.enabled": "TRUE", "bios.bootRetry.delay": 1000, "debug": "TRUE"}) as p:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end and p.log().count("No bootable device") < 2:
             p.settle(0.3)
         ok(p.log().count("No bootable device") >= 2, "bios.bootRetry.enabled: tries again when nothing boots", p.log()[-1500:])
+
+
+def nvram_byte(path, index=0x70):
+    """A byte of the CMOS memory as the file has it, behind its magic."""
+    with open(path, "rb") as f:
+        return f.read()[16 + index]
 
 
 @part
@@ -238,7 +244,9 @@ def clock_and_cmos():
         p.ready()
         equal(p.cmos(0x70), 0xA5, "nvram: the byte is there at the next start")
         p.set_cmos(0x70, 0x5A)
-        p.settle(2)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and nvram_byte(nv) != 0x5A:
+            p.settle(0.2)
         p.proc.send_signal(signal.SIGKILL)
     with machine(keys={"nvram": nv}) as p:
         p.ready()
@@ -347,7 +355,7 @@ def drives():
 
 def carrier(p, want=True):
     """Waits until DCD of COM2 is what it should be."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while bool(p.inp(0x2FE) & 0x80) != want and time.monotonic() < end:
         time.sleep(0.02)
     return bool(p.inp(0x2FE) & 0x80) == want
@@ -357,10 +365,11 @@ def talk(connection, p):
     """A byte the guest writes to COM2 arrives, and one sent to it."""
     p.outp(0x2F8 + 3, 3)
     p.outp(0x2F8, ord("Q"))
-    connection.settimeout(5)
+    connection.settimeout(60)
     got = connection.recv(1)
     connection.sendall(b"r")
-    for _ in range(100):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         if p.inp(0x2FD) & 1:
             return got == b"Q" and p.inp(0x2F8) == ord("r")
     return False
@@ -380,7 +389,7 @@ def serial():
         for i in (1, 2, 3):
             p.outp(bases[i] + 3, 3)
             p.outp(bases[i], ord("A") + i)
-            end = time.monotonic() + 2
+            end = time.monotonic() + 60
             while time.monotonic() < end and os.path.getsize(out + str(i)) == 0:
                 time.sleep(0.01)
             with open(out + str(i), "rb") as f:
@@ -405,7 +414,7 @@ def serial():
         with machine(keys={"serial1.present": "TRUE", "serial1.fileType": "pipe", "serial1.fileName": os.path.join(WORK, "peer"),
                            "serial1.pipe.endPoint": "client"}) as p:
             p.ready()
-            server.settimeout(5)
+            server.settimeout(60)
             c = server.accept()[0]
             ok(talk(c, p), "serial1.fileType = pipe, client: both ways")
             c.close()
@@ -417,7 +426,7 @@ def serial():
 
         class Tty:
             settimeout = staticmethod(lambda t: None)
-            recv = staticmethod(lambda k: os.read(fd, k) if select.select([fd], [], [], 5)[0] else b"")
+            recv = staticmethod(lambda k: os.read(fd, k) if select.select([fd], [], [], 60)[0] else b"")
             sendall = staticmethod(lambda b: os.write(fd, b))
         tty.setraw(fd)
         ok(carrier(p), "... the guest sees a carrier when a program opens it")
@@ -471,7 +480,7 @@ def vnc():
             p.inp(0x60)
         s.key(ord("a"))
         codes = []
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while time.monotonic() < end and codes[-1:] not in ([0x9E], [0x1C + 0x80]):
             if p.inp(0x64) & 1:
                 codes.append(p.inp(0x60))
@@ -549,12 +558,12 @@ def others():
         f.write(odd.encode("latin-1"))
     p = subprocess.Popen([find_lodge(), path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end and b"FALSE" not in open(path, "rb").read():
             time.sleep(0.05)
     finally:
         p.terminate()
-        status = p.wait(30)
+        status = p.wait(120)
     with open(path, "rb") as f:
         now = f.read()
     equal(status, 0, "a file with old habits runs")

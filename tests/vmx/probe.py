@@ -97,11 +97,11 @@ class Probe(Guest):
     def __init__(self, name="probe", mem=32, **kw):
         super().__init__(name, mem=mem, runner="lodge", **kw)
 
-    def ready(self, timeout=60):
+    def ready(self, timeout=300):
         self.expect(r"PROBE\n", timeout)
         return self
 
-    def ask(self, text, timeout=30):
+    def ask(self, text, timeout=120):
         self.send(text + "\n")
         m = self.expect(r"=([^\n]*)\n", timeout)
         return m[1].decode().strip()

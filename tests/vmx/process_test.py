@@ -30,10 +30,10 @@ class Machine(Probe):
         if not self.bus:
             address = subprocess.run([find_lodge(), "--address", self.vmx], check=True, capture_output=True, text=True).stdout.strip()
             self.bus = Gio.DBusConnection.new_for_address_sync(address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT, None, None)
-        return self.bus.call_sync(None, "/org/lodge/Vm1", BUS, method, GLib.Variant(sig, args), None, 0, 10000, None).unpack()
+        return self.bus.call_sync(None, "/org/lodge/Vm1", BUS, method, GLib.Variant(sig, args), None, 0, 100000, None).unpack()
 
     def state(self):
-        r = self.bus.call_sync(None, "/org/lodge/Vm1", "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (BUS, "State")), None, 0, 10000, None)
+        r = self.bus.call_sync(None, "/org/lodge/Vm1", "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (BUS, "State")), None, 0, 100000, None)
         return r.unpack()[0]
 
     def threads(self):
@@ -45,7 +45,7 @@ class Machine(Probe):
             out[s["Name"]] = dict(s, tid=int(t))
         return out
 
-    def wait_log(self, pattern, seconds=20):
+    def wait_log(self, pattern, seconds=120):
         end = time.monotonic() + seconds
         while not re.search(pattern, self.log()) and time.monotonic() < end:
             self.settle(0.1)
@@ -58,7 +58,7 @@ def signals():
         with Machine() as m:
             m.ready()
             m.proc.send_signal(sig)
-            equal(m.wait(20), 0, "%s: status 0" % sig.name)
+            equal(m.wait(120), 0, "%s: status 0" % sig.name)
             ok('cleanShutdown = "TRUE"' in m.config(), "... cleanShutdown", m.config())
             ok(re.search(r"State: stopping \(signal\)\n.*State: off \(signal\)\n", m.log()), "... in order, in the log", m.log()[-500:])
             ok(not os.path.exists(m.vmx + ".lck"), "... the lock is gone")
@@ -74,13 +74,13 @@ def lock():
     with Machine() as m:
         m.ready()
         before = m.log(), m.config()
-        r = subprocess.run([find_lodge(), m.vmx], capture_output=True, text=True, timeout=20)
+        r = subprocess.run([find_lodge(), m.vmx], capture_output=True, text=True, timeout=120)
         equal(r.returncode, 4, "a second start: status 4")
         ok(re.fullmatch(r"lodge-vmx: .* is in use by process %d\n" % m.proc.pid, r.stderr), "... one sentence says which process has it", r.stderr)
         equal((m.log(), m.config()), before, "... and the log and the .vmx are as they were")
         copy = os.path.join(m.dir, "copy.vmx")
         shutil.copy(m.vmx, copy)
-        r = subprocess.run([find_lodge(), "-s", "serial0.fileType=pty", "-s", "serial0.fileName=", copy], capture_output=True, text=True, timeout=20)
+        r = subprocess.run([find_lodge(), "-s", "serial0.fileType=pty", "-s", "serial0.fileName=", copy], capture_output=True, text=True, timeout=120)
         ok(r.returncode == 4 and re.fullmatch(r"lodge-vmx: ide0:0: .* is in use by process %d.*\n" % m.proc.pid, r.stderr),
            "another machine with the same disk: says which process has it", "%d %s" % (r.returncode, r.stderr))
         m.proc.send_signal(signal.SIGKILL)
@@ -95,7 +95,7 @@ def lock():
     line = p.stdout.readline()
     ok(b"serial0" in line, "... which stops nobody", line)
     p.terminate()
-    equal(p.wait(20), 0, "... that start ends in order")
+    equal(p.wait(120), 0, "... that start ends in order")
     m.kill()
 
 
@@ -123,7 +123,9 @@ def log_rotation():
         m.ready()
         for i in range(120):
             m.call("SetConfig", "(ss)", "annotation", "note %d " % i + "x" * 300)
-        m.settle(0.3)
+        end = time.monotonic() + 60
+        while os.path.getsize(os.path.join(m.dir, "vm.log")) >= 8192 and time.monotonic() < end:    # main turns it over when it has nothing else to do
+            m.settle(0.1)
         files = sorted(f for f in os.listdir(m.dir) if re.fullmatch(r"vm(-\d+)?\.log", f))
         equal(files, ["vm-0.log", "vm-1.log", "vm.log"], "log.rotateSize, log.keepOld: the log and two old ones")
         sizes = [os.path.getsize(os.path.join(m.dir, f)) for f in files]
@@ -175,7 +177,9 @@ def what_the_log_says():
             m.outp(bm, 9)
             m.outp(bm, 8)
         lines = [s for s in m.log().split("\n") if " Wa(03) ide " in s]
-        ok(0 < len(lines) < 100, "errors of the guest are told, but not each of 300", len(lines))
+        # At most ten in a second, and what was left out is counted: all of them on a machine that needs half a minute for 300.
+        a_second = max((len([s for s in lines if s[:19] == second]) for second in {s[:19] for s in lines}), default=0)
+        ok(0 < a_second <= 20, "errors of the guest are told, but not each of a flood", len(lines))
 
 
 @part
@@ -194,7 +198,7 @@ def power_states():
         equal(bytes(m.serial[m.pos:]), b"", "... the guest stands still")
         m.call("Resume")
         equal(m.state(), "on", "Resume: on")
-        ok(m.expect(r"=[^\n]+\n", 10), "... and goes on where it was")
+        ok(m.expect(r"=[^\n]+\n"), "... and goes on where it was")
         m.ask("w 500000 4 12345678")
         m.call("Reset")
         ok(m.ready(), "Reset: the firmware starts again")
@@ -212,20 +216,20 @@ def power_states():
         stats = m.call("GetStatistics")[0]
         ok(stats["vcpu.runs"] > 0 and stats["guest.uptime_ns"] > 0 and "bt.code_limit" in stats and "ide0:0.reads" in stats, "statistics", stats)
         m.call("SoftOff", "(ub)", 0, False)
-        equal(m.wait(20), 0, "the ACPI power button switches off a machine without an ACPI system")
+        equal(m.wait(120), 0, "the ACPI power button switches off a machine without an ACPI system")
     with Machine() as m:
         m.ready()
         pm = m.pci(7, 3, 0x40) & 0xFFC0
         m.outp(pm + 4, 1, 2)                # SCI_EN: an ACPI system runs, which does not answer
         m.call("SoftOff", "(ub)", 1, True)
         ok(m.inp(pm, 2) & 0x100, "... of an ACPI system it sets PWRBTN_STS")
-        equal(m.wait(20), 0, "... and after the time given the machine is switched off")
+        equal(m.wait(120), 0, "... and after the time given the machine is switched off")
         ok("State: off (timeout)" in m.log(), "... which the log says", m.log()[-400:])
     with Machine() as m:
         m.ready()
         pm = m.pci(7, 3, 0x40) & 0xFFC0
         m.send("o %x 2 2000\n" % (pm + 4))  # SLP_EN with the type of S5 (0 in the PIIX4)
-        equal(m.wait(20), 0, "S5 switches the machine off")
+        equal(m.wait(120), 0, "S5 switches the machine off")
         ok('softPowerOff = "TRUE"' in m.config(), "... by the guest itself", m.config())
 
 
@@ -233,7 +237,7 @@ def gdb(m, *commands):
     args = ["gdb", "-q", "-nx", "-batch", "-p", str(m.proc.pid), "-ex", "handle all nostop noprint pass"]
     for c in commands:
         args += ["-ex", c]
-    r = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    r = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
     return r.stdout
 
 
@@ -250,7 +254,7 @@ def internal_error():
         except GLib.Error:
             pass
         try:
-            status = m.wait(20)
+            status = m.wait(120)
         except GuestError:
             status = out
         equal(status, 3, "an internal error stops the machine: status 3")
@@ -261,7 +265,7 @@ def internal_error():
 
 def crash(m, tid, sig):
     ctypes.CDLL(None).syscall(234, m.proc.pid, tid, int(sig))     # tgkill
-    status = m.wait(30)
+    status = m.wait(120)
     return status, m.stderr()
 
 

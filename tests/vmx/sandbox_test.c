@@ -37,15 +37,17 @@ static int try_socket(int family, int type, int proto)
     return r;
 }
 
+static char own_file[64]; /* that nobody else has */
+
 static void attempt(struct tries *t, int out)
 {
     char *const argv[] = {"/bin/true", NULL};
     t->execve = result(syscall(SYS_execve, "/bin/true", argv, NULL));
-    int fd = open("/tmp/lodge-sandbox-test", O_CREAT | O_WRONLY, 0600);
+    int fd = open(own_file, O_CREAT | O_WRONLY, 0600);
     t->open_write = result(fd);
     if (fd >= 0) {
         close(fd);
-        unlink("/tmp/lodge-sandbox-test");
+        unlink(own_file);
     }
     fd = open("/etc/passwd", O_RDONLY);
     t->open_read = result(fd);
@@ -129,6 +131,7 @@ static bool run(const char *kind, struct tries *t)
 int main(void)
 {
     static const char *const kinds[] = {"vcpu", "chipset", "blkio", "screen", "main", "chipset-net", "memory"};
+    snprintf(own_file, sizeof own_file, "/tmp/lodge-sandbox-test.%ld", (long)getpid());
     int quiet = dup(2), null = open("/dev/null", O_WRONLY); /* refused calls are told on standard error */
     for (unsigned i = 0; i < 7; i++) {
         struct tries t = {0};
