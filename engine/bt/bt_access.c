@@ -228,6 +228,9 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     } else if (seg == S_FS || seg == S_GS) {
         add_base = true;
         limit = !(t->mode & (seg == S_FS ? M_FSBIG : M_GSBIG));
+        uint8_t *used = &bc->big_used[CPL_OF(t->mode) == 3], big = seg == S_FS ? BIG_FS : BIG_GS;
+        bc->big_new |= !(*used & big);
+        *used |= big;
     } else if (seg == S_CS || !(t->mode & M_FLAT)) {
         add_base = limit = true;
     }

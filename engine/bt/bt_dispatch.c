@@ -42,6 +42,8 @@ static bool seg_flat(const struct cpu_seg *s)
     return s->base == 0 && s->limit == 0xffffffff && (s->attr & SEG_P) && (s->attr & 0x1e) == 0x12; /* writable, expand-up data */
 }
 
+static bool seg_big(const struct cpu_seg *s) { return s->limit == 0xffffffff && (s->attr & 0x9e) == 0x92; }
+
 static void seg_limits(struct bt_cpu *bc, unsigned i)
 {
     const struct cpu_seg *s = &bc->c.s.seg[i];
@@ -146,9 +148,11 @@ static uint32_t mode_word(struct bt_cpu *bc)
             m |= M_FLAT;
         if (s->seg[S_CS].base == 0 && s->seg[S_CS].limit == 0xffffffff)
             m |= M_CSFLAT;
-        if (s->seg[S_FS].limit == 0xffffffff && (s->seg[S_FS].attr & 0x9e) == 0x92)
+        /* Only where code uses them: a kernel that leaves GS to its programs is translated once, whatever they have there. */
+        uint8_t used = bc->big_used[cpl == 3];
+        if (used & BIG_FS && seg_big(&s->seg[S_FS]))
             m |= M_FSBIG;
-        if (s->seg[S_GS].limit == 0xffffffff && (s->seg[S_GS].attr & 0x9e) == 0x92)
+        if (used & BIG_GS && seg_big(&s->seg[S_GS]))
             m |= M_GSBIG;
     }
     m |= cpl << 3;
@@ -429,6 +433,13 @@ static uint32_t find(struct bt_cpu *bc)
         if (bc->tr_again) { /* served another vCPU's write meanwhile: the block may be of old bytes */
             bt_block_drop(bc, b);
             continue;
+        }
+        if (bc->big_new && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) { /* the first use of FS or GS: the mode may be another now */
+            bc->big_new = false;
+            uint32_t mode = bc->mode;
+            bt_mode_update(bc);
+            if (bc->mode != mode)
+                continue;
         }
         return b;
     }

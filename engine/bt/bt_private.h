@@ -68,7 +68,7 @@ enum bt_mode {
     M_AVX512 = 1 << 13,
     M_MMU = 3 << 14, /* TLB: 0 supervisor, 1 user, 2 supervisor that may touch user pages (SMAP and AC) */
     M_FSBIG = 1 << 16,
-    M_GSBIG = 1 << 17, /* base anything, limit 4 GiB, writable */
+    M_GSBIG = 1 << 17, /* base anything, limit 4 GiB, writable; only for the levels that use them (bt_cpu.big_used) */
     M_ALIGN = 1 << 18, /* alignment checks: CR0.AM, RFLAGS.AC, CPL 3 */
     M_SINGLE = 1 << 19, /* one instruction a block: single step, interrupt shadow, breakpoints */
     M_XCR = 1 << 20,    /* the guest's XCR0 is what the host has */
@@ -77,6 +77,7 @@ enum bt_mode {
     M_FLAGS = 1 << 24,   /* the arithmetic flags are kept wherever a fault could show them: for some blocks after POPF */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
 };
+enum { BIG_FS = 1, BIG_GS = 2 };
 #define LEGACY(m) (!((m)&M_LM))
 #define MMU_OF(m) (((m)&M_MMU) >> 14)
 #define CPL_OF(m) (((m)&M_CPL) >> 3)
@@ -297,6 +298,8 @@ struct bt_cpu {
         uint64_t lin;
     } seen[SEEN_N]; /* where pages were seen last, for x87 operands whose TLB entries have been flushed */
     uint32_t x87_fill;    /* the entry of the fill log where an x87 operand was found last */
+    uint8_t big_used[2]; /* BIG_*: what has been translated for CPL 0 to 2, and for CPL 3, uses FS or GS */
+    bool big_new;        /* it has only now begun to */
     bool fpu_live, mode_dirty, view_stale, intr_check, string_again, no_step;
     _Atomic bool in_run;
     uint64_t shadow_rip;
