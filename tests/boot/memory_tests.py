@@ -84,7 +84,8 @@ def figure(what, value, goal, met=None):
 @test(quick=False, vcpus=[1, 2])
 def test_memory_trim(work, vcpus):
     """A guest that zeroes what it frees: of 1 GiB at least 900 MiB come back within a minute. Off is off; on again while it runs."""
-    with memory_guest(work, mem=1536, args="init_on_free=1", vcpus=vcpus) as g:
+    # By trimming alone: where another machine has made KSM hurry, that merges the zeros first, and nothing is left to give back.
+    with memory_guest(work, mem=1536, args="init_on_free=1", vcpus=vcpus, keys={"sched.mem.pshare.enable": "FALSE"}) as g:
         g.expect(r"USERLAND", 240)
         g.send("stty -echo; guestmem hold 1024\n")
         g.expect(r"HELD 1024", 240)
