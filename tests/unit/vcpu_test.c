@@ -416,7 +416,7 @@ static void test_loop(void)
     ok(j.ready == 1, "not while the vm is paused");
     j.left = 1;
     chipset_post(vm, job_done, &j);
-    for (int i = 0; i < 10000 && j.left; i++)
+    for (int i = 0; i < 100000 && j.left; i++)
         nap();
     ok(j.left == 0, "but posted work goes on in pause");
     vm_run(vm, &e);
