@@ -107,7 +107,7 @@ int main(void)
     ok(!strcmp(lodge_mks_session_get_title(session), "t.vmx") || !strcmp(lodge_mks_session_get_title(session), "Real"), "and has a name");
     conn = g_dbus_connection_new_for_address_sync(out, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, NULL);
     does("PowerOn");
-    ok(state_is(LODGE_MKS_RUNNING) && !strcmp(lodge_mks_session_get_title(session), "Real"), "on: there is a picture, and the name");
+    ok(state_is(LODGE_MKS_RUNNING) && AWAIT(!strcmp(lodge_mks_session_get_title(session), "Real")), "on: there is a picture, and the name");
     ok(!lodge_mks_session_get_pointer_absolute(session), "the firmware has no absolute pointer");
     lodge_mks_session_request_size(session, 1000, 700);
     mks_session_add_viewer(session, 1);
@@ -123,15 +123,15 @@ int main(void)
     lodge_mks_session_key(session, 0x04, FALSE);
     lodge_mks_session_pointer_move(session, 5, 5);
     does("PowerOff");
-    ok(state_is(LODGE_MKS_OFF) && !mks_session_picture(session), "off");
+    ok(state_is(LODGE_MKS_OFF) && AWAIT(!mks_session_picture(session)), "off");
     does("PowerOn");
     ok(state_is(LODGE_MKS_RUNNING), "on again");
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    ok(state_is(LODGE_MKS_CONNECTING) && strstr(lodge_mks_session_get_error(session), "vmware.log"), "killed: said, with the log");
+    ok(state_is(LODGE_MKS_CONNECTING) && AWAIT(strstr(lodge_mks_session_get_error(session), "vmware.log")), "killed: said, with the log");
     g_clear_object(&conn);
     pid = start();
-    ok(state_is(LODGE_MKS_OFF) && !*lodge_mks_session_get_error(session), "another process: found");
+    ok(state_is(LODGE_MKS_OFF) && AWAIT(!*lodge_mks_session_get_error(session)), "another process: found");
     lodge_mks_session_close(session);
     g_object_unref(session);
     kill(pid, SIGTERM);

@@ -171,7 +171,7 @@ int main(int argc, char **argv)
         ok(fake->dx > 0 && fake->dy > 0, "movements come from the locked pointer");
     }
     xdo("keydown ctrl keydown alt keyup alt keyup ctrl");
-    ok(AWAIT(!lodge_mks_view_get_grabbed(view)) && fake->n_down == 0, "Ctrl+Alt gives it back");
+    ok(AWAIT(!lodge_mks_view_get_grabbed(view) && fake->n_down == 0), "Ctrl+Alt gives it back");
     fake_clear(fake);
     xdo("mousemove_relative 20 10");
     settle(100);
