@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app-error.h"
+#include "app-home.h"
 #include "app-preferences.h"
 #include "app-window.h"
 #include "config.h"
@@ -148,13 +149,33 @@ static int app_local_options(GApplication *g, GVariantDict *o)
 
 static GtkWindow *active(AppApplication *a) { return gtk_application_get_active_window(GTK_APPLICATION(a)); }
 
+static const char *about_comments(void)
+{
+    return _("Virtual machines on your desktop, without special rights and without hardware virtualization");
+}
+
+/* lodge-vmx is asked in the background. */
+static void about_engines(gpointer u, const AppEngines *e)
+{
+    GtkWidget *d = u;
+    g_autofree char *gtk = g_strdup_printf("GTK %u.%u.%u", gtk_get_major_version(), gtk_get_minor_version(), gtk_get_micro_version());
+    g_autofree char *text =
+        e ? g_strdup_printf(_("%s\n\nBinary translation: %s\nHardware virtualization: %s\n\n%s"), about_comments(), e->bt_text ? e->bt_text : _("not available"),
+                            e->vt_text ? e->vt_text : _("not available"), gtk)
+          : g_strdup_printf("%s\n\n%s", about_comments(), gtk);
+    gtk_about_dialog_set_comments(GTK_ABOUT_DIALOG(d), text);
+    g_object_unref(d);
+}
+
 static void act_about(GSimpleAction *s, GVariant *p, gpointer u)
 {
-    gtk_show_about_dialog(
-        active(u), "program-name", "Lodge", "version", PACKAGE_VERSION, "logo-icon-name", APP_ID, "comments",
-        _("Virtual machines on your desktop, without special rights and without hardware virtualization"),
-        "license-type", GTK_LICENSE_GPL_2_0, "website-label", _("Manual: man lodge"), "translator-credits",
-        _("translator-credits"), NULL);
+    GtkWidget *d = gtk_about_dialog_new();
+    g_object_set(d, "program-name", "Lodge", "version", PACKAGE_VERSION, "logo-icon-name", APP_ID, "comments", about_comments(), "license-type",
+                 GTK_LICENSE_GPL_2_0, "website-label", _("Manual: man lodge"), "translator-credits", _("translator-credits"), "transient-for", active(u),
+                 "modal", TRUE, "destroy-with-parent", TRUE, NULL);
+    g_signal_connect(d, "response", G_CALLBACK(gtk_widget_destroy), NULL);
+    app_engines_get(about_engines, g_object_ref(d));
+    gtk_window_present(GTK_WINDOW(d));
 }
 
 static void act_preferences(GSimpleAction *s, GVariant *p, gpointer u) { app_preferences_show(active(u)); }

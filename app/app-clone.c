@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "app-error.h"
+#include "app-vm-claims.h"
 #include "app-vm-cloner.h"
 #include "app-vm-maker.h"
 
@@ -92,8 +93,22 @@ static void cloned(GObject *o, GAsyncResult *r, gpointer u)
         dialog_free(x);
 }
 
+/* What the machines of the library claim; most of them are off, so that trying says nothing. */
+static GHashTable *taken_by_others(void)
+{
+    GHashTable *taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GListModel *m = app_library_get_model(app_application_get_library(app_application_default()));
+    for (guint i = 0; i < g_list_model_get_n_items(m); i++) {
+        g_autoptr(AppVm) vm = g_list_model_get_item(m, i);
+        if (!app_vm_is_remote(vm) && app_vm_get_dict(vm))
+            app_vm_claims_add(taken, app_vm_get_dict(vm), app_vm_get_path(vm));
+    }
+    return taken;
+}
+
 static void start(struct dialog *x)
 {
+    g_autoptr(GHashTable) taken = taken_by_others();
     g_autofree char *base = app_vm_spec_file_name(text_of(x->name)),
                     *dir = g_build_filename(text_of(x->place), base, NULL),
                     *name = g_strstrip(g_strdup(text_of(x->name)));
@@ -103,7 +118,7 @@ static void start(struct dialog *x)
     gtk_progress_bar_set_text(GTK_PROGRESS_BAR(x->bar), _("Copying…"));
     edit(x, FALSE);
     x->poll = g_timeout_add(POLL_MS, poll, x);
-    app_vm_clone_async(app_vm_get_path(x->vm), name, dir, &x->progress, x->making, cloned, x);
+    app_vm_clone_async(app_vm_get_path(x->vm), name, dir, taken, &x->progress, x->making, cloned, x);
 }
 
 static void answered(GtkDialog *d, int response, gpointer u)
@@ -186,7 +201,7 @@ void app_clone_show(AppWindow *w, AppVm *vm)
                     *name = free_name(app_vm_get_name(vm), place);
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 12), *grid = gtk_grid_new(),
               *what = gtk_label_new(_(
-                  "A full copy of its own: all disks are copied, and it gets a new identity and new network addresses. "
+                  "A full copy of its own: all disks are copied, and it gets a new identity, new network addresses and free ports. "
                   "A folder with its name is made in this place."));
     *x = (struct dialog){.w = g_object_ref(w), .vm = g_object_ref(vm)};
     x->d = gtk_dialog_new_with_buttons(title, GTK_WINDOW(w),

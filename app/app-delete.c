@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "app-error.h"
+#include "app-hardware.h"
 #include "app-vm-files.h"
 
 struct job {
@@ -76,7 +77,7 @@ static GtkWidget *list_of(const AppVmFiles *f, gboolean stay, const char *name, 
         if ((x->why != NULL) != stay)
             continue;
         g_autofree char *dir = g_path_get_dirname(x->path), *base = g_path_get_basename(x->path),
-                        *size = g_format_size_full((guint64)x->size, G_FORMAT_SIZE_IEC_UNITS), *all = NULL;
+                        *size = app_format_bytes((guint64)x->size), *all = NULL;
         const char *shown = g_str_equal(dir, f->dir) ? base : x->path;
         GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 18), *row = gtk_list_box_row_new(),
                   *label = text(shown, NULL);

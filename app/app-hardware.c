@@ -30,6 +30,11 @@ char *app_format_mb(guint64 mb)
     return g_strdup_printf(_("%.1f GB"), (double)mb / 1024);
 }
 
+char *app_format_bytes(guint64 bytes)
+{
+    return bytes < 1 << 20 ? g_strdup_printf(_("%u KB"), (guint)((bytes + 1023) >> 10)) : app_format_mb(bytes >> 20);
+}
+
 const char *app_key(const struct vmx_dict *d, const char *node, const char *rest)
 {
     g_autofree char *key = g_strconcat(node, ".", rest, NULL);

@@ -37,6 +37,7 @@ const char *app_hardware_why_not(void); /* the sentence for acts == FALSE */
 /* The name of a node without its value: "CD/DVD (IDE 1:0)"; g_free. */
 char *app_hardware_label(AppHwKind k, const char *node);
 char *app_format_mb(guint64 mb); /* "1.5 GB"; g_free */
+char *app_format_bytes(guint64 bytes); /* g_free */
 /* "ide1:0" is a CD drive, judged by its deviceType. */
 gboolean app_hardware_is_cd(const struct vmx_dict *d, const char *node);
 const char *app_key(const struct vmx_dict *d, const char *node, const char *rest); /* node.rest, "" when absent */

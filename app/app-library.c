@@ -183,9 +183,10 @@ struct scan {
     GPtrArray *found;
     void (*done)(gpointer u, int found, int added);
     gpointer u;
+    gboolean unreadable;
 };
 
-static void scan_dir(const char *dir, guint depth, GPtrArray *found, GCancellable *c)
+static gboolean scan_dir(const char *dir, guint depth, GPtrArray *found, GCancellable *c)
 {
     g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
     const char *name;
@@ -201,12 +202,13 @@ static void scan_dir(const char *dir, guint depth, GPtrArray *found, GCancellabl
             g_ptr_array_add(found, g_steal_pointer(&path));
         }
     }
+    return d != NULL;
 }
 
 static void scan_thread(GTask *task, gpointer src, gpointer data, GCancellable *c)
 {
     struct scan *s = data;
-    scan_dir(s->dir, 0, s->found, c);
+    s->unreadable = !scan_dir(s->dir, 0, s->found, c);
     g_task_return_boolean(task, TRUE);
 }
 
@@ -222,7 +224,7 @@ static void scanned(GObject *o, GAsyncResult *r, gpointer u)
         added++;
     }
     if (s->done)
-        s->done(s->u, ok ? (int)s->found->len : -1, added);
+        s->done(s->u, !ok ? -1 : s->unreadable ? APP_SCAN_UNREADABLE : (int)s->found->len, added);
     g_ptr_array_unref(s->found);
     g_object_unref(s->l);
     g_free(s->dir);

@@ -29,6 +29,7 @@ void app_library_save(AppLibrary *l);           /* now; otherwise soon after a c
 
 /* Looks for .vmx files in a folder and below, and adds them. done: how many were found and how many of them are new;
  * cancelled: found is -1. */
+enum { APP_SCAN_UNREADABLE = -2 };
 void app_library_scan(AppLibrary *l, const char *dir, GCancellable *c, void (*done)(gpointer u, int found, int added),
                       gpointer u);
 

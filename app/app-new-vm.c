@@ -337,8 +337,10 @@ static GtkWidget *guest_page(struct wizard *w)
         GtkWidget *r = gtk_list_box_row_new(), *line = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 12),
                   *name = gtk_label_new(t[i].name), *id = gtk_label_new(t[i].id);
         g_object_set(line, "margin", 4, "margin-start", 12, "margin-end", 12, NULL);
+        g_object_set(name, "xalign", 0.0, "ellipsize", PANGO_ELLIPSIZE_END, NULL);
+        g_object_set(id, "ellipsize", PANGO_ELLIPSIZE_END, "width-chars", 12, "xalign", 1.0, NULL);
         gtk_style_context_add_class(gtk_widget_get_style_context(id), GTK_STYLE_CLASS_DIM_LABEL);
-        gtk_box_pack_start(GTK_BOX(line), name, FALSE, FALSE, 0);
+        gtk_box_pack_start(GTK_BOX(line), name, TRUE, TRUE, 0);
         gtk_box_pack_end(GTK_BOX(line), id, FALSE, FALSE, 0);
         gtk_container_add(GTK_CONTAINER(r), line);
         g_object_set_data(G_OBJECT(r), "guest", (gpointer)&t[i]);

@@ -18,7 +18,7 @@
 #include "app-guest-os.h"
 #include "app-home.h"
 
-enum kind { BY_TYPE, MEMORY, TRIM, ENGINE, GUEST, VIDEO, PASSWORD };
+enum kind { BY_TYPE, MEMORY, TRIM, ENGINE, GUEST, VIDEO, PASSWORD, WEIGHT, SWITCH };
 
 /* key ".x": of the page's node. */
 struct row {
@@ -30,7 +30,7 @@ static const struct row rows[] = {
     {"memory", "MemTrimRate", N_("_Give unused memory back to the host (memory trimming)"), TRIM},
     {"memory", "sched.mem.pshare.enable", N_("_Share identical memory pages (page sharing)"), BY_TYPE},
     {"memory", "sched.mem.min", N_("Reserved in the _host (MB)"), BY_TYPE},
-    {"memory", "sched.mem.shares", N_("Weight _when memory is short"), BY_TYPE},
+    {"memory", "sched.mem.shares", N_("Weight _when memory is short"), WEIGHT},
     {"memory", "sched.mem.pin", N_("_Lock all of it in this computer's memory"), BY_TYPE},
     {"memory", "sched.mem.lpage.enable", N_("Use h_uge pages"), BY_TYPE},
     {"memory", "mainMem.useNamedFile", N_("Keep the memory in a _file beside the machine"), BY_TYPE},
@@ -79,6 +79,7 @@ static const struct row rows[] = {
     {"power", "powerType.powerOn", N_("_Power on button"), BY_TYPE},
     {"power", "autostart", N_("Start with the _host"), BY_TYPE},
     {"power", "autostop", N_("When the host shuts do_wn"), BY_TYPE},
+    {"log", "debug", N_("Log _more, for developers"), SWITCH},
     {"sharing", "sharedFolder.option", N_("_Shared folders"), BY_TYPE},
     {"sharing", "tools.syncTime", N_("The guest's clock _follows the host"), BY_TYPE},
 };
@@ -152,8 +153,44 @@ static const struct {
     {"onetimeEnabled", N_("On until the next power off")},
     {"keep", N_("Keep")},
     {"prompt", N_("Ask")},
+    {"autoRevert", N_("Go back to it")},
+    {"autoCommit", N_("Make it permanent")},
+    {"undoable", N_("Asked at power off (older products)")},
+    {"append", N_("Kept apart (older products)")},
+    {"thinprint", N_("Printer of the host")},
+    {"low", N_("Low")},
+    {"normal", N_("Normal")},
+    {"high", N_("High")},
+    {"idle", N_("Only when nothing else runs")},
+    {"create", N_("Make a new one")},
+    {"change", N_("Make a new one (older word)")},
+    {"swap", N_("Memory and swap space")},
+    {"named", N_("A file beside the machine")},
+    {"unnamed", N_("Memory alone")},
+    {"virtual", N_("With virtual machines")},
+    {"physical", N_("With any computer")},
+    {"hosted", N_("Desktop")},
+    {"esx", N_("Server (ESX)")},
+    {"manual", N_("By hand")},
+    {"upgradeAtPowerCycle", N_("At power on")},
+    {"useGlobal", N_("As for all machines")},
     {"bios", N_("BIOS")},
     {"efi", N_("EFI")},
+    /* Devices have the names that they are sold by; the word of the file says which line it is. */
+    {"vlance", "AMD PCnet (vlance)"},
+    {"flexible", N_("AMD PCnet, or VMXNET with guest tools (flexible)")},
+    {"vmxnet", "VMware VMXNET (vmxnet)"},
+    {"vmxnet2", "VMware VMXNET 2 (vmxnet2)"},
+    {"vmxnet3", "VMware VMXNET 3 (vmxnet3)"},
+    {"e1000", "Intel PRO/1000 MT (e1000)"},
+    {"e1000e", "Intel 82574L (e1000e)"},
+    {"buslogic", "BusLogic BT-958 (buslogic)"},
+    {"lsilogic", "LSI Logic Parallel (lsilogic)"},
+    {"lsisas1068", "LSI Logic SAS (lsisas1068)"},
+    {"pvscsi", "VMware PVSCSI (pvscsi)"},
+    {"es1371", "Ensoniq AudioPCI (es1371)"},
+    {"hdaudio", "Intel HD Audio (hdaudio)"},
+    {"sb16", "Sound Blaster 16 (sb16)"},
     {"", N_("Not set")},
 };
 
@@ -244,7 +281,7 @@ static const char *value_of(AppEdit *e, const char *key)
     return v && (*v || !k || k->type == VMX_STR) ? v : k ? k->def : "";
 }
 
-static const char *word_label(const char *word)
+const char *app_word_label(const char *word)
 {
     for (guint i = 0; i < G_N_ELEMENTS(words); i++)
         if (!strcasecmp(words[i].word, word))
@@ -420,14 +457,23 @@ static void engine_note(gpointer u, const AppEngines *en)
     g_object_unref(l);
 }
 
+/* A long word must not make the window wider than a small screen. */
+static void ellipsize(GtkWidget *combo)
+{
+    g_autoptr(GList) cells = gtk_cell_layout_get_cells(GTK_CELL_LAYOUT(combo));
+    for (GList *l = cells; l; l = l->next)
+        g_object_set(l->data, "ellipsize", PANGO_ELLIPSIZE_END, "width-chars", 16, NULL);
+}
+
 static GtkWidget *enum_control(AppEdit *e, const struct vmx_key *k, const char *key)
 {
     GtkWidget *w = gtk_combo_box_text_new();
+    ellipsize(w);
     g_auto(GStrv) list = g_strsplit(k->range, "|", -1);
     const char *now = value_of(e, key);
     gboolean found = FALSE;
     for (char **s = list; *s; s++) {
-        gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(w), *s, word_label(*s));
+        gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(w), *s, app_word_label(*s));
         if (!strcasecmp(*s, now)) {
             gtk_combo_box_set_active_id(GTK_COMBO_BOX(w), *s);
             found = TRUE;
@@ -439,6 +485,44 @@ static GtkWidget *enum_control(AppEdit *e, const struct vmx_key *k, const char *
     }
     connect_control(e, key, w, "changed", G_CALLBACK(chosen));
     return w;
+}
+
+/* "low", "normal", "high", or a number. */
+static void weight_chosen(GtkComboBox *b, gpointer u)
+{
+    struct control *c = u;
+    const char *id = gtk_combo_box_get_active_id(b);
+    gboolean number = !g_strcmp0(id, "number");
+    g_autofree char *v = number ? g_strdup_printf("%d", gtk_spin_button_get_value_as_int(GTK_SPIN_BUTTON(c->note))) : g_strdup(id);
+    gtk_widget_set_visible(c->note, number);
+    app_edit_set(c->e, c->key, v);
+}
+
+static GtkWidget *weight_control(AppEdit *e, const char *key, GtkWidget **focus)
+{
+    GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 8), *w = gtk_combo_box_text_new(), *spin = gtk_spin_button_new_with_range(1, 1000000000, 10);
+    const char *now = value_of(e, key);
+    gint64 n = g_ascii_strtoll(now, NULL, 10);
+    struct control *c = g_new0(struct control, 1);
+    for (const char *const *s = (const char *const[]){"low", "normal", "high", NULL}; *s; s++) {
+        gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(w), *s, app_word_label(*s));
+        if (!strcasecmp(*s, now))
+            gtk_combo_box_set_active_id(GTK_COMBO_BOX(w), *s);
+    }
+    gtk_combo_box_text_append(GTK_COMBO_BOX_TEXT(w), "number", _("A number"));
+    gtk_spin_button_set_value(GTK_SPIN_BUTTON(spin), n > 0 ? (double)n : 10.0 * (double)g_ascii_strtoll(value_of(e, "memsize"), NULL, 10));
+    if (!gtk_combo_box_get_active_id(GTK_COMBO_BOX(w)))
+        gtk_combo_box_set_active_id(GTK_COMBO_BOX(w), n > 0 ? "number" : "normal");
+    gtk_widget_set_no_show_all(spin, TRUE);
+    gtk_widget_set_visible(spin, n > 0);
+    atk_object_set_name(gtk_widget_get_accessible(spin), _("Weight"));
+    *c = (struct control){.e = e, .key = g_strdup(key), .widget = w, .note = spin};
+    g_signal_connect_data(w, "changed", G_CALLBACK(weight_chosen), c, control_free, 0);
+    connect_control(e, key, spin, "value-changed", G_CALLBACK(spun));
+    gtk_box_pack_start(GTK_BOX(box), w, FALSE, FALSE, 0);
+    gtk_box_pack_start(GTK_BOX(box), spin, FALSE, FALSE, 0);
+    *focus = w;
+    return box;
 }
 
 static GtkWidget *guest_control(AppEdit *e, const char *key)
@@ -535,7 +619,7 @@ static void add_row(struct page *p, const char *key, const char *label, enum kin
     g_autofree char *text = label ? g_strdup(_(label)) : doc_label(k),
                     *plain = label ? without_mnemonic(text) : g_strdup(text);
     GtkWidget *w, *focus = NULL, *l = NULL;
-    if (k->type == VMX_BOOL || kind == TRIM) {
+    if (k->type == VMX_BOOL || kind == TRIM || kind == SWITCH) {
         bool on = false;
         if (kind == TRIM)
             on = strcmp(value_of(p->e, key), "0") != 0;
@@ -547,11 +631,14 @@ static void add_row(struct page *p, const char *key, const char *label, enum kin
             g_object_set(inner, "wrap", TRUE, "max-width-chars", 56, "xalign", 0.0, NULL);
         gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(w), on);
         connect_control(p->e, key, w, "toggled", kind == TRIM ? G_CALLBACK(trim_toggled) : G_CALLBACK(toggled));
-        gtk_grid_attach(GTK_GRID(p->grid), w, label ? 1 : 0, p->y, label ? 1 : 2, 1);
+        gboolean beside = label && kind != SWITCH; /* below rows that have their names in the first column */
+        gtk_grid_attach(GTK_GRID(p->grid), w, beside ? 1 : 0, p->y, beside ? 1 : 2, 1);
         focus = w;
     } else {
         if (kind == MEMORY)
             w = memory_control(p->e, key, &focus);
+        else if (kind == WEIGHT)
+            w = weight_control(p->e, key, &focus);
         else if (kind == GUEST)
             w = guest_control(p->e, key);
         else if (k->type == VMX_ENUM)

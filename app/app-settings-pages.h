@@ -26,6 +26,7 @@ struct vmx_dict *app_edit_result(AppEdit *e);
 typedef struct {
     const char *name, *title, *icon;
 } AppOptionPage;
+const char *app_word_label(const char *word); /* of a list in the .vmx, for people */
 const AppOptionPage *app_option_pages(guint *n);
 
 /* page: a node of app_hardware_list or the name of an option page. */

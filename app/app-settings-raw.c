@@ -87,10 +87,8 @@ static void edited(struct raw *r)
     r->timer = g_timeout_add(CHECK_MS, check_now, r);
 }
 
-static void go_to_line(GtkListBox *l, GtkListBoxRow *row, gpointer u)
+static void go_to(struct raw *r, guint line)
 {
-    struct raw *r = u;
-    guint line = GPOINTER_TO_UINT(g_object_get_data(G_OBJECT(row), "line"));
     GtkTextIter it, end;
     if (!line)
         return;
@@ -101,6 +99,13 @@ static void go_to_line(GtkListBox *l, GtkListBoxRow *row, gpointer u)
     gtk_text_view_scroll_to_iter(GTK_TEXT_VIEW(r->view), &it, 0.1, FALSE, 0, 0);
     gtk_widget_grab_focus(r->view);
 }
+
+static void go_to_line(GtkListBox *l, GtkListBoxRow *row, gpointer u)
+{
+    go_to(u, GPOINTER_TO_UINT(g_object_get_data(G_OBJECT(row), "line")));
+}
+
+void app_settings_raw_go_to(GtkWidget *page, guint line) { go_to(g_object_get_data(G_OBJECT(page), "raw"), line); }
 
 static void raw_free(gpointer p)
 {

@@ -7,6 +7,8 @@
 
 /* changed is called when the text is another than that of the file, and when it is the same again. */
 GtkWidget *app_settings_raw_new(AppEdit *e, void (*changed)(gpointer u, gboolean differs), gpointer u);
+/* Selects a line of it. */
+void app_settings_raw_go_to(GtkWidget *page, guint line);
 /* NULL: unchanged. g_free */
 char *app_settings_raw_text(GtkWidget *page);
 /* Writes the text, in the file's character set. done: error NULL when it is written. */

@@ -22,6 +22,7 @@ struct settings {
     GtkWidget *window, *list, *stack, *apply, *info, *info_label, *remove, *raw, *names;
     gboolean raw_differs, closing;
     gulong refill;
+    guint line, go; /* of the raw page, to be shown */
 };
 
 static void fill_list(struct settings *s, const char *select);
@@ -134,7 +135,9 @@ static void fill_list(struct settings *s, const char *select)
 {
     struct vmx_dict *d = app_edit_result(s->e);
     g_autoptr(GPtrArray) items = app_hardware_list(d);
-    g_autofree char *want = g_strdup(select);
+    g_auto(GStrv) place = g_strsplit(select ? select : "", ":", 2); /* a node has a colon too; "raw:7" is a line */
+    gboolean raw = !g_strcmp0(place[0], "raw");
+    g_autofree char *want = g_strdup(raw ? place[0] : select);
     guint n;
     const AppOptionPage *o = app_option_pages(&n);
     GtkListBoxRow *found = NULL;
@@ -154,6 +157,18 @@ static void fill_list(struct settings *s, const char *select)
             found = r;
     }
     gtk_list_box_select_row(GTK_LIST_BOX(s->list), found);
+    if (raw && place[1] && s->raw)
+        s->line = (guint)g_ascii_strtoull(place[1], NULL, 10);
+}
+
+/* When the window stands: before, there is nothing to scroll. */
+static gboolean go_to_line(gpointer u)
+{
+    struct settings *s = u;
+    if (s->line && s->raw)
+        app_settings_raw_go_to(s->raw, s->line);
+    s->line = s->go = 0;
+    return G_SOURCE_REMOVE;
 }
 
 /* ---- adding and removing devices ---- */
@@ -502,6 +517,7 @@ static void destroyed(GtkWidget *w, gpointer u)
     struct settings *s = u;
     g_object_set_data(G_OBJECT(s->vm), "settings-window", NULL);
     g_object_steal_data(G_OBJECT(w), "settings");
+    g_clear_handle_id(&s->go, g_source_remove);
     app_edit_free(s->e);
     g_object_unref(s->vm);
     g_free(s);
@@ -511,7 +527,10 @@ void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
 {
     GtkWidget *old = g_object_get_data(G_OBJECT(vm), "settings-window");
     if (old) {
-        fill_list(g_object_get_data(G_OBJECT(old), "settings"), page);
+        struct settings *o = g_object_get_data(G_OBJECT(old), "settings");
+        fill_list(o, page);
+        if (o->line && !o->go)
+            o->go = g_idle_add(go_to_line, o);
         gtk_window_present(GTK_WINDOW(old));
         return;
     }
@@ -586,4 +605,6 @@ void app_settings_show(GtkWindow *parent, AppVm *vm, const char *page)
     update_buttons(s);
     gtk_widget_show_all(s->window);
     gtk_widget_grab_default(s->apply);
+    if (s->line)
+        s->go = g_idle_add_full(G_PRIORITY_LOW, go_to_line, s, NULL);
 }

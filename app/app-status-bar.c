@@ -100,7 +100,7 @@ static void choose_clicked(GtkButton *b, gpointer u)
     gtk_native_dialog_show(GTK_NATIVE_DIALOG(d));
 }
 
-static void eject_clicked(GtkButton *b, gpointer u)
+static void disconnect_clicked(GtkButton *b, gpointer u)
 {
     change_medium(APP_STATUS_BAR(u)->vm, g_object_get_data(G_OBJECT(b), "node"), "", FALSE);
 }
@@ -118,21 +118,26 @@ static void settings_clicked(GtkButton *b, gpointer u)
     app_activate(GTK_WIDGET(u), "vm-settings-page", g_variant_new_string(g_object_get_data(G_OBJECT(b), "node")));
 }
 
-static void popover_button(AppStatusBar *s, GtkWidget *box, const char *label, const char *node, GCallback clicked)
-{
-    GtkWidget *b = gtk_model_button_new();
-    g_object_set(b, "text", label, NULL);
-    g_object_set_data_full(G_OBJECT(b), "node", g_strdup(node), g_free);
-    g_signal_connect(b, "clicked", clicked, s);
-    gtk_box_pack_start(GTK_BOX(box), b, FALSE, FALSE, 0);
-}
+/* ---- network: the cable, and the guest's addresses or why there are none ---- */
 
-/* ---- the guest's addresses, or why the adapter is not connected ---- */
+static void cable_clicked(GtkButton *b, gpointer u)
+{
+    AppStatusBar *s = u;
+    const char *node = g_object_get_data(G_OBJECT(b), "node");
+    gboolean in = !g_object_get_data(G_OBJECT(b), "connected");
+    app_vm_call(s->vm, "ConnectNetwork",
+                g_variant_new("(ub)", (guint)g_ascii_strtoull(node + strlen("ethernet"), NULL, 10), in),
+                in ? _("A network adapter of “%s” could not be connected.")
+                   : _("A network adapter of “%s” could not be disconnected."),
+                NULL, NULL);
+}
 
 static void got_networks(gpointer u, GVariant *result)
 {
     g_autoptr(GtkWidget) label = u;
     const char *node = g_object_get_data(G_OBJECT(label), "node");
+    GtkWidget *cable = g_object_get_data(G_OBJECT(label), "cable");
+    gboolean connected = FALSE;
     g_autoptr(GVariant) all = result ? g_variant_get_child_value(result, 0) : NULL;
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree char *problem = NULL;
@@ -143,12 +148,19 @@ static void got_networks(gpointer u, GVariant *result)
         if (!g_variant_lookup(adapter, "name", "&s", &name) || strcmp(name, node) || !g_variant_lookup(adapter, "addresses", "^a&s", &address))
             continue;
         (void)g_variant_lookup(adapter, "problem", "s", &problem);
+        if (g_variant_lookup(adapter, "connected", "b", &connected) && gtk_widget_get_parent(label)) {
+            g_object_set_data(G_OBJECT(cable), "connected", GINT_TO_POINTER(connected));
+            g_object_set(cable, "text", connected ? _("Disconnect") : _("Connect"), "visible", TRUE, NULL);
+        }
         for (const char **a = address; *a; a++)
             g_string_append_printf(text, "\n%s", *a);
     }
     if (text->len)
         g_string_prepend(text, _("Addresses of the guest:"));
-    gtk_label_set_text(GTK_LABEL(label), text->len ? text->str : problem && *problem ? problem : _("No address of the guest is known."));
+    gtk_label_set_text(GTK_LABEL(label), !all || connected ? text->len              ? text->str
+                                                            : problem && *problem ? problem
+                                                                                  : _("No address of the guest is known.")
+                                                           : _("The cable is not plugged in."));
     gtk_widget_set_visible(label, result != NULL);
 }
 
@@ -160,7 +172,17 @@ static void addresses_shown(GtkWidget *pop, gpointer u)
         app_vm_call(vm, "GetNetworks", NULL, NULL, got_networks, g_object_ref(u));
 }
 
-static void add_addresses(AppStatusBar *s, GtkWidget *pop, GtkWidget *box, const char *node)
+static GtkWidget *popover_button(AppStatusBar *s, GtkWidget *box, const char *label, const char *node, GCallback clicked)
+{
+    GtkWidget *b = gtk_model_button_new();
+    g_object_set(b, "text", label, NULL);
+    g_object_set_data_full(G_OBJECT(b), "node", g_strdup(node), g_free);
+    g_signal_connect(b, "clicked", clicked, s);
+    gtk_box_pack_start(GTK_BOX(box), b, FALSE, FALSE, 0);
+    return b;
+}
+
+static void add_network(AppStatusBar *s, GtkWidget *pop, GtkWidget *box, const char *node)
 {
     GtkWidget *l = gtk_label_new(NULL);
     g_object_set(l, "xalign", 0.0, "margin", 6, "max-width-chars", 40, "wrap", TRUE, "selectable", TRUE, "no-show-all", TRUE, NULL);
@@ -168,13 +190,28 @@ static void add_addresses(AppStatusBar *s, GtkWidget *pop, GtkWidget *box, const
     g_object_set_data_full(G_OBJECT(l), "vm", g_object_ref(s->vm), g_object_unref);
     g_signal_connect_object(pop, "map", G_CALLBACK(addresses_shown), l, 0);
     gtk_box_pack_start(GTK_BOX(box), l, FALSE, FALSE, 0);
+    GtkWidget *cable = popover_button(s, box, _("Disconnect"), node, G_CALLBACK(cable_clicked));
+    gtk_widget_set_no_show_all(cable, TRUE); /* until it is known which of the two */
+    g_object_set_data(G_OBJECT(l), "cable", cable);
 }
 
-static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwItem *it)
+/* What the guest finds in a drive may be another thing than the file says: it was ejected, or another program put it in. */
+static char *value_now(AppStatusBar *s, const AppHwItem *it)
+{
+    const char *medium = it->kind == HW_CD ? app_vm_get_medium(s->vm, it->node) : NULL;
+    const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
+    if (!medium)
+        return g_strdup(it->value);
+    if (*medium)
+        return g_path_get_basename(medium);
+    return *file && strcmp(file, "auto detect") ? g_strdup_printf(_("%s, disconnected"), it->value) : g_strdup(_("Empty"));
+}
+
+static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwItem *it, const char *value)
 {
     GtkWidget *pop = gtk_popover_new(button), *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 2),
               *title = gtk_label_new(NULL);
-    g_autofree char *text = *it->value ? g_strdup_printf("%s\n%s", it->label, it->value) : g_strdup(it->label);
+    g_autofree char *text = *value ? g_strdup_printf("%s\n%s", it->label, value) : g_strdup(it->label);
     gtk_label_set_text(GTK_LABEL(title), text);
     g_object_set(title, "xalign", 0.0, "margin", 6, "max-width-chars", 40, "wrap", TRUE, "wrap-mode",
                  PANGO_WRAP_WORD_CHAR, NULL);
@@ -187,16 +224,15 @@ static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwIte
         gtk_box_pack_start(GTK_BOX(box), why, FALSE, FALSE, 0);
     }
     if (it->kind == HW_NETWORK && it->acts)
-        add_addresses(s, pop, box, it->node);
+        add_network(s, pop, box, it->node);
     if (it->kind == HW_CD && it->acts && app_vm_is_live(s->vm)) {
         const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
         popover_button(s, box, _("Choose a CD image…"), it->node, G_CALLBACK(choose_clicked));
-        if (*file) {
+        const char *medium = app_vm_get_medium(s->vm, it->node);
+        if (medium && *medium)
+            popover_button(s, box, _("Disconnect"), it->node, G_CALLBACK(disconnect_clicked));
+        else if (*file && strcmp(file, "auto detect"))
             popover_button(s, box, _("Connect"), it->node, G_CALLBACK(connect_clicked));
-            popover_button(s, box, _("Disconnect"), it->node, G_CALLBACK(eject_clicked));
-        } else {
-            popover_button(s, box, _("Eject"), it->node, G_CALLBACK(eject_clicked));
-        }
     }
     popover_button(s, box, _("Settings…"), it->node, G_CALLBACK(settings_clicked));
     gtk_container_add(GTK_CONTAINER(pop), box);
@@ -277,7 +313,9 @@ void app_status_bar_update(AppStatusBar *s)
     }
     for (guint i = 0; i < items->len; i++) {
         AppHwItem *it = items->pdata[i];
-        g_string_append_printf(made, "\n%s\t%s\t%d", it->node, it->value, it->acts);
+        g_autofree char *value = value_now(s, it);
+        const char *medium = app_vm_get_medium(s->vm, it->node);
+        g_string_append_printf(made, "\n%s\t%s\t%d\t%s", it->node, value, it->acts, medium ? medium : "-");
     }
     if (!g_strcmp0(made->str, s->shown))
         return;
@@ -289,20 +327,20 @@ void app_status_bar_update(AppStatusBar *s)
         if (it->kind == HW_MEMORY || it->kind == HW_PROCESSORS || it->kind == HW_DISPLAY)
             continue;
         GtkWidget *b = gtk_menu_button_new();
-        g_autofree char *name = *it->value ? g_strdup_printf("%s: %s", it->label, it->value) : g_strdup(it->label);
-        gtk_button_set_image(GTK_BUTTON(b),
-                             gtk_image_new_from_icon_name(app_hardware_icon(it->kind), GTK_ICON_SIZE_MENU));
+        g_autofree char *value = value_now(s, it);
+        g_autofree char *name = *value ? g_strdup_printf("%s: %s", it->label, value) : g_strdup(it->label);
         gtk_button_set_relief(GTK_BUTTON(b), GTK_RELIEF_NONE);
         gtk_widget_set_focus_on_click(b, FALSE);
         gtk_widget_set_tooltip_text(b, name);
         atk_object_set_name(gtk_widget_get_accessible(b), name);
         gtk_style_context_add_class(gtk_widget_get_style_context(b), "device");
-        gtk_widget_set_opacity(b, it->acts ? 1 : 0.4);
+        const char *medium = app_vm_get_medium(s->vm, it->node);
+        gtk_widget_set_opacity(b, !it->acts ? 0.4 : medium && !*medium ? 0.6 : 1);
         g_object_set_data_full(G_OBJECT(b), "node", g_strdup(it->node), g_free);
         gtk_menu_button_set_direction(GTK_MENU_BUTTON(b), GTK_ARROW_UP);
         gtk_button_set_image(GTK_BUTTON(b),
                              gtk_image_new_from_icon_name(app_hardware_icon(it->kind), GTK_ICON_SIZE_MENU));
-        gtk_menu_button_set_popover(GTK_MENU_BUTTON(b), new_popover(s, b, it));
+        gtk_menu_button_set_popover(GTK_MENU_BUTTON(b), new_popover(s, b, it, value));
         gtk_box_pack_start(GTK_BOX(s->devices), b, FALSE, FALSE, 0);
         gtk_widget_show(b);
     }

@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 
 #include "app-hardware.h"
+#include "app-vm-claims.h"
 #include "app-vm-files.h"
 #include "app-vm-maker.h"
 
@@ -26,6 +27,7 @@ struct clone {
     char *vmx, *name, *dir, *base;
     AppVmCloneProgress *progress;
     GPtrArray *disks;
+    GHashTable *taken; /* claims of other machines */
     gboolean made_parent, made_dir;
 };
 
@@ -46,6 +48,7 @@ static void clone_free(gpointer p)
     g_free(x->dir);
     g_free(x->base);
     g_ptr_array_unref(x->disks);
+    g_hash_table_unref(x->taken);
     g_free(x);
 }
 
@@ -90,8 +93,8 @@ static gboolean room_for(struct clone *x, GError **e)
         need += ((struct disk *)x->disks->pdata[i])->bytes;
     if (statvfs(x->dir, &v) || (guint64)v.f_bavail * v.f_frsize >= need)
         return TRUE;
-    g_autofree char *want = g_format_size_full(need, G_FORMAT_SIZE_IEC_UNITS),
-                    *have = g_format_size_full((guint64)v.f_bavail * v.f_frsize, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *want = app_format_bytes(need),
+                    *have = app_format_bytes((guint64)v.f_bavail * v.f_frsize);
     g_set_error(e, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
                 _("The disks need %s, but only %s are free in this place. Choose another one."), want, have);
     return FALSE;
@@ -135,7 +138,7 @@ static int new_line(struct clone *x, struct vmx_dict *d, const char *key, struct
 {
     static const char *const gone[] = {
         "uuid.location",          "vc.uuid",         "extendedConfigFile", "checkpoint.vmState",
-        "sched.swap.derivedName", "migrate.hostlog", "vmxstats.filename"};
+        "sched.swap.derivedName", "migrate.hostlog", "vmxstats.filename", "workingDir"};
     g_autofree char *node = g_strdup(key);
     char *dot = strrchr(node, '.');
     const char *rest = dot ? dot + 1 : "";
@@ -155,7 +158,7 @@ static int new_line(struct clone *x, struct vmx_dict *d, const char *key, struct
         g_autofree char *path = app_vm_file_path(x->vmx, app_key(d, node, rest));
         return g_file_test(path, G_FILE_TEST_EXISTS) ? put(d, node, rest, path, e) : 0;
     }
-    if (!g_ascii_strcasecmp(key, "log.fileName") ||
+    if (!g_ascii_strcasecmp(key, "log.fileName") || !g_ascii_strcasecmp(rest, "capture.fileName") ||
         (!g_ascii_strncasecmp(node, "serial", 6) && !g_ascii_strcasecmp(rest, "fileName") &&
          !g_ascii_strcasecmp(app_key(d, node, "fileType"), "file"))) {
         g_autofree char *base = g_path_get_basename(app_key(d, node, rest)); /* in the new folder */
@@ -187,6 +190,7 @@ static gboolean write_vmx(struct clone *x, struct vmx_dict *d, const char *path,
     id[0] = 0x56; /* "VM", as in every uuid.bios that is made for a machine */
     id[1] = 0x4d;
     vmx_format_uuid(id, text);
+    rc = rc ? rc : app_vm_claims_renew(d, x->vmx, x->taken, &pe);
     if (rc || vmx_dict_set(d, "displayName", x->name, &pe) || vmx_dict_set(d, "nvram", nvram, &pe) ||
         vmx_dict_set(d, "uuid.bios", text, &pe) || vmx_dict_save(d, path, &pe))
         return wrong(e, &pe);
@@ -281,7 +285,7 @@ static void clone_thread(GTask *t, gpointer src, gpointer data, GCancellable *c)
     }
 }
 
-void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress,
+void app_vm_clone_async(const char *vmx, const char *name, const char *dir, GHashTable *taken, AppVmCloneProgress *progress,
                         GCancellable *c, GAsyncReadyCallback done, gpointer u)
 {
     GTask *t = g_task_new(NULL, c, done, u);
@@ -291,6 +295,7 @@ void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppV
                         .dir = g_strdup(dir),
                         .base = app_vm_spec_file_name(name),
                         .progress = progress,
+                        .taken = g_hash_table_ref(taken),
                         .disks = g_ptr_array_new_with_free_func(disk_free)};
     g_task_set_check_cancellable(t, FALSE);
     g_task_set_task_data(t, x, clone_free);

@@ -9,8 +9,8 @@
 typedef struct {
     gint disk, disks, percent;
 } AppVmCloneProgress;
-/* In a thread. progress must live until done. */
-void app_vm_clone_async(const char *vmx, const char *name, const char *dir, AppVmCloneProgress *progress,
+/* In a thread. taken: claims of other machines (app-vm-claims.h), left alone by the caller from then on. progress must live until done. */
+void app_vm_clone_async(const char *vmx, const char *name, const char *dir, GHashTable *taken, AppVmCloneProgress *progress,
                         GCancellable *c, GAsyncReadyCallback done, gpointer u);
 char *app_vm_clone_finish(GAsyncResult *r, GError **e); /* path of the new .vmx; g_free */
 

@@ -11,9 +11,11 @@
 #include "app-hardware.h"
 #include "app-home.h"
 #include "app-status-bar.h"
+#include "app-vm-check.h"
 #include "ui/mks/mks_view.h"
 
-enum { NOTES_SAVE_MS = 800, PICTURE_W = 400, PICTURE_H = 300 };
+enum { NOTES_SAVE_MS = 800, PICTURE_W = 400, PICTURE_H = 300, CHECK_MS = 200, FIT_MS = 1000 };
+enum { COLUMNS_W = PICTURE_W + 24 * 3 + 40 }; /* the first column, the space around both, and a little for the second */
 
 struct _AppVmPage {
     GtkBox parent;
@@ -22,11 +24,14 @@ struct _AppVmPage {
     GtkWidget *info, *info_label, *info_button, *stack, *status, *console, *starting;
     GtkWidget *name, *guest, *picture, *no_picture, *state, *hardware, *notes, *location, *engine, *about, *power_on, *settings,
         *summary;
-    GtkWidget *reconnect;
+    GtkWidget *reconnect, *columns;
+    guint columns_idle;
     GtkTextBuffer *notes_buffer;
     guint notes_save;
     gboolean notes_ours;
-    char *problem_shown;
+    GtkWidget *wrong, *wrong_label, *wrong_button;
+    GCancellable *checking;
+    guint check_timer, fit_timer;
 };
 G_DEFINE_TYPE(AppVmPage, app_vm_page, GTK_TYPE_BOX)
 
@@ -119,6 +124,77 @@ static void show_engine(gpointer u, const AppEngines *e)
     g_object_unref(p);
 }
 
+/* ---- what keeps it from powering on ---- */
+
+static void show_wrong(AppVmPage *p, const char *sentences, guint line)
+{
+    if (sentences) {
+        g_autofree char *text = g_strconcat(_("This machine cannot be powered on as its file is:"), "\n", sentences, NULL),
+                        *page = line ? g_strdup_printf("raw:%u", line) : g_strdup("raw");
+        gtk_label_set_text(GTK_LABEL(p->wrong_label), text);
+        gtk_actionable_set_action_target(GTK_ACTIONABLE(p->wrong_button), "s", page);
+    }
+    gtk_widget_set_visible(p->wrong, sentences != NULL);
+}
+
+static void checked(gpointer u, const char *sentences, guint line)
+{
+    AppVmPage *p = u;
+    g_clear_object(&p->checking);
+    /* An answer of an attempt to power on says the same. */
+    show_wrong(p, app_vm_is_live(p->vm) || app_vm_get_problem(p->vm, NULL, NULL) ? NULL : sentences, line);
+}
+
+static gboolean check_now(gpointer u)
+{
+    AppVmPage *p = u;
+    p->check_timer = 0;
+    p->checking = g_cancellable_new();
+    app_vm_check(app_vm_get_path(p->vm), p->checking, checked, p);
+    return G_SOURCE_REMOVE;
+}
+
+static void check_stop(AppVmPage *p)
+{
+    g_clear_handle_id(&p->check_timer, g_source_remove);
+    if (p->checking)
+        g_cancellable_cancel(p->checking);
+    g_clear_object(&p->checking);
+}
+
+/* Each time that the page or its window comes to the front, too: a disk or a CD image may be there again. */
+static void check_soon(AppVmPage *p)
+{
+    AppVmState s = p->vm ? app_vm_get_state(p->vm) : APP_VM_MISSING;
+    if (!p->vm || app_vm_is_remote(p->vm) || app_vm_is_live(p->vm) || !app_vm_get_dict(p->vm) || (s != APP_VM_OFF && s != APP_VM_FAULT)) {
+        check_stop(p);
+        gtk_widget_hide(p->wrong);
+        return;
+    }
+    if (app_vm_get_problem(p->vm, NULL, NULL))
+        gtk_widget_hide(p->wrong);
+    if (!gtk_widget_get_mapped(GTK_WIDGET(p)))
+        return;
+    check_stop(p);
+    p->check_timer = g_timeout_add(CHECK_MS, check_now, p);
+}
+
+static void window_active(GtkWidget *w, GParamSpec *spec, gpointer u)
+{
+    if (gtk_window_is_active(GTK_WINDOW(w)))
+        check_soon(u);
+}
+
+/* A page moves between windows. */
+static void hierarchy_changed(GtkWidget *w, GtkWidget *before, gpointer u)
+{
+    GtkWidget *top = gtk_widget_get_toplevel(w);
+    if (before && GTK_IS_WINDOW(before))
+        g_signal_handlers_disconnect_by_func(before, window_active, w);
+    if (GTK_IS_WINDOW(top) && !gtk_widget_in_destruction(w))
+        g_signal_connect_object(top, "notify::is-active", G_CALLBACK(window_active), w, 0);
+}
+
 static void notes_done(gpointer u, const GError *e)
 {
     AppVmPage *p = u;
@@ -184,6 +260,26 @@ static void update_summary(AppVmPage *p)
     }
     app_engines_get(show_engine, g_object_ref(p));
     update_picture(p);
+}
+
+/* Two columns where there is room; else one below the other. Not while sizes are being given out. */
+static gboolean set_columns(gpointer u)
+{
+    AppVmPage *p = u;
+    int width = gtk_widget_get_allocated_width(p->summary), text;
+    gtk_widget_get_preferred_width(p->hardware, &text, NULL);
+    GtkOrientation o = width < COLUMNS_W + text ? GTK_ORIENTATION_VERTICAL : GTK_ORIENTATION_HORIZONTAL;
+    p->columns_idle = 0;
+    if (gtk_orientable_get_orientation(GTK_ORIENTABLE(p->columns)) != o)
+        gtk_orientable_set_orientation(GTK_ORIENTABLE(p->columns), o);
+    return G_SOURCE_REMOVE;
+}
+
+static void summary_sized(GtkWidget *w, GtkAllocation *a, gpointer u)
+{
+    AppVmPage *p = u;
+    if (!p->columns_idle)
+        p->columns_idle = g_idle_add_full(G_PRIORITY_HIGH_IDLE, set_columns, p, NULL);
 }
 
 /* ---- console ---- */
@@ -265,6 +361,23 @@ static void apply_prefs(LodgeMksView *v)
     }
 }
 
+/* The user has just chosen that the guest follows the window: whether it does is known when it has answered. */
+static gboolean fit_answered(gpointer u)
+{
+    AppVmPage *p = u;
+    p->fit_timer = 0;
+    if (app_vm_get_state(p->vm) == APP_VM_ON && !lodge_mks_session_get_can_resize(app_vm_get_session(p->vm)))
+        app_vm_set_problem(p->vm, _("The guest follows only from the next start of its display driver on."), NULL, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void scaling_changed(AppVmPage *p)
+{
+    g_clear_handle_id(&p->fit_timer, g_source_remove);
+    if (p->view && gtk_widget_get_mapped(GTK_WIDGET(p->view)) && g_settings_get_enum(app_prefs(), "scaling") == LODGE_MKS_FIT_GUEST)
+        p->fit_timer = g_timeout_add(FIT_MS, fit_answered, p);
+}
+
 static void make_console(AppVmPage *p)
 {
     LodgeMksSession *s = p->view ? NULL : app_vm_get_session(p->vm);
@@ -290,7 +403,7 @@ static void make_console(AppVmPage *p)
 static void update_info(AppVmPage *p)
 {
     const char *action = NULL, *label = NULL, *problem = app_vm_get_problem(p->vm, &action, &label);
-    if (app_vm_get_state(p->vm) == APP_VM_MISSING) {
+    if (app_vm_get_state(p->vm) == APP_VM_MISSING && !problem) {
         problem = _("The file of this machine is gone. It may have been moved, or its drive is not connected.");
         action = "win.vm-locate";
         label = _("_Locate…");
@@ -311,6 +424,7 @@ static void update(AppVmPage *p)
 {
     gboolean live = app_vm_is_live(p->vm);
     update_info(p);
+    check_soon(p);
     const char *child = app_vm_is_remote(p->vm)
                             ? (live || app_vm_get_state(p->vm) == APP_VM_STARTING ? "console" : "remote")
                         : live ? "console"
@@ -361,6 +475,7 @@ GtkWidget *app_vm_page_new(AppVm *vm)
     gtk_box_pack_end(GTK_BOX(p), p->status, FALSE, FALSE, 0);
     g_signal_connect_object(vm, "changed", G_CALLBACK(update), p, G_CONNECT_SWAPPED);
     g_signal_connect_object(vm, "thumbnail", G_CALLBACK(thumbnail_changed), p, G_CONNECT_SWAPPED);
+    g_signal_connect_object(app_prefs(), "changed::scaling", G_CALLBACK(scaling_changed), p, G_CONNECT_SWAPPED);
     g_signal_connect_object(app_prefs(), "changed::show-status-bar", G_CALLBACK(update), p, G_CONNECT_SWAPPED);
     update(p);
     gtk_widget_show(GTK_WIDGET(p));
@@ -386,6 +501,9 @@ static void app_vm_page_init(AppVmPage *p)
     app_list_one_tab(p->hardware);
     g_signal_connect(p->hardware, "row-activated", G_CALLBACK(hardware_clicked), p);
     g_signal_connect(p->location, "clicked", G_CALLBACK(location_clicked), p);
+    g_signal_connect(p->summary, "size-allocate", G_CALLBACK(summary_sized), p);
+    g_signal_connect_after(p, "map", G_CALLBACK(check_soon), NULL);
+    g_signal_connect(p, "hierarchy-changed", G_CALLBACK(hierarchy_changed), NULL);
 }
 
 static void app_vm_page_dispose(GObject *o)
@@ -393,6 +511,9 @@ static void app_vm_page_dispose(GObject *o)
     AppVmPage *p = APP_VM_PAGE(o);
     if (p->vm)
         notes_write(p);
+    check_stop(p);
+    g_clear_handle_id(&p->fit_timer, g_source_remove);
+    g_clear_handle_id(&p->columns_idle, g_source_remove);
     g_clear_object(&p->vm);
     G_OBJECT_CLASS(app_vm_page_parent_class)->dispose(o);
 }
@@ -406,6 +527,9 @@ static void app_vm_page_class_init(AppVmPageClass *k)
     CHILD(info);
     CHILD(info_label);
     CHILD(info_button);
+    CHILD(wrong);
+    CHILD(wrong_label);
+    CHILD(wrong_button);
     CHILD(stack);
     CHILD(console);
     CHILD(starting);
@@ -423,5 +547,6 @@ static void app_vm_page_class_init(AppVmPageClass *k)
     CHILD(settings);
     CHILD(summary);
     CHILD(reconnect);
+    CHILD(columns);
 #undef CHILD
 }

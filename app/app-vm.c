@@ -34,6 +34,7 @@ struct _AppVm {
     gboolean told_off;          /* the process said "off" before its connection ended */
     guint retry, reload;
     char *problem, *problem_action, *problem_label;
+    gboolean problem_of_file; /* the problem is that it cannot be read */
     GdkPixbuf *thumbnail;
     gboolean thumb_busy, thumb_unsaved;
     LodgeMksSession *session;
@@ -65,6 +66,7 @@ void app_vm_set_problem(AppVm *vm, const char *sentence, const char *action, con
     vm->problem = g_strdup(sentence);
     vm->problem_action = g_strdup(action);
     vm->problem_label = g_strdup(label);
+    vm->problem_of_file = FALSE;
     changed(vm);
 }
 
@@ -289,6 +291,7 @@ static void got_proxy(GObject *o, GAsyncResult *r, gpointer u)
     vm->told_off = FALSE;
     g_signal_connect(p, "state-changed", G_CALLBACK(on_state), vm);
     g_signal_connect(p, "notify::notice", G_CALLBACK(on_notice), vm);
+    g_signal_connect_swapped(p, "notify::media", G_CALLBACK(changed), vm);
     if (g_dbus_connection_is_closed(c)) {
         disconnect(vm);
         connect_ended(vm);
@@ -519,13 +522,15 @@ static void file_loaded(GObject *o, GAsyncResult *r, gpointer u)
         if (vm->state == APP_VM_OFF)
             vm->state = APP_VM_MISSING;
         take_dict(vm, NULL);
-        if (!g_error_matches(e, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
-            g_autofree char *why = app_error_sentence(e);
-            app_vm_set_problem(vm, why, NULL, NULL);
-        }
+        gboolean there = !g_error_matches(e, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+        g_autofree char *why = there ? app_error_sentence(e) : NULL;
+        app_vm_set_problem(vm, why, there ? "win.vm-show-folder" : NULL, there ? _("Show _folder") : NULL);
+        vm->problem_of_file = there;
         changed(vm);
         return;
     }
+    if (vm->problem_of_file)
+        app_vm_set_problem(vm, NULL, NULL, NULL);
     vm->gone = FALSE;
     if (vm->state == APP_VM_MISSING)
         vm->state = APP_VM_OFF;
@@ -535,6 +540,7 @@ static void file_loaded(GObject *o, GAsyncResult *r, gpointer u)
         g_autofree char *why = app_sentence(pe.msg),
                         *s = g_strdup_printf(_("The file %s cannot be read. %s"), vm->path, why);
         app_vm_set_problem(vm, s, "win.vm-show-folder", _("Show _folder"));
+        vm->problem_of_file = TRUE;
     }
     changed(vm);
 }
@@ -705,6 +711,12 @@ const char *app_vm_get_icon(AppVm *vm)
 const char *app_vm_get_engine(AppVm *vm)
 {
     return vm->proxy && lodge_vm1_get_engine(vm->proxy) ? lodge_vm1_get_engine(vm->proxy) : "";
+}
+const char *app_vm_get_medium(AppVm *vm, const char *node)
+{
+    GVariant *media = vm->proxy ? lodge_vm1_get_media(vm->proxy) : NULL;
+    const char *file = NULL;
+    return app_vm_is_live(vm) && media && g_variant_lookup(media, node, "&s", &file) ? file : NULL;
 }
 guint app_vm_get_pid(AppVm *vm) { return vm->proxy ? lodge_vm1_get_pid(vm->proxy) : 0; }
 

@@ -46,6 +46,8 @@ gboolean app_vm_is_live(AppVm *vm); /* a process runs it */
 const struct vmx_dict *app_vm_get_dict(AppVm *vm);
 const char *app_vm_get_icon(AppVm *vm);
 const char *app_vm_get_engine(AppVm *vm); /* "bt", "vt"; "" when off */
+/* The image in the CD drive of a running machine; "": the guest finds none; NULL: not known. */
+const char *app_vm_get_medium(AppVm *vm, const char *node);
 guint app_vm_get_pid(AppVm *vm);
 char *app_vm_get_log_path(AppVm *vm);              /* g_free */
 char *app_vm_resolve(AppVm *vm, const char *name); /* a file named in the .vmx; g_free */

@@ -2,7 +2,9 @@
 /* How machines come in: opened, dropped, found in a folder; remote consoles. */
 #include "app-window-private.h"
 
+#include <errno.h>
 #include <glib/gi18n.h>
+#include <unistd.h>
 
 #include "app-error.h"
 #include "app-new-vm.h"
@@ -12,7 +14,9 @@ static AppLibrary *library(void) { return app_application_get_library(app_applic
 static void scanned(gpointer u, int found, int added)
 {
     AppWindow *w = u;
-    g_autofree char *text = found < 0 ? NULL
+    g_autofree char *text = found == APP_SCAN_UNREADABLE
+                                ? g_strdup(_("This folder cannot be read. Look at its permissions, or at the drive that holds it."))
+                            : found < 0 ? NULL
                             : found == 0
                                 ? g_strdup(_("No .vmx file was found in this folder or below it."))
                                 : g_strdup_printf(ngettext("%d machine was found, %d of them new.",
@@ -21,7 +25,7 @@ static void scanned(gpointer u, int found, int added)
     if (text && !gtk_widget_in_destruction(GTK_WIDGET(w))) {
         GtkWidget *d =
             gtk_message_dialog_new(GTK_WINDOW(w), GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT,
-                                   found ? GTK_MESSAGE_INFO : GTK_MESSAGE_WARNING, GTK_BUTTONS_CLOSE, "%s", text);
+                                   found > 0 ? GTK_MESSAGE_INFO : GTK_MESSAGE_WARNING, GTK_BUTTONS_CLOSE, "%s", text);
         g_signal_connect(d, "response", G_CALLBACK(gtk_widget_destroy), NULL);
         gtk_widget_show(d);
     }
@@ -41,9 +45,11 @@ AppVm *app_window_add_file(AppWindow *w, const char *path)
     }
     if (app_library_find(library(), path))
         return app_library_find(library(), path); /* also when its file is gone: the tab says so */
-    if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-        g_autofree char *s =
-            g_strdup_printf(_("There is no file %s. Check the name, or the drive that holds it."), path);
+    errno = 0;
+    if (access(path, F_OK)) {
+        g_autofree char *s = errno == EACCES
+                                 ? g_strdup_printf(_("You may not read the folder of %s. Look at its permissions."), path)
+                                 : g_strdup_printf(_("There is no file %s. Check the name, or the drive that holds it."), path);
         app_error_dialog(GTK_WINDOW(w), _("The machine cannot be opened"), s);
         return NULL;
     }

@@ -464,6 +464,21 @@ HANDLER(request_screen_size, guint width, guint height, gpointer u)
 
 /* ---- devices, configuration, statistics ---- */
 
+static void add_medium(void *u, const char *node, const char *path)
+{
+    g_variant_builder_add(u, "{s@s}", node, g_variant_new_take_string(g_utf8_make_valid(path ? path : "", -1)));
+}
+
+/* What lies in the CD drives now; clients hear of it when it is something else than before. */
+static void tell_media(struct control *c, struct machine *m)
+{
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a{ss}"));
+    if (m)
+        machine_media(m, add_medium, &b);
+    lodge_vm1_set_media(c->skel, g_variant_builder_end(&b));
+}
+
 HANDLER(change_medium, const gchar *node, const gchar *path, gboolean force, gpointer u)
 {
     C;
@@ -474,6 +489,7 @@ HANDLER(change_medium, const gchar *node, const gchar *path, gboolean force, gpo
     char *full = *path ? plan_resolve(power_plan(c->power), path) : NULL;
     int rc = machine_change_medium(m, node, full, force, &e);
     free(full);
+    tell_media(c, m);
     return answer(inv, rc, &e);
 }
 
@@ -585,6 +601,7 @@ static void power_changed(void *u, enum power_state s, enum power_reason r, cons
         lodge_vm1_set_leds(c->skel, 0);
         lodge_vm1_set_engine(c->skel, "");
         lodge_vm1_set_vnc_address(c->skel, "");
+        tell_media(c, NULL);
     }
     lodge_vm1_emit_state_changed(c->skel, power_state_name(s), power_reason_name(r), t);
     g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(c->skel));
@@ -638,6 +655,7 @@ static void machine_started(void *u, struct machine *m)
     }
     lodge_vm1_set_vnc_address(c->skel, vnc ? vnc : "");
     lodge_vm1_set_leds(c->skel, 0);
+    tell_media(c, m);
     lodge_vm1_set_pointer_absolute(c->skel, input_wants_absolute(machine_input(m)));
     input_on_leds(machine_input(m), leds_changed, c);
     input_on_absolute(machine_input(m), absolute_changed, c);
@@ -653,6 +671,7 @@ static void machine_stopping(void *u, struct machine *m)
 static void tray_moved(void *u, const char *node, bool open)
 {
     struct control *c = u;
+    tell_media(c, power_machine(c->power));
     lodge_vm1_emit_tray_moved(c->skel, node, open);
 }
 
@@ -753,6 +772,7 @@ struct control *control_start(struct power *p, struct err *e)
     lodge_vm1_set_fault_text(c->skel, "");
     lodge_vm1_set_notice(c->skel, "");
     lodge_vm1_set_log_path(c->skel, "");
+    tell_media(c, NULL);
     g_free(base);
     g_free(vmx);
 #define CONNECT(name) g_signal_connect(c->skel, "handle-" name, G_CALLBACK

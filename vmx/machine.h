@@ -56,6 +56,8 @@ int machine_switch_engine(struct machine *m, const char *name, struct err *e);
 void machine_power_button(struct machine *m);
 /* node "ide1:0"; path NULL: eject. force: also when the guest has locked the tray. */
 int machine_change_medium(struct machine *m, const char *node, const char *path, bool force, struct err *e);
+/* What the guest finds in each CD drive: its image; NULL: an empty drive, or the tray is open. */
+void machine_media(struct machine *m, void (*fn)(void *u, const char *node, const char *path), void *u);
 /* The size that the window would like. True: the guest follows now; false: it will see it when its display driver starts. */
 bool machine_prefer_screen(struct machine *m, uint32_t width, uint32_t height);
 int machine_screenshot(struct machine *m, uint8_t **png, size_t *size, struct err *e);

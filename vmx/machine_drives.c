@@ -176,3 +176,18 @@ int machine_change_medium(struct machine *m, const char *node, const char *path,
         log_msg(LOG_INFO, "disk", "%s: %s", node, path ? path : "medium removed");
     return rc;
 }
+
+void machine_media(struct machine *m, void (*fn)(void *u, const char *node, const char *path), void *u)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct ide_drive_status st = {0};
+        char node[16];
+        if (m->plan->drive[i / 2][i % 2].kind != DRIVE_CD)
+            continue;
+        chipset_lock(m->vm);
+        ide_drive_get_status(m->ide, i / 2, i % 2, &st);
+        chipset_unlock(m->vm);
+        snprintf(node, sizeof node, "ide%u:%u", i / 2, i % 2);
+        fn(u, node, st.medium ? m->drive[i / 2][i % 2].path : NULL);
+    }
+}

@@ -467,6 +467,25 @@ static void count_named(GtkWidget *w, gpointer u)
         gtk_container_forall(GTK_CONTAINER(w), count_named, c);
 }
 
+/* Words of the file are for the file: in the settings each has a name. */
+static void test_words(void)
+{
+    size_t n;
+    const struct vmx_key *t = vmx_key_table(&n);
+    guint raw = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (t[i].section || t[i].type != VMX_ENUM || g_str_has_suffix(t[i].name, ".deviceType"))
+            continue;
+        g_auto(GStrv) list = g_strsplit(t[i].range, "|", -1);
+        for (char **w = list; *w; w++)
+            if (!strcmp(app_word_label(*w), *w)) {
+                printf("# %s: %s\n", t[i].name, *w);
+                raw++;
+            }
+    }
+    ok(!raw, "each word that a setting can have is shown with a name");
+}
+
 static void find_expander(GtkWidget *w, gpointer u)
 {
     if (GTK_IS_EXPANDER(w))
@@ -509,6 +528,7 @@ static void test_rest(AppEdit *e)
 
 static void test_settings(const char *dir)
 {
+    test_words();
     g_autofree char *path = tmp_vmx(dir, "settings/sample.vmx", sample), *text = NULL;
     AppVm *vm = app_vm_new(path, "");
     for (int i = 0; i < 6000 && !app_vm_get_dict(vm); i++)
@@ -590,6 +610,11 @@ static void test_library(const char *dir)
     app_library_scan(l, root, NULL, on_scanned, NULL);
     wait_for(&scanned);
     ok(n_found == 2 && n_added == 1, "a folder is searched, what is known is not added again");
+    g_autofree char *nowhere = g_build_filename(dir, "nowhere", NULL);
+    scanned = FALSE;
+    app_library_scan(l, nowhere, NULL, on_scanned, NULL);
+    wait_for(&scanned);
+    ok(n_found == APP_SCAN_UNREADABLE, "a folder that cannot be read is not one without machines");
     for (int i = 0; i < 6000 && strcmp(app_vm_get_name(vm), "Alpha"); i++)
         spin(10);
     ok(app_library_matches(vm, "alph") && app_library_matches(vm, "MAIL") && app_library_matches(vm, "debian") &&

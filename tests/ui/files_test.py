@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -79,10 +80,27 @@ def rows(name):
     return sorted(x.name.rsplit(', ', 1)[0] for x in box) if box else None
 
 
+def three_free_ports():
+    """One after another; the third is taken by this test."""
+    for p in range(20000, 60000, 7):
+        socks = [socket.socket() for _ in range(3)]
+        try:
+            for i, s in enumerate(socks):
+                s.bind(('127.0.0.1', p + i))
+            socks[2].listen()
+            return p, socks[2]
+        except OSError:
+            pass
+
+
+port, listener = three_free_ports()
 first, second, third = os.urandom(3 << 20) + bytes(5 << 20), bytes(1 << 20) + os.urandom(1 << 20), os.urandom(1 << 20)
 orig = machine('orig', 'Original', 'ide0:0.present = "TRUE"\nide0:0.fileName = "disk.vmdk"\nide0:1.present = "TRUE"\nide0:1.fileName = "flat.vmdk"\n'
                'ide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-image"\nide1:0.fileName = "boot.iso"\nide1:1.present = "TRUE"\nide1:1.fileName = "lent.vmdk"\n'
-               'ethernet0.present = "TRUE"\nethernet0.connectionType = "nat"\nethernet0.virtualDev = "e1000"\nethernet0.addressType = "generated"\n')
+               'ethernet0.present = "TRUE"\nethernet0.connectionType = "nat"\nethernet0.virtualDev = "e1000"\nethernet0.addressType = "generated"\n'
+               'ethernet0.natForward0 = "tcp:127.0.0.1:%d:22"\nRemoteDisplay.vnc.enabled = "TRUE"\nRemoteDisplay.vnc.port = "%d"\n'
+               'serial0.present = "TRUE"\nserial0.fileType = "pipe"\nserial0.fileName = "%s/com1"\nserial1.present = "TRUE"\nserial1.fileType = "pipe"\n'
+               'serial1.fileName = "com2"\nserial2.present = "TRUE"\nserial2.fileType = "file"\nserial2.fileName = "%s/com3.txt"\n' % (port, port + 1, home, home))
 disk(os.path.join(vms, 'orig', 'disk.vmdk'), '1', first)
 disk(os.path.join(vms, 'orig', 'flat.vmdk'), '2', second)
 disk(os.path.join(vms, 'orig', 'lent.vmdk'), '0', third)
@@ -90,7 +108,7 @@ with open(os.path.join(vms, 'orig', 'boot.iso'), 'wb') as f:
     f.write(bytes(64 << 10))
 with open(os.path.join(vms, 'orig', 'notes.txt'), 'w') as f:
     f.write('mine\n')
-other = machine('other', 'Borrower', 'ide0:0.present = "TRUE"\nide0:0.fileName = "../orig/lent.vmdk"\n')
+other = machine('other', 'Borrower', 'RemoteDisplay.vnc.enabled = "TRUE"\nRemoteDisplay.vnc.port = "%d"\nide0:0.present = "TRUE"\nide0:0.fileName = "../orig/lent.vmdk"\n' % (port + 3))
 
 p = start(other)
 need(wait('Borrower, Powered off'), 'a machine that uses a disk of another one')
@@ -128,12 +146,31 @@ ok(value(copy, 'nvram') == 'The copy.nvram' and value(copy, 'displayName') == 'T
 ok(value(copy, 'uuid.bios') and value(copy, 'uuid.bios') != value(orig, 'uuid.bios') and value(copy, 'uuid.bios').startswith('56 4d'), 'it has a UUID of its own')
 made = value(copy, 'uuid.bios')
 ok(not value(copy, 'ethernet0.generatedAddress'), 'and no MAC address of the other one')
+ok(int(value(copy, 'RemoteDisplay.vnc.port')) == port + 4, 'its VNC port is the next that no program and no other machine of the library has: %s, not %d to %d'
+   % (value(copy, 'RemoteDisplay.vnc.port'), port + 1, port + 3))
+forward = value(copy, 'ethernet0.natForward0').split(':')
+ok(forward[:2] + forward[3:] == ['tcp', '127.0.0.1', '22'] and int(forward[2]) > port + 4, 'so is the port that leads into the guest: ' + ':'.join(forward))
+ok(value(copy, 'serial0.fileName') == home + '/com1-2' and value(copy, 'serial1.fileName') == 'com2', 'serial sockets are its own')
+ok(value(copy, 'serial2.fileName') == 'com3.txt', 'and so is the file of the third port')
+listener.close()
 check = subprocess.run(['./lodge-vmx', '--check', copy], capture_output=True, text=True)
 ok(check.returncode == 0, 'its file is correct: ' + (check.stdout + check.stderr).strip())
 press('Power on')
 ok(wait('The copy, Running'), 'it runs')
 ok(until(lambda: value(copy, 'ethernet0.generatedAddress') not in (None, value(orig, 'ethernet0.generatedAddress'))), 'with a MAC address of its own')
 ok(value(copy, 'uuid.bios') == made, 'and keeps its UUID')
+subprocess.run(['./lodge', '-x', orig], env=env, timeout=60)
+ok(wait('Original, Running'), 'the original beside it')
+
+
+def listens(number):
+    with socket.create_connection(('127.0.0.1', number), 5):
+        return True
+
+
+ok(until(lambda: listens(port + 1) and listens(port + 4)), 'both have their VNC servers')
+ok(until(lambda: os.path.exists(home + '/com1') and os.path.exists(home + '/com1-2')), 'and their serial sockets')
+power_off(orig)
 power_off(copy)
 need(is_off(), 'it is off')
 
@@ -186,6 +223,7 @@ ok(until(lambda: not find('Original', contains=True)), 'its row and its tab are 
 ok(content(os.path.join(vms, 'orig', 'lent.vmdk')) == third, 'the other machine has its disk')
 
 # From the library's menu, by the keyboard; with nothing else in the folder, that goes too.
+os.remove(os.path.join(vms, 'The copy', 'com3.txt'))  # what a serial port wrote stays, as any file of the user
 row = wait('The copy, Powered off')
 row.queryComponent().grabFocus() if row else None
 time.sleep(0.5)

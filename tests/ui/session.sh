@@ -13,7 +13,7 @@ trap cleanup EXIT
 trap 'exit 99' INT TERM HUP
 mkdir -m 700 "$dir/run" "$dir/home"
 export HOME="$dir/home" XDG_RUNTIME_DIR="$dir/run" XDG_DATA_HOME="$dir/data" XDG_CONFIG_HOME="$dir/config" XDG_CACHE_HOME="$dir/cache" TMPDIR="$dir"
-export GSETTINGS_BACKEND=memory GDK_BACKEND=x11 GTK_THEME=Adwaita LC_ALL=${LODGE_TEST_LOCALE:-C.UTF-8} LANGUAGE=${LODGE_TEST_LANGUAGE:-}
+export GSETTINGS_BACKEND=memory GDK_BACKEND=x11 GTK_THEME=${LODGE_TEST_THEME:-Adwaita} LC_ALL=${LODGE_TEST_LOCALE:-C.UTF-8} LANGUAGE=${LODGE_TEST_LANGUAGE:-}
 export GTK_MODULES= NO_AT_BRIDGE=${NO_AT_BRIDGE:-0} GIO_USE_VFS=local GTK_USE_PORTAL=0
 unset WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS
 Xvfb -displayfd 3 -screen 0 "${LODGE_TEST_SCREEN:-1280x900x24}" -nolisten tcp 3>"$dir/display" >"$dir/xvfb.log" 2>&1 &

@@ -45,6 +45,7 @@ KNOWN = {
     "vm CaptureNetwork 0 ": (r"\(\)", "on"),
     "vm ShapeNetwork 0 ": (r"\(\)", "on"),
     "vm ChangeMedium ": (r"\(\)", "on"),
+    "prop Media": (r"\(<\{'ide1:0': '[^']*'\}>,\)", "on"),
     "vm GetConfig": (r".*'memsize': '32'.*", "on"),
     "vm SetConfig memsize 1024": (r"\(\)", "on"),
     "vm UnsetConfig annotation": (r"\(\)", "on"),

@@ -15,9 +15,9 @@ import time
 
 from gi.repository import Gio, GLib
 
-from probe import GuestError, Probe, disk, equal, find_lodge, ok, part, run_parts
+from probe import GuestError, Probe, cd, disk, equal, find_lodge, ok, part, run_parts
 
-WORK = DISK = None
+WORK = DISK = CODE = None
 BUS = "org.lodge.Vm1"
 
 
@@ -50,6 +50,47 @@ class Machine(Probe):
         while not re.search(pattern, self.log()) and time.monotonic() < end:
             self.settle(0.1)
         return re.search(pattern, self.log())
+
+
+@part
+def media():
+    """What the control API says of a CD drive, while user and guest change it."""
+    told = []
+    with Machine(iso=cd(os.path.join(WORK, "first.iso"), CODE)) as m:
+        other = cd(os.path.join(WORK, "other.iso"), CODE)
+        m.ready()
+        m.call("GetConfig")
+        m.bus.signal_subscribe(None, "org.freedesktop.DBus.Properties", "PropertiesChanged", "/org/lodge/Vm1", None, 0,
+                               lambda c, s, p, i, n, args: told.extend([args.unpack()[1]["Media"]] if "Media" in args.unpack()[1] else []))
+
+        def medium():
+            r = m.bus.call_sync(None, "/org/lodge/Vm1", "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (BUS, "Media")), None, 0, 10000, None)
+            return r.unpack()[0]
+
+        def heard():
+            end = time.monotonic() + 10
+            while not told and time.monotonic() < end:
+                GLib.MainContext.default().iteration(False)
+                time.sleep(0.02)
+            return told.pop(0) if told else None
+
+        first = medium()
+        ok(list(first) == ["ide1:0"] and first["ide1:0"].endswith("first.iso"), "the image of the file is in the drive", first)
+        m.call("ChangeMedium", "(ssb)", "ide1:0", "", True)
+        equal(heard(), {"ide1:0": ""}, "taken out: a signal says so")
+        m.call("ChangeMedium", "(ssb)", "ide1:0", other, True)
+        equal(heard(), {"ide1:0": other}, "another one put in: a signal says which")
+        m.packet(1, 0, b"\0", 0)
+        m.packet(1, 0, bytes((0x1B, 0, 0, 0, 2)), 0)
+        equal(heard(), {"ide1:0": ""}, "the guest opens the tray: the drive holds nothing for it")
+        m.packet(1, 0, bytes((0x1B, 0, 0, 0, 3)), 0)
+        equal(heard(), {"ide1:0": other}, "and closes it again")
+        try:
+            m.call("ChangeMedium", "(ssb)", "ide1:0", "none.iso", True)
+            ok(False, "a medium that does not exist is refused")
+        except GLib.Error:
+            equal(medium(), {"ide1:0": other}, "a medium that does not exist is refused, and the old one stays")
+        m.call("PowerOff")
 
 
 @part
@@ -302,8 +343,8 @@ def outside():
 
 
 def begin(work, code):
-    global WORK, DISK
-    WORK, DISK = work, disk(os.path.join(work, "probe.img"), code)
+    global WORK, DISK, CODE
+    WORK, CODE, DISK = work, code, disk(os.path.join(work, "probe.img"), code)
 
 
 if __name__ == "__main__":
