@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What memory thrift gives and costs: runs the tests that measure it and prints their figures as a table, with the goal beside. "make bench-memory".
 
-Some 17 minutes on two cores. The four guests that share pages are idle for five of them; what measures only times and MiB runs beside them. What measures
+16 minutes on two cores. The four guests that share pages are idle for five of them; what measures only times and MiB runs beside them. What measures
 processor time runs alone. Arguments: names of tests, as boot_test.py takes them, to run only those.
 """
 import os
