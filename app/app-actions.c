@@ -283,7 +283,7 @@ static void typed(GObject *s, GAsyncResult *r, gpointer u)
     g_autoptr(GError) e = NULL;
     if (!lodge_mks_session_type_text_finish(LODGE_MKS_SESSION(s), r, &e)) {
         g_autofree char *why = app_error_sentence(e), *text = g_strdup_printf(_("The text was not typed. %s"), why);
-        app_vm_set_problem(vm, text, NULL, NULL);
+        app_vm_refused(vm, text);
     }
 }
 
@@ -293,7 +293,7 @@ static void got_clipboard(GtkClipboard *c, const char *text, gpointer u)
     g_autofree char *layout = g_settings_get_string(app_prefs(), "guest-keyboard");
     LodgeMksSession *s = app_vm_get_session(vm);
     if (!text || !*text)
-        app_vm_set_problem(vm, _("The clipboard holds no text to type."), NULL, NULL);
+        app_vm_refused(vm, _("The clipboard holds no text to type."));
     else if (s)
         lodge_mks_session_type_text_async(s, text, *layout ? layout : NULL, NULL, typed, g_object_ref(vm));
 }

@@ -367,7 +367,7 @@ static gboolean fit_answered(gpointer u)
     AppVmPage *p = u;
     p->fit_timer = 0;
     if (app_vm_get_state(p->vm) == APP_VM_ON && !lodge_mks_session_get_can_resize(app_vm_get_session(p->vm)))
-        app_vm_set_problem(p->vm, _("The guest follows only from the next start of its display driver on."), NULL, NULL);
+        app_vm_refused(p->vm, _("The guest follows only from the next start of its display driver on."));
     return G_SOURCE_REMOVE;
 }
 

@@ -35,6 +35,7 @@ struct _AppVm {
     guint retry, reload;
     char *problem, *problem_action, *problem_label;
     gboolean problem_of_file; /* the problem is that it cannot be read */
+    gboolean problem_of_run;  /* it concerns a machine that runs, no other */
     GdkPixbuf *thumbnail;
     gboolean thumb_busy, thumb_unsaved;
     LodgeMksSession *session;
@@ -53,7 +54,15 @@ static void set_state(AppVm *vm, AppVmState s)
     if (vm->state == s)
         return;
     vm->state = s;
+    if (s == APP_VM_OFF && vm->problem_of_run)
+        app_vm_set_problem(vm, NULL, NULL, NULL);
     changed(vm);
+}
+
+void app_vm_refused(AppVm *vm, const char *sentence)
+{
+    app_vm_set_problem(vm, sentence, NULL, NULL);
+    vm->problem_of_run = app_vm_is_live(vm);
 }
 
 void app_vm_set_problem(AppVm *vm, const char *sentence, const char *action, const char *label)
@@ -66,7 +75,7 @@ void app_vm_set_problem(AppVm *vm, const char *sentence, const char *action, con
     vm->problem = g_strdup(sentence);
     vm->problem_action = g_strdup(action);
     vm->problem_label = g_strdup(label);
-    vm->problem_of_file = FALSE;
+    vm->problem_of_file = vm->problem_of_run = FALSE;
     changed(vm);
 }
 
@@ -246,6 +255,7 @@ static void on_state(LodgeVm1 *proxy, const char *state, const char *reason, con
     } else if (s == APP_VM_PAUSED && !g_strcmp0(reason, "memory")) {
         g_autofree char *why = app_sentence(text);
         app_vm_set_problem(vm, why, "win.memory", _("Show me_mory"));
+        vm->problem_of_run = TRUE;
     } else if (s == APP_VM_OFF && !g_strcmp0(reason, "guest")) {
         g_autofree char *sentence = g_strdup_printf(_("“%s” was shut down by the guest."), vm->name);
         stopped(vm, sentence);
@@ -261,6 +271,7 @@ static void on_notice(LodgeVm1 *proxy, GParamSpec *spec, gpointer u)
         return;
     g_autofree char *why = app_sentence(notice);
     app_vm_set_problem(vm, why, "win.memory", _("Show me_mory"));
+    vm->problem_of_run = TRUE;
 }
 
 static void retry_soon(AppVm *vm);
@@ -457,7 +468,7 @@ static void called(GObject *o, GAsyncResult *r, gpointer u)
         g_autofree char *why = app_error_sentence(e);
         g_autofree char *s = app_vm_failed(c->what, c->vm->name, why);
         if (c->vm->proxy || !c->vm->told_off)
-            app_vm_set_problem(c->vm, s, NULL, NULL);
+            app_vm_refused(c->vm, s);
     }
     if (c->done)
         c->done(c->u, v);

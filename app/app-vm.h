@@ -61,6 +61,8 @@ LodgeMksSession *app_vm_get_session(AppVm *vm);
 /* What the user has to know: a sentence, and perhaps an action ("win.vm-log") with its label. NULL: nothing. */
 const char *app_vm_get_problem(AppVm *vm, const char **action, const char **label);
 void app_vm_set_problem(AppVm *vm, const char *sentence, const char *action, const char *label);
+/* What a running machine has refused: no longer a problem when it is off. */
+void app_vm_refused(AppVm *vm, const char *sentence);
 
 /* Power. They return at once; what goes wrong becomes the problem. */
 void app_vm_power_on(AppVm *vm);

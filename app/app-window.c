@@ -380,8 +380,7 @@ static void act_fit_guest(GSimpleAction *s, GVariant *p, gpointer u)
     AppVmPage *page = window_shown_page(u);
     LodgeMksView *v = page ? app_vm_page_get_view(page) : NULL;
     if (v && !lodge_mks_view_fit_guest_now(v))
-        app_vm_set_problem(app_vm_page_get_vm(page),
-                           _("The guest follows only from the next start of its display driver on."), NULL, NULL);
+        app_vm_refused(app_vm_page_get_vm(page), _("The guest follows only from the next start of its display driver on."));
 }
 
 static void act_fit_window(GSimpleAction *s, GVariant *p, gpointer u)

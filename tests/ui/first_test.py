@@ -63,9 +63,6 @@ ok(len(tabs()) == before, 'opened again, by a relative path and by a link: the s
 # ---- by keys alone ----
 key('ctrl+b')
 need(wait('First machine, Running'), 'Ctrl+B powers it on')
-key('F2')
-time.sleep(0.5)
-key('ctrl+alt+Control_L')
 action('vm-rename')
 name = entry('First machine')
 need(name, 'a new name while it runs: asked for')
@@ -79,16 +76,15 @@ subprocess.Popen([sys.executable, '-c', 'import gi\ngi.require_version("Gtk", "3
                   'c = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD)\nc.set_text("Zeichen: ü", -1)\nGLib.timeout_add_seconds(30, Gtk.main_quit)\nGtk.main()'], env=dict(env, NO_AT_BRIDGE='1'))
 time.sleep(2)
 action('vm-type-clipboard')
-told = until(lambda: find('U+00FC', contains=True), 10)
+told = until(lambda: find('“ü” cannot be typed', contains=True), 10)
 ok(told, 'text with a letter that a US keyboard does not have: it is said which')
 shot('clipboard')
-if told:
-    press('Close this message')
 
 # ---- a guest that hangs: here one that knows of no power button ----
 action('vm-power-off')
 ok(press('Power off') and until(lambda: not running()), 'it is powered off whatever it does')
-need(wait('Renamed “machine”, Powered off'), 'off')
+need(wait('Renamed “machine”, Powered off'), 'off; and what was refused while it ran is no problem any more')
+ok(until(lambda: not find('cannot be typed', contains=True)), 'nor said')
 
 # ---- files that are none ----
 for name, content, says in (('noise.vmx', os.urandom(3000), 'noise'), ('empty.vmx', b'', 'empty'), ('letter.txt', b'hello', 'The file cannot be opened')):

@@ -16,7 +16,7 @@ export HOME="$dir/home" XDG_RUNTIME_DIR="$dir/run" XDG_DATA_HOME="$dir/data" XDG
 export GSETTINGS_BACKEND=memory GDK_BACKEND=x11 GTK_THEME=${LODGE_TEST_THEME:-Adwaita} LC_ALL=${LODGE_TEST_LOCALE:-C.UTF-8} LANGUAGE=${LODGE_TEST_LANGUAGE:-}
 export GTK_MODULES= NO_AT_BRIDGE=${NO_AT_BRIDGE:-0} GIO_USE_VFS=local GTK_USE_PORTAL=0
 unset WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS
-Xvfb -displayfd 3 -screen 0 "${LODGE_TEST_SCREEN:-1280x900x24}" -nolisten tcp 3>"$dir/display" >"$dir/xvfb.log" 2>&1 &
+Xvfb -displayfd 3 -screen 0 "${LODGE_TEST_SCREEN:-1280x900x24}" -nolisten tcp $LODGE_TEST_XVFB 3>"$dir/display" >"$dir/xvfb.log" 2>&1 &
 pids="$pids $!"
 n=0
 while [ ! -s "$dir/display" ]; do
