@@ -1153,6 +1153,7 @@ import install_tests  # noqa: E402, F401
 import slot_tests  # noqa: E402, F401
 import bridge_tests  # noqa: E402, F401
 import display_tests  # noqa: E402, F401
+import quickstart_tests  # noqa: E402, F401
 
 def prepare(chosen):
     """Makes the media of tests: each runs until its first guest would start."""
