@@ -22,8 +22,7 @@ void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)
     tr_add_cold(t, rel, COLD_EXIT, xi);
 }
 
-/* r10 = rip, cut to the operand size: jump there. */
-static void exit_indirect(struct bt_tr *t)
+void tr_exit_indirect(struct bt_tr *t)
 {
     tr_sp_flush(t);
     struct em *e = &t->e;
@@ -72,7 +71,7 @@ void tr_jump_relative(struct bt_tr *t, uint8_t *rel)
     }
     tr_emit_rip(t, 10, (int64_t)t->cur->off + t->cur->in.length + t->cur->in.raw.imm[0].value.s);
     e_movzx16(&t->e, 10, 10);
-    exit_indirect(t);
+    tr_exit_indirect(t);
     if (over)
         e_fix(over, t->e.p);
 }
@@ -120,7 +119,7 @@ void tr_lower_call(struct bt_tr *t)
         e_mov32(&t->e, 10, 10);
     else if (size == 2)
         e_movzx16(&t->e, 10, 10);
-    exit_indirect(t);
+    tr_exit_indirect(t);
 }
 
 void tr_lower_jmp(struct bt_tr *t)
@@ -150,7 +149,7 @@ void tr_lower_jmp(struct bt_tr *t)
         else if (size == 2)
             e_movzx16(&t->e, 10, 10);
     }
-    exit_indirect(t);
+    tr_exit_indirect(t);
 }
 
 void tr_lower_ret(struct bt_tr *t)
@@ -161,7 +160,7 @@ void tr_lower_ret(struct bt_tr *t)
     if (tr_group_addr(t, NULL)) {
         e_mem_at(&t->e, size == 8, 0, size == 2 ? 0x0fb7 : 0x8b, 10, AM_R11DISP, t->am_disp);
         tr_sp_add_lazy(t, (int32_t)size + pop);
-        exit_indirect(t);
+        tr_exit_indirect(t);
         return;
     }
     tr_sp_ea(t, 0);
@@ -172,7 +171,7 @@ void tr_lower_ret(struct bt_tr *t)
         e_mem(&t->e, size == 8, 0, 0x8b, 10, AM_R10R11);
     tr_op_end(t);
     tr_sp_add(t, (int32_t)size + pop);
-    exit_indirect(t);
+    tr_exit_indirect(t);
 }
 
 /* LOOPcc and JrCXZ */

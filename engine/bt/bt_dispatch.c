@@ -70,10 +70,23 @@ static void seg_limits(struct bt_cpu *bc, unsigned i)
     bc->lim_w[i] = w;
 }
 
+/* Where a mode's numbers are kept: by itself, and by the address space too. Two modes in one place would take each other's away at each change. */
+static uint32_t gctx_at(const struct bt_cpu *bc, uint32_t mode) { return (uint32_t)((mode + bc->cs_key) * 0x9e3779b97f4a7c15ull >> 57) & (CTX_N - 1); }
+static uint32_t ctx_at(const struct bt_cpu *bc, uint32_t h) { return (h + bc->as_cur * 37) & (CTX_N - 1); }
+
+/* So that translated code can do what bt_mode_ac does. */
+static void alt_load(struct bt_cpu *bc)
+{
+    uint32_t mode = bc->mode ^ M_AC, h = gctx_at(bc, mode), a = ctx_at(bc, h);
+    bool known = bc->gctxcache[h].mode == mode && bc->gctxcache[h].key == bc->cs_key && bc->gctxcache[h].ctx && bc->ctxcache[a].mode == mode &&
+                 bc->ctxcache[a].key == bc->cs_key && bc->ctxcache[a].as == bc->as_cur && bc->ctxcache[a].ctx;
+    bc->alt_ctx[0] = known ? bc->ctxcache[a].ctx : 0;
+    bc->alt_ctx[1] = known ? bc->gctxcache[h].ctx : 0;
+}
+
 void bt_ctx_load(struct bt_cpu *bc)
 {
-    /* Two modes in one place would take each other's numbers away at each change. */
-    uint32_t as = bc->as_cur, h = (uint32_t)((bc->mode + bc->cs_key) * 0x9e3779b97f4a7c15ull >> 57) & (CTX_N - 1), a = (h + as * 37) & (CTX_N - 1);
+    uint32_t as = bc->as_cur, h = gctx_at(bc, bc->mode), a = ctx_at(bc, h);
     if (bc->gctxcache[h].mode != bc->mode || bc->gctxcache[h].key != bc->cs_key) {
         bc->gctxcache[h].mode = bc->mode;
         bc->gctxcache[h].key = bc->cs_key;
@@ -99,6 +112,9 @@ void bt_ctx_load(struct bt_cpu *bc)
         bc->gctxcache[h].ctx = ++bc->ctx_next;
     bc->real_ctx = bc->ctxcache[a].ctx;
     bc->real_gctx = bc->gctxcache[h].ctx;
+    bc->alt_ctx[0] = bc->alt_ctx[1] = 0;
+    if (!(bc->mode & (M_CPL | M_SINGLE | M_NOGROUP | M_FLAGS)) && (bc->c.s.cr4 & CR4_SMAP))
+        alt_load(bc);
     /* Only the kick signal, which runs on this thread, writes these behind our back: the order matters to the compiler alone. */
     __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_RELAXED);
     __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_RELAXED);
@@ -178,7 +194,7 @@ static uint32_t mode_word(struct bt_cpu *bc)
         if ((s->cr0 & CR0_AM) && (s->rflags & FL_AC))
             m |= M_ALIGN;
     } else if ((s->cr4 & CR4_SMAP) && (s->rflags & FL_AC)) {
-        m |= 2u << 14;
+        m |= M_AC;
     }
     if ((s->cr4 & CR4_TSD) && cpl && (s->cr0 & CR0_PE))
         m |= M_NOTSC;
@@ -213,7 +229,7 @@ void bt_mode_ac(struct bt_cpu *bc)
     }
     uint32_t m = bc->mode & ~(uint32_t)M_MMU;
     if ((bc->c.s.cr4 & CR4_SMAP) && (bc->c.s.rflags & FL_AC))
-        m |= 2u << 14;
+        m |= M_AC;
     if (m == bc->mode)
         return;
     bc->mode = m;

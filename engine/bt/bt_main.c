@@ -27,6 +27,7 @@ HOT(t3, HOT_T3);
 HOT(scr_r10, HOT_R10);
 HOT(ctx, HOT_CTX);
 HOT(gctx, HOT_GCTX);
+_Static_assert(offsetof(struct bt_cpu, real_gctx) == offsetof(struct bt_cpu, real_ctx) + 4, "moved as one");
 HOT(exit_req, HOT_EXIT_REQ);
 HOT(mode, HOT_MODE);
 HOT(himask, HOT_HIMASK);

@@ -67,6 +67,7 @@ enum bt_mode {
     M_AVX = 1 << 12,
     M_AVX512 = 1 << 13,
     M_MMU = 3 << 14, /* TLB: 0 supervisor, 1 user, 2 supervisor that may touch user pages (SMAP and AC) */
+    M_AC = 2 << 14,
     M_FSBIG = 1 << 16,
     M_GSBIG = 1 << 17, /* base anything, limit 4 GiB, writable; only for the levels that use them (bt_cpu.big_used) */
     M_ALIGN = 1 << 18, /* alignment checks: CR0.AM, RFLAGS.AC, CPL 3 */
@@ -285,6 +286,7 @@ struct bt_cpu {
     struct vcpu *v;
     struct bt_vm *bv;
     uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
+    uint32_t alt_ctx[2]; /* real_ctx and real_gctx of the mode that STAC or CLAC would lead to; 0: not known, or that does not change the mode */
     bool nogroup_once;
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
     uint8_t flags_cpl;

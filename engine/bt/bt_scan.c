@@ -82,7 +82,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         n++;
         if (x->in.mnemonic == ZYDIS_MNEMONIC_CALL && tr_is_thunk(t, x, lin, page))
             continue;
-        if (tr_ends_block(&x->in) || tr_never_native(&x->in)) {
+        if (tr_ends_block(&x->in) || tr_never_native(&x->in) || tr_switches_ac(t, x->in.mnemonic)) {
             *ended = true;
             break;
         }

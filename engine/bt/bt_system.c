@@ -178,6 +178,57 @@ static bool lower_from_cr(struct bt_tr *t)
     return true;
 }
 
+bool tr_switches_ac(const struct bt_tr *t, ZydisMnemonic m)
+{
+    uint32_t from = t->mode & (M_MMU | M_CPL | M_VM86 | M_SINGLE | M_NOGROUP | M_FLAGS);
+    return t->bc->bv->feat.smap && ((m == ZYDIS_MNEMONIC_STAC && from == 0) || (m == ZYDIS_MNEMONIC_CLAC && from == M_AC));
+}
+
+/*
+ * STAC and CLAC at CPL 0 under CR4.SMAP: what bt_mode_ac does, and an indirect jump to the next instruction, in the other mode. They stand around each
+ * access of a kernel to a program's memory. C is asked where the other mode has no numbers yet, or has none because there is no SMAP.
+ */
+static void lower_ac(struct bt_tr *t)
+{
+    struct em *e = &t->e;
+    bool set = t->cur->in.mnemonic == ZYDIS_MNEMONIC_STAC;
+    uint32_t alt = (uint32_t)offsetof(struct bt_cpu, alt_ctx), real = (uint32_t)offsetof(struct bt_cpu, real_ctx);
+    tr_sp_flush(t);
+    t->r11_group = 0;
+    t->groups_ok = 0;
+    e_mov(e, 11, 1);
+    e_ld(e, 1, alt);
+    uint8_t *unknown = e_jrcxz(e), *known = e_jmp32(e);
+    e_fix8(unknown, e->p);
+    e_mov(e, 1, 11);
+    tr_callout(t, set ? CO_STAC : CO_CLAC);
+    uint8_t *done = e_jmp32(e);
+    e_fix(known, e->p);
+    e_ld(e, 10, real);
+    e_st(e, 1, real);
+    e_st(e, 10, alt);
+    e_st(e, 1, HOT_CTX);
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t at = i ? (uint32_t)offsetof(struct bt_cpu, c.s.rflags) : HOT_FL_BASE;
+        e_ld(e, 10, at);
+        e_lea(e, 1, 10, 10, NOREG, 1, set ? FL_AC : -FL_AC);
+        e_st(e, 10, at);
+    }
+    e4(e, 0x2504c765); /* mov dword gs:[], imm */
+    e4(e, HOT_MODE);
+    e4(e, t->mode ^ M_AC);
+    e_ld32(e, 1, HOT_EXIT_REQ);
+    uint8_t *go = e_jrcxz(e);
+    e_lea(e, 1, 1, NOREG, NOREG, 1, -1); /* a kick that came before the store to ctx: again as it left it */
+    e_st(e, 1, HOT_CTX);
+    e_fix8(go, e->p);
+    e_mov(e, 1, 11);
+    int64_t next = (int64_t)t->cur->off + t->cur->in.length;
+    tr_emit_rip(t, 10, next);
+    tr_exit_indirect(t);
+    e_fix(done, e->p);
+}
+
 /* VERW whose answer nobody looks at: kernels run it for what it does to the processor's buffers, on the way back to a program. */
 static bool lower_verw(struct bt_tr *t)
 {
@@ -229,8 +280,13 @@ bool tr_lower_system(struct bt_tr *t)
     case ZYDIS_MNEMONIC_MOV:
         return cpl0 && t->cur->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
                ZydisRegisterGetClass(t->cur->op[1].reg.value) == ZYDIS_REGCLASS_CONTROL && lower_from_cr(t);
+    case ZYDIS_MNEMONIC_STAC:
     case ZYDIS_MNEMONIC_CLAC:
-        if (!cpl0 || !t->bc->bv->feat.smap || (t->mode & M_MMU))
+        if (tr_switches_ac(t, in->mnemonic)) {
+            lower_ac(t);
+            return true;
+        }
+        if (in->mnemonic == ZYDIS_MNEMONIC_STAC || !cpl0 || !t->bc->bv->feat.smap || (t->mode & M_MMU))
             return false;
         /* At the entries of a kernel AC is clear already: RFLAGS bits 16 to 23 are looked at. */
         over = unless_zero(t, HOT_FL_BASE + 2, CO_CLAC);

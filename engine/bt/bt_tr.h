@@ -138,6 +138,7 @@ void tr_lower_thunk(struct bt_tr *t);
 /* bt_branch.c */
 bool tr_may_link(struct bt_tr *t);
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta);
+void tr_exit_indirect(struct bt_tr *t); /* r10 = rip, cut to the operand size: jump there */
 void tr_jump_relative(struct bt_tr *t, uint8_t *rel);
 bool tr_branch_delta(struct bt_tr *t, int64_t *delta);
 void tr_lower_call(struct bt_tr *t);
@@ -153,6 +154,7 @@ uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool re
 
 /* bt_system.c: false if C is to do it */
 bool tr_lower_system(struct bt_tr *t);
+bool tr_switches_ac(const struct bt_tr *t, ZydisMnemonic m); /* STAC or CLAC that leads into another mode, if there is SMAP */
 
 /* bt_lower.c */
 struct bt_rec *tr_callout(struct bt_tr *t, unsigned op);
