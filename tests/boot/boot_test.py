@@ -72,6 +72,7 @@ KERNELS = {  # name: package, userland architecture, modules for the CD, guestOS
 }
 
 
+NOT_PREPARED = 3  # the exit status of --prepare for a test that has failed before its guest
 MEDIA = os.environ.get("LODGE_MEDIA")  # a folder of images made before: nested.py makes them where that is quick
 
 
@@ -1156,18 +1157,23 @@ import display_tests  # noqa: E402, F401
 import quickstart_tests  # noqa: E402, F401
 
 def prepare(chosen):
-    """Makes the media of tests: each runs until its first guest would start."""
+    """Makes the media of tests: each runs until its first guest would start. Says what a test found wrong before that, and how many did."""
     def no_guest(*args, **kw):
         raise Prepared()
     Guest.__init__ = no_guest
+    failed = 0
     for name, fn, _ in chosen:
         work = tempfile.mkdtemp(prefix="lodge-media.")
         try:
             fn(work)
         except (Prepared, Skip):
             pass
+        except GuestError as e:
+            failed += 1
+            print("%s: %s" % (name, str(e).splitlines()[0]), flush=True)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+    return failed
 
 
 def held_up():
@@ -1218,8 +1224,7 @@ def main():
         print("1..0 # SKIP lodge-vmx is not built")
         return 0
     if opt.prepare:
-        prepare(chosen)
-        return 0
+        return NOT_PREPARED if prepare(chosen) else 0
     print("1..%d" % len(chosen), flush=True)
     failed = 0
     for n, (name, fn, _) in enumerate(chosen, 1):

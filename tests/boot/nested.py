@@ -3,7 +3,7 @@
 """Hardware virtualization tested for real, on any machine: QEMU's TCG emulates an AMD processor with SVM and nested paging, a
 Debian kernel in it loads kvm_amd and so has a true /dev/kvm, and inside of that lodge-vmx runs guests with the "hardware" engine.
 
-usage: nested.py [--bench] [--all] [--list] [--kvm-options "enable_vmware_backdoor=1"] [--cpus N] [--shell COMMAND] [NAME-PATTERN ...]
+usage: nested.py [--bench [exits|times]] [--all] [--list] [--kvm-options "enable_vmware_backdoor=1"] [--cpus N] [--shell COMMAND] [NAME-PATTERN ...]
 
 Prints the TAP of nested_inner.py, which runs in the outer guest. That sees this machine's files, read-only below a tmpfs
 (9p and overlayfs), so nothing is installed or copied. Guests' media are made here, where it is quick. LODGE_TEST_KEEP
@@ -39,6 +39,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boot_test  # noqa: E402
+import nested_bench  # noqa: E402
 import nested_inner  # noqa: E402
 from guest import HERE, SRC, GuestError, _die_with_parent, fetch, find_lodge, kernel_of  # noqa: E402
 
@@ -233,14 +234,16 @@ def registers(monitor):
     return re.findall(r"^(CPU#\d+|RIP=\S+ RFL=\S+.*|CR0=.*|LVT.*|ICR.*|ESR.*|Timer.*|ISR.*|IRR.*|SPIV.*|.*CPU #.*)", out.decode(errors="replace").replace("\r", ""), re.M)
 
 
-def outer(work, pkg, script, cpus, limit, line):
-    """Runs a shell script in the outer guest; line(text) gets what it prints. Returns its exit status, or a text."""
+def outer(work, pkg, script, cpus, limit, line, counted=False):
+    """Runs a shell script in the outer guest; line(text) gets what it prints. counted: its clock counts instructions, one a nanosecond. Returns
+    its exit status, or a text."""
     initrd = outer_initrd(work, pkg, script)
     console, monitor, port = (os.path.join(work, name) for name in ("console", "monitor", "port"))
     for f in (console, monitor, port):
         if os.path.exists(f):
             os.unlink(f)
-    cmd = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m", "2560", "-display", "none", "-nodefaults",
+    accel = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else ["-accel", "tcg,thread=multi"]
+    cmd = ["qemu-system-x86_64", *accel, "-cpu", "max", "-smp", str(cpus), "-m", "2560", "-display", "none", "-nodefaults",
            "-no-reboot", "-chardev", "socket,id=port,server=on,wait=off,path=%s,logfile=%s" % (port, console), "-serial", "chardev:port", "-serial", "stdio", "-monitor", "unix:%s,server=on,wait=off" % monitor,
            "-kernel", kernel_of(pkg), "-initrd", initrd,
            "-append", "console=ttyS0 quiet mitigations=off %s" % os.environ.get("LODGE_NESTED_ARGS", ""),
@@ -254,10 +257,10 @@ def outer(work, pkg, script, cpus, limit, line):
                 ending = 0
                 return "the outer guest did not end within %d s" % limit
             quiet, silent = beats.look()
-            if quiet > POKE_AFTER and time.monotonic() > next_poke:
+            if not counted and quiet > POKE_AFTER and time.monotonic() > next_poke:
                 next_poke = time.monotonic() + POKE_AFTER
                 pokes += poke(port, p)
-            if silent:
+            if silent and not counted:
                 ending = 0
                 for text in registers(monitor):
                     line("# " + text)
@@ -341,13 +344,13 @@ class Tap:
             print(text, flush=True)
 
 
-def run_all(work, pkg, script, cpus, limit, tap):
+def run_all(work, pkg, script, cpus, limit, tap, counted=False):
     """script(tests, seconds) is what the outer guest shall run. Returns an exit status, or a text that says what went wrong."""
     end, stood, result, why = time.monotonic() + limit, 0, None, "the outer QEMU stood still or died"
     while stood < STARTS:
         left, before = end - time.monotonic(), (len(tap.done), len(tap.once))
         try:
-            result = outer(work, pkg, script(tap.left(), left), 1 if stood else cpus, left, tap.line)
+            result = outer(work, pkg, script(tap.left(), left), 1 if stood else cpus, left, tap.line, counted)
         except StoodStill as e:
             stood, result = stood + 1, None
             print("# the emulated machine stood still or died, at start %d of %d: %s" % (stood, STARTS, e), flush=True)
@@ -369,13 +372,21 @@ def run_all(work, pkg, script, cpus, limit, tap):
     return (1 if tap.failed else 0) if result is None else result
 
 
+def bench(work, pkg, script, part, limit, tap):
+    """Exits where the clock counts instructions: what else this computer does is not in there. Times where it does not."""
+    result = 0
+    for name in nested_bench.PARTS if part == "all" else [part]:
+        result = run_all(work, pkg, lambda names, seconds: script(names, seconds, name), 1, limit, tap, name == "exits") or result
+    return result
+
+
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--bench", action="store_true", help="the table beside QEMU's KVM")
+    ap.add_argument("--bench", nargs="?", const="all", choices=["all", *nested_bench.PARTS], help="the tables beside QEMU's KVM, or one of them")
     ap.add_argument("--all", action="store_true", help="the long tests too")
     ap.add_argument("--list", action="store_true")
     ap.add_argument("--kvm-options", default="", help="parameters of the module kvm in the outer guest")
-    ap.add_argument("--cpus", type=int, help="of the outer guest; default 2, and 1 for --bench")
+    ap.add_argument("--cpus", type=int, help="of the outer guest; default 2, and always 1 for --bench")
     ap.add_argument("--shell", help="run this in the outer guest in place of the tests")
     ap.add_argument("names", nargs="*")
     opt = ap.parse_args()
@@ -403,19 +414,27 @@ def main():
                 boots = [t for t in tests if t in dict(nested_inner.BOOT)]
                 os.mkdir(os.path.join(work, "media"))
                 if boots:
-                    boot_test.run(sys.executable, HERE + "/boot_test.py", "--prepare", *boots, env=dict(os.environ, LODGE_MEDIA=os.path.join(work, "media")))
+                    made = subprocess.run([sys.executable, HERE + "/boot_test.py", "--prepare", *boots], stdout=subprocess.PIPE, text=True,
+                                          env=dict(os.environ, LODGE_MEDIA=os.path.join(work, "media")))
+                    if made.returncode == boot_test.NOT_PREPARED:
+                        print("not ok 1 - VT in a nested guest: " + "; ".join(made.stdout.splitlines()))
+                        return 1
+                    made.check_returncode()
                 env = {"LODGE_MEDIA": os.path.join(work, "media"), "LODGE_VMX": find_lodge(), "HOME": "/root"}
                 env.update((k, os.environ[k]) for k in PASS if k in os.environ)
-                inner = ["python3", HERE + "/nested_inner.py"] + ["--bench"] * opt.bench + ["%s=%s" % (k, v) for k, v in media.items() if v]
+                inner = ["python3", HERE + "/nested_inner.py"] + ["%s=%s" % (k, v) for k, v in media.items() if v]
 
-                def script(names, seconds):
+                def script(names, seconds, part=None):
                     return "cd %s\nexport %s PATH=$PATH:/usr/sbin:/sbin LODGE_VT_SECONDS=%d\nexec %s\n" % (
-                        shlex.quote(work), " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in env.items()), seconds - START_AND_END, " ".join(map(shlex.quote, inner + names)))
+                        shlex.quote(work), " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in env.items()), seconds - START_AND_END, " ".join(map(shlex.quote, inner + ["--bench-%s" % part] * bool(part) + names)))
         except (subprocess.CalledProcessError, OSError, IndexError) as e:
             print("ok 1 - VT in a nested guest # SKIP its media cannot be made (%s)" % str(e).splitlines()[0])
             return 0
         tap = Tap(tests)
-        result = run_all(work, pkg, script, opt.cpus or (1 if opt.bench else 2), limit, tap)
+        if opt.bench:
+            result = bench(work, pkg, script, opt.bench, limit, tap)
+        else:
+            result = run_all(work, pkg, script, opt.cpus or 2, limit, tap)
     if result != 0 and not tap.failed:
         print("not ok %d - vt: %s" % (len(tap.done) + 1, "exit status %d" % result if isinstance(result, int) else result))
     return 1 if tap.failed or result != 0 else 0

@@ -3,7 +3,7 @@
 """What nested.py runs in its outer guest, where /dev/kvm is real and slow: guests under the "hardware" engine. Prints TAP.
 It ends at the first test that fails: nested.py starts it again, in a new outer guest, with that one and those that follow.
 
-usage: nested_inner.py [--bench] [--all] NAME=FILE ... [NAME-PATTERN ...]
+usage: nested_inner.py [--bench-exits|--bench-times] [--all] NAME=FILE ... [NAME-PATTERN ...]
 """
 import fnmatch
 import hashlib
@@ -117,12 +117,18 @@ def vm_log(g):
 
 # -- tests ---------------------------------------------------------------------------------------------------------------
 
+def module_has_backdoor():
+    with open("/sys/module/kvm/parameters/enable_vmware_backdoor") as f:
+        return f.read().strip() == "Y"
+
+
 def test_engines():
     """--engines finds VT by doing."""
     text = lodge("--engines").stdout
     with OUT:
         print("# " + text.rstrip().replace("\n", "\n# "), flush=True)
     check(re.search(r"^hardware .*: ready", text, re.M) and re.search(r"^automatic  takes hardware", text, re.M), text)
+    check(("enable_vmware_backdoor" in text) == (not module_has_backdoor()), "the advice about the backdoor is wrong: " + text)
     os.chmod("/dev/kvm", 0)
     p = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", find_lodge(), "--engines"], stdout=subprocess.PIPE, text=True)
     os.chmod("/dev/kvm", 0o600)
@@ -142,8 +148,7 @@ def test_cloud_2():
         log = vm_log(g)
         check("Engine: hardware virtualization (VT) (automatic; it works on this host)" in log, "the log does not name the engine")
         backdoor = b"\nBACKDOOR" in g.serial
-        with open("/sys/module/kvm/parameters/enable_vmware_backdoor") as f:
-            on = f.read().strip() == "Y"
+        on = module_has_backdoor()
         check(backdoor == on, "the backdoor at CPL 3: %s, but the module's parameter is %s" % (backdoor, on))
         check(("enable_vmware_backdoor" in log) == (not on), "the log's advice about the backdoor is wrong")
         deadline = time.monotonic() + 240
@@ -367,16 +372,18 @@ def kernel_says(since):
 
 def main():
     patterns = []
-    everything = "--all" in sys.argv
+    everything, part = "--all" in sys.argv, None
     for a in sys.argv[1:]:
         if "=" in a:
             name, path = a.split("=", 1)
             MEDIA[name] = path
-        elif a not in ("--bench", "--all"):
+        elif a.startswith("--bench-"):
+            part = a[8:]
+        elif a != "--all":
             patterns.append(a)
-    if "--bench" in sys.argv:
+    if part:
         import nested_bench
-        return nested_bench.main(MEDIA)
+        return nested_bench.main(MEDIA, part)
     tests = chosen(patterns, everything)
     print("1..%d" % len(tests), flush=True)
     failed, end = False, T0 + float(os.environ.get("LODGE_VT_SECONDS", "inf"))

@@ -41,8 +41,9 @@ __asm__(".text\n .code32\n"
         " rdtsc\n mov %eax, 0x4008\n mov %edx, 0x400c\n out %al, $0xf4\n 1: hlt\n jmp 1b\n"
         "bus_long: mov $0x80000001, %eax\n cpuid\n mov %edx, 0x4004\n cmpl $0, 0x3004\n je 1f\n mov $0xc0000080, %ecx\n rdmsr\n or $0x100, %eax\n wrmsr\n"
         "1: out %al, $0xf4\n 1: hlt\n jmp 1b\n"
-        /* INIT and SIPI for the second processor; then the memory's pieces come and go, and each time that one must have moved on. */
-        "bus_gate: movl $0x1ff, 0xfee000f0\n movl $0xc4500, 0xfee00300\n mov $20000, %ecx\n 1: pause\n loop 1b\n movl $0xc4610, 0xfee00300\n"
+        /* INIT and SIPI for the second processor; then the memory's pieces come and go, and each time that one must have moved on. Both with IF
+         * set: Bochs (2.7) does not take its VT-x out of a guest that has it clear when a timer of the host's expires. */
+        "bus_gate: sti\n movl $0x1ff, 0xfee000f0\n movl $0xc4500, 0xfee00300\n mov $20000, %ecx\n 1: pause\n loop 1b\n movl $0xc4610, 0xfee00300\n"
         " mov $100, %esi\n"
         "2: mov 0x4000, %ebx\n 3: pause\n cmp %ebx, 0x4000\n je 3b\n"
         " mov %esi, %eax\n and $1, %eax\n out %al, $0xf0\n dec %esi\n jnz 2b\n"
@@ -52,7 +53,7 @@ __asm__(".text\n .code32\n"
         "bus_on_gp: incl 0x4000\n add $4, %esp\n addl $2, (%esp)\n iret\n"
         " .code16\n"
         "bus_on_smi: addr32 movl 0x220000, %eax\n addr32 movl %eax, 0x4008\n rsm\n"
-        "bus_ap: xor %ax, %ax\n mov %ax, %ds\n 1: cmpl $0x12345678, 0x3000\n je 2f\n lock incl 0x4004\n 2: lock incl 0x4000\n jmp 1b\n"
+        "bus_ap: sti\n xor %ax, %ax\n mov %ax, %ds\n 1: cmpl $0x12345678, 0x3000\n je 2f\n lock incl 0x4004\n 2: lock incl 0x4000\n jmp 1b\n"
         "bus_end: .code64\n");
 #define LABEL(x) extern const char x[]
 LABEL(bus_map); LABEL(bus_strings); LABEL(bus_dirty); LABEL(bus_nmi); LABEL(bus_msi); LABEL(bus_smi); LABEL(bus_tsc); LABEL(bus_long); LABEL(bus_gate);
