@@ -160,7 +160,8 @@ static void about_engines(gpointer u, const AppEngines *e)
     GtkWidget *d = u;
     g_autofree char *gtk = g_strdup_printf("GTK %u.%u.%u", gtk_get_major_version(), gtk_get_minor_version(), gtk_get_micro_version());
     g_autofree char *text =
-        e ? g_strdup_printf(_("%s\n\nBinary translation: %s\nHardware virtualization: %s\n\n%s"), about_comments(), e->bt_text ? e->bt_text : _("not available"),
+        e ? g_strdup_printf(_("%s\n\nBinary translation: %s\nHardware virtualization: %s\n\n%s"), about_comments(),
+                            e->bt_text ? e->bt_text : _("not available"),
                             e->vt_text ? e->vt_text : _("not available"), gtk)
           : g_strdup_printf("%s\n\n%s", about_comments(), gtk);
     gtk_about_dialog_set_comments(GTK_ABOUT_DIALOG(d), text);

@@ -32,7 +32,7 @@ def machine(folder, name, lines=''):
 
 
 def lodge(*args):
-    return subprocess.run(['./lodge', *args], env=env, timeout=60)
+    return subprocess.run(['./lodge', *args], env=env, timeout=300)
 
 
 def tabs():
@@ -73,10 +73,15 @@ ok(until(lambda: 'displayName = "Renamed “machine”"' in open(one, encoding='
 
 # ---- text from the clipboard ----
 subprocess.Popen([sys.executable, '-c', 'import gi\ngi.require_version("Gtk", "3.0")\nfrom gi.repository import Gtk, Gdk, GLib\n'
-                  'c = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD)\nc.set_text("Zeichen: ü", -1)\nGLib.timeout_add_seconds(30, Gtk.main_quit)\nGtk.main()'], env=dict(env, NO_AT_BRIDGE='1'))
-time.sleep(2)
-action('vm-type-clipboard')
-told = until(lambda: find('“ü” cannot be typed', contains=True), 10)
+                  'c = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD)\nc.set_text("Zeichen: ü", -1)\nGLib.timeout_add_seconds(300, Gtk.main_quit)\nGtk.main()'], env=dict(env, NO_AT_BRIDGE='1'))
+
+
+def typed_clipboard():
+    action('vm-type-clipboard')  # again, where that program has not come to it yet
+    return until(lambda: find('“ü” cannot be typed', contains=True), 5)
+
+
+told = until(typed_clipboard)
 ok(told, 'text with a letter that a US keyboard does not have: it is said which')
 shot('clipboard')
 
@@ -87,7 +92,7 @@ need(wait('Renamed “machine”, Powered off'), 'off; and what was refused whil
 ok(until(lambda: not find('cannot be typed', contains=True)), 'nor said')
 
 # ---- files that are none ----
-for name, content, says in (('noise.vmx', os.urandom(3000), 'noise'), ('empty.vmx', b'', 'empty'), ('letter.txt', b'hello', 'The file cannot be opened')):
+for name, content, says in (('noise.vmx', bytes(range(256)) * 12, 'noise'), ('empty.vmx', b'', 'empty'), ('letter.txt', b'hello', 'The file cannot be opened')):
     path = os.path.join(vms, name)
     with open(path, 'wb') as f:
         f.write(content)

@@ -32,7 +32,7 @@ def size():
 
 def fits(what, w=WIDTH, h=HEIGHT):
     time.sleep(0.8)
-    s = size()
+    s = until(size)
     ok(s[0] <= w and s[1] <= h, '%s: %d x %d' % (what, *s))
     if os.environ.get('LODGE_TEST_SHOTS'):
         subprocess.run(['import', '-window', 'root', '%s/size-%s.png' % (os.environ['LODGE_TEST_SHOTS'], what.replace(' ', '-'))])
@@ -40,7 +40,7 @@ def fits(what, w=WIDTH, h=HEIGHT):
 
 def settings(page):
     subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method',
-                    'org.gtk.Actions.Activate', 'vm-settings-page', "[<'%s'>]" % page, '{}'], env=env, capture_output=True, timeout=30)
+                    'org.gtk.Actions.Activate', 'vm-settings-page', "[<'%s'>]" % page, '{}'], env=env, capture_output=True, timeout=300)
     return wait('Settings pages', pyatspi.ROLE_LIST_BOX)
 
 

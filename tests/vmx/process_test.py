@@ -64,11 +64,11 @@ def media():
                                lambda c, s, p, i, n, args: told.extend([args.unpack()[1]["Media"]] if "Media" in args.unpack()[1] else []))
 
         def medium():
-            r = m.bus.call_sync(None, "/org/lodge/Vm1", "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (BUS, "Media")), None, 0, 10000, None)
+            r = m.bus.call_sync(None, "/org/lodge/Vm1", "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (BUS, "Media")), None, 0, 100000, None)
             return r.unpack()[0]
 
         def heard():
-            end = time.monotonic() + 10
+            end = time.monotonic() + 120
             while not told and time.monotonic() < end:
                 GLib.MainContext.default().iteration(False)
                 time.sleep(0.02)
