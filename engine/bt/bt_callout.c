@@ -109,11 +109,16 @@ static int enter(struct bt_cpu *bc, const struct bt_rec *r) /* SDM vol. 2, ENTER
             goto fail;
     }
     uint64_t nsp = cut(sp_of(bc) - (uint64_t)r->imm, ss), lin;
-    /* The new top of the stack must be writable. */
+    /* What a push would have written there must be writable. */
     uint8_t *h;
     uint64_t gpa;
-    if (cpu_seg_check(c, S_SS, nsp, 1, ACC_W, &lin) < 0 || c->ops->translate(c, lin, ACC_W | user_acc(c), &h, &gpa) < 0)
+    if (cpu_seg_check(c, S_SS, nsp, size, ACC_W, &lin) < 0 || c->ops->translate(c, lin, ACC_W | user_acc(c), &h, &gpa) < 0)
         goto fail;
+    if ((lin & 0xfff) + size > 0x1000) {
+        lin += size - 1;
+        if (c->ops->translate(c, (bc->mode & M_CODE) == M_CODE64 ? lin : (uint32_t)lin, ACC_W | user_acc(c), &h, &gpa) < 0)
+            goto fail;
+    }
     set_gpr(c, R_RBP, frame, size);
     set_gpr(c, R_RSP, nsp, ss);
     return 0;
@@ -780,8 +785,6 @@ unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx)
     c->s.rip = m64 ? va : (uint32_t)va;
     va += r->ilen;
     c->next_rip = m64 ? va : (uint32_t)va;
-    if (!m64 && (bc->mode & M_CODE) == M_CODE16 && !(bc->mode & M_CSFLAT))
-        c->next_rip &= 0xffff;
     bc->cur_blk = r->blk;
     bc->st.callouts++;
     bc->ret_r10 = bc->scr_r10;

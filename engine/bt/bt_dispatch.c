@@ -425,7 +425,7 @@ static uint32_t find(struct bt_cpu *bc)
             return b;
         uint8_t *host = bt_ram_ptr(bc, gpa, false);
         if (!host) {
-            cpu_raise_code(&bc->c, X_GP, 0);
+            cpu_raise(&bc->c, X_UD);
             return 0;
         }
         bc->tr_page = gpa;

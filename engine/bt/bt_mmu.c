@@ -789,7 +789,7 @@ const uint8_t *bt_peek_page(struct bt_cpu *bc, uint64_t lin)
     return r < 0 ? NULL : bt_ram_ptr(bc, a20(bc, w.gpa) & ~0xfffull, false);
 }
 
-/* For the translator: the page at lin for execution. -1: fault. MMIO cannot be executed: *host = NULL gives #GP at the caller. */
+/* For the translator: the page at lin for execution. -1: fault. What is not memory reads as FFh: an invalid opcode. */
 int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, uint8_t **host)
 {
     struct cpu_walk w;
@@ -802,7 +802,7 @@ int bt_fetch_page(struct bt_cpu *bc, uint64_t lin, uint64_t *gpa, bool *global, 
     *host = bt_ram_ptr(bc, *gpa, false);
     if (!*host) {
         bc->c.ops->guest_error(&bc->c, "Code fetch outside memory", *gpa, lin);
-        return cpu_raise_code(&bc->c, X_GP, 0);
+        return cpu_raise(&bc->c, X_UD);
     }
     return 0;
 }

@@ -87,8 +87,8 @@ int cpu_desc_set_busy(struct cpu *c, uint16_t sel, bool busy); /* of a TSS in th
 void cpu_load_cs(struct cpu *c, const struct cpu_seg *cs, unsigned cpl);
 void cpu_seg_load_real(struct cpu *c, unsigned seg, uint16_t sel); /* real and virtual-8086 mode */
 void cpu_seg_set_vm86(struct cpu_seg *s, uint16_t sel);
-int cpu_ret_check_cs(struct cpu *c, uint16_t sel, struct cpu_seg *cs);
-int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struct cpu_seg *ss);
+int cpu_ret_check_cs(struct cpu *c, uint16_t sel, struct cpu_seg *cs, uint64_t *raw);
+int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struct cpu_seg *ss, uint64_t *raw);
 void cpu_ret_drop_segs(struct cpu *c); /* after a return to an outer level */
 
 /* except.c: as cpu_interrupt, pushing the given flags */
@@ -102,8 +102,7 @@ int cpu_task_switch_ext(struct cpu *c, uint16_t tss_sel, enum cpu_task_src src, 
                         unsigned ext, uint64_t flags);
 int cpu_task_return(struct cpu *c);
 int cpu_tss_stack(struct cpu *c, unsigned cpl, uint16_t *ss, uint64_t *sp, unsigned ext); /* 16 and 32-bit TSS */
-int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext,
-                     struct cpu_seg *ss); /* a stack from the TSS */
+int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, struct cpu_seg *ss, uint64_t *raw); /* a stack from the TSS */ /* a stack from the TSS */
 
 /* cpuid.c: the static part of a leaf, or NULL */
 const struct cpuid_leaf *cpu_feat_leaf(const struct cpu_features *f, uint32_t leaf, uint32_t sub);

@@ -96,7 +96,8 @@ static int int_prot(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
 {
     struct cpu_state *s = &c->s;
     unsigned ext = ext_bit(kind), idt_err = vector * 8u | 2u | ext;
-    uint64_t g, d, sp, v[12];
+    uint64_t g, d, sp, v[12], ss_raw = 1ull << 40;
+    uint16_t ss_sel = 0;
     struct cpu_seg ss, cs;
     unsigned n = 0;
     if (unlikely(vector * 8u + 7 > s->idtr.limit))
@@ -136,8 +137,7 @@ static int int_prot(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
         return cpu_raise_code(c, X_GP, ext);
 
     if (inner) {
-        uint16_t ss_sel;
-        if (cpu_tss_stack(c, cpl, &ss_sel, &sp, ext) || cpu_check_new_ss(c, ss_sel, cpl, ext, &ss))
+        if (cpu_tss_stack(c, cpl, &ss_sel, &sp, ext) || cpu_check_new_ss(c, ss_sel, cpl, ext, &ss, &ss_raw))
             return -1;
         if (unlikely(vm)) {
             v[n++] = s->seg[S_GS].sel;
@@ -162,7 +162,7 @@ static int int_prot(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
         return cpu_raise_code(c, X_GP, ext);
     if (unlikely(cpu_stack_write(c, &ss, false, &sp, width, v, n, user_acc(cpl), inner ? SEL_IX(ss.sel) | ext : ext)))
         return -1;
-    if (unlikely(!(d & 1ull << 40)) && cpu_desc_set_accessed(c, sel, &d))
+    if (unlikely(cpu_desc_set_accessed(c, sel, &d) || cpu_desc_set_accessed(c, ss_sel, &ss_raw)))
         return -1;
 
     s->seg[S_CS] = cs;
@@ -464,7 +464,7 @@ static int iret_to_vm86(struct cpu *c, const uint64_t *v)
 int cpu_iret(struct cpu *c, unsigned opsize)
 {
     struct cpu_state *s = &c->s;
-    uint64_t v[5];
+    uint64_t v[5] = {0}, cs_raw, ss_raw = 1ull << 40;
     struct cpu_seg cs, ss;
     bool in64 = cpu_in_64(c);
     if (unlikely(!in64)) {
@@ -485,17 +485,19 @@ int cpu_iret(struct cpu *c, unsigned opsize)
     unsigned old_cpl = c->cpl, cpl = SEL_RPL(sel);
     if (unlikely((v[2] & FL_VM) && opsize == 4 && old_cpl == 0 && !cpu_in_lm(c)))
         return iret_to_vm86(c, v);
-    if (unlikely(cpu_ret_check_cs(c, sel, &cs)))
+    if (unlikely(cpu_ret_check_cs(c, sel, &cs, &cs_raw)))
         return -1;
     bool to64 = cpu_in_lm(c) && (cs.attr & SEG_L), outer = cpl != old_cpl;
     if (outer && !in64 && cpu_stack_read(c, opsize, v + 3, 2, 3 * (uint64_t)opsize))
         return -1;
     if (in64 || outer) {
-        if (unlikely(cpu_ret_check_ss(c, (uint16_t)v[4], cpl, to64, &ss)))
+        if (unlikely(cpu_ret_check_ss(c, (uint16_t)v[4], cpl, to64, &ss, &ss_raw)))
             return -1;
     }
     if (to64 ? unlikely(!canonical(rip)) : unlikely(rip > cs.limit))
         return cpu_raise_code(c, X_GP, 0);
+    if (unlikely(cpu_desc_set_accessed(c, sel, &cs_raw) || cpu_desc_set_accessed(c, (uint16_t)v[4], &ss_raw)))
+        return -1;
 
     if (in64 || outer) {
         s->seg[S_SS] = ss;

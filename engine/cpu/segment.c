@@ -182,11 +182,12 @@ int cpu_load_seg(struct cpu *c, unsigned seg, uint16_t sel)
     return 0;
 }
 
-/* ---- returns to an outer or the same level (RET far, IRET) ---- */
+/* ---- returns to an outer or the same level (RET far, IRET) ----
+ * The checks give the descriptors to raw: they are marked as accessed when nothing else can fail. */
 
-int cpu_ret_check_cs(struct cpu *c, uint16_t sel, struct cpu_seg *cs)
+int cpu_ret_check_cs(struct cpu *c, uint16_t sel, struct cpu_seg *cs, uint64_t *raw)
 {
-    uint64_t d;
+    uint64_t d = 0;
     unsigned rpl = SEL_RPL(sel);
     if (unlikely(SEL_NULL(sel)))
         return cpu_raise_code(c, X_GP, 0);
@@ -199,18 +200,19 @@ int cpu_ret_check_cs(struct cpu *c, uint16_t sel, struct cpu_seg *cs)
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     if (unlikely(!D_P(d)))
         return cpu_raise_code(c, X_NP, SEL_IX(sel));
-    if (unlikely(cpu_desc_set_accessed(c, sel, &d)))
-        return -1;
+    *raw = d;
     desc_unpack(cs, sel, d);
+    cs->attr |= 1;
     if (!cpu_in_lm(c))
         cs->attr &= (uint16_t)~SEG_L;
     return 0;
 }
 
-int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struct cpu_seg *ss)
+int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struct cpu_seg *ss, uint64_t *raw)
 {
-    uint64_t d;
+    uint64_t d = 0;
     if (SEL_NULL(sel)) {
+        *raw = 1ull << 40; /* no descriptor to mark */
         if (!to64 || cpl == 3)
             return cpu_raise_code(c, X_GP, 0);
         if (SEL_RPL(sel) != cpl)
@@ -225,9 +227,9 @@ int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struc
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     if (unlikely(!D_P(d)))
         return cpu_raise_code(c, X_SS, SEL_IX(sel));
-    if (unlikely(cpu_desc_set_accessed(c, sel, &d)))
-        return -1;
+    *raw = d;
     desc_unpack(ss, sel, d);
+    ss->attr |= 1;
     return 0;
 }
 

@@ -34,9 +34,9 @@ int cpu_tss_stack(struct cpu *c, unsigned cpl, uint16_t *ss, uint64_t *sp, unsig
     return 0;
 }
 
-int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, struct cpu_seg *ss)
+int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, struct cpu_seg *ss, uint64_t *raw)
 {
-    uint64_t d;
+    uint64_t d = 0;
     if (SEL_NULL(sel))
         return cpu_raise_code(c, X_TS, ext);
     int r = cpu_desc_read(c, sel, &d);
@@ -46,9 +46,9 @@ int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, st
         return cpu_raise_code(c, X_TS, SEL_IX(sel) | ext);
     if (!D_P(d))
         return cpu_raise_code(c, X_SS, SEL_IX(sel) | ext);
-    if (cpu_desc_set_accessed(c, sel, &d))
-        return -1;
+    *raw = d; /* marked as accessed when nothing else can fail */
     desc_unpack(ss, sel, d);
+    ss->attr |= 1;
     return 0;
 }
 

@@ -174,8 +174,8 @@ static int call_inner(struct cpu *c, struct gate *g)
 {
     unsigned cpl = D_DPL(g->cs_raw);
     struct cpu_seg ss, cs;
-    uint16_t ss_sel;
-    uint64_t sp, v[40];
+    uint16_t ss_sel = 0;
+    uint64_t sp, v[40], ss_raw = 1ull << 40;
     unsigned n = 0;
     bool lm = cpu_in_lm(c);
     if (!D_P(g->cs_raw))
@@ -192,7 +192,7 @@ static int call_inner(struct cpu *c, struct gate *g)
             return -1;
         seg_null(&ss, (uint16_t)cpl, cpl);
     } else {
-        if (cpu_tss_stack(c, cpl, &ss_sel, &sp, 0) || cpu_check_new_ss(c, ss_sel, cpl, 0, &ss))
+        if (cpu_tss_stack(c, cpl, &ss_sel, &sp, 0) || cpu_check_new_ss(c, ss_sel, cpl, 0, &ss, &ss_raw))
             return -1;
     }
     v[n++] = c->s.seg[S_SS].sel;
@@ -214,7 +214,7 @@ static int call_inner(struct cpu *c, struct gate *g)
     /* In IA-32e mode the new SS is null, so its error code is 0. */
     if (cpu_stack_write(c, &ss, lm, &sp, g->width, v, n, user_acc(cpl), lm ? 0 : SEL_IX(ss.sel)))
         return -1;
-    if (cpu_desc_set_accessed(c, g->sel, &g->cs_raw))
+    if (cpu_desc_set_accessed(c, g->sel, &g->cs_raw) || cpu_desc_set_accessed(c, ss_sel, &ss_raw))
         return -1;
     cs.attr |= 1;
     cpu_load_cs(c, &cs, cpl);
@@ -286,7 +286,7 @@ int cpu_far_call(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize)
 
 int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
 {
-    uint64_t v[2], o[2], mask = stack_mask(c);
+    uint64_t v[2], o[2], mask = stack_mask(c), cs_raw, ss_raw;
     struct cpu_seg cs, ss;
     if (cpu_stack_read(c, opsize, v, 2, 0))
         return -1;
@@ -298,17 +298,18 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
         set_sp(c, mask, c->s.gpr[R_RSP] + 2 * opsize + pop_bytes);
         return 0;
     }
-    if (cpu_ret_check_cs(c, sel, &cs))
+    if (cpu_ret_check_cs(c, sel, &cs, &cs_raw))
         return -1;
     bool to64 = cpu_in_lm(c) && (cs.attr & SEG_L);
     if (SEL_RPL(sel) == c->cpl) {
-        if (check_rip(c, &cs, rip))
+        if (check_rip(c, &cs, rip) || cpu_desc_set_accessed(c, sel, &cs_raw))
             return -1;
         cpu_load_cs(c, &cs, c->cpl);
         set_sp(c, mask, c->s.gpr[R_RSP] + 2 * opsize + pop_bytes);
     } else {
         if (cpu_stack_read(c, opsize, o, 2, 2 * (uint64_t)opsize + pop_bytes) ||
-            cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss) || check_rip(c, &cs, rip))
+            cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss, &ss_raw) || check_rip(c, &cs, rip) ||
+            cpu_desc_set_accessed(c, sel, &cs_raw) || cpu_desc_set_accessed(c, (uint16_t)o[1], &ss_raw))
             return -1;
         cpu_load_cs(c, &cs, SEL_RPL(sel));
         c->s.seg[S_SS] = ss;

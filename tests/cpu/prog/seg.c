@@ -745,11 +745,103 @@ static void code16(bool vm86)
     }
 }
 
+/* 16-bit code that runs on beyond 64 KiB: IP does not wrap where the segment is longer, and instructions of every kind agree on that. */
+static void code16_long(void)
+{
+    static const uint8_t ins[][6] = {{1, 0x90}, {1, 0x27}, {2, 0xd4, 0x0a}, {2, 0xeb, 0x00}, {4, 0xe8, 0x00, 0x00, 0x58}, {2, 0x9c, 0x58}, {4, 0xc8, 0x04, 0x00, 0x00}, {2, 0x74, 0x00}, {2, 0xe3, 0x00},
+                                     {2, 0xcd, 0xf0}, {1, 0xf4}, {2, 0x0f, 0x0b}};
+    if (!map_low())
+        return;
+    for (unsigned limit = 0xffff; limit < 0x20000; limit += 0x10000) {
+        make_ldt(LOW);
+        ldt_entry(L_CODE16, LOW, limit, 2, false, false, false, false);
+        for (unsigned k = 0; k < sizeof ins / sizeof ins[0]; k++) {
+            struct enc e = {0};
+            for (int i = 0; i < ins[k][0]; i++)
+                e8(&e, ins[k][i + 1]);
+            struct enc listed = e;
+            piece(&listed);
+            for (word ip = 0xfff4; ip < 0x10003; ip++) {
+                memset((void *)LOW, 0xf4, 0x100); /* where a short jump from the end of the segment leads */
+                memset((void *)(LOW + 0xff00), 0x90, 0x400);
+                rnd_regs();
+                in.r[SP] = 0x800;
+                in.r[BP] = 0x900;
+                in.r[CX] = 0;
+                in.fl = 2 | ZF;
+                run_ldt16(&e, ip);
+                hash(out.r[AX] & 0xffff);
+                hash(out.r[SP]);
+                hash(fault.trap);
+                hash(fault.err);
+                hash(fault.sig ? out.ip : 0);
+                note("at %lx, limit %x: ax %lx sp %lx signal %d trap %lu error %lx ip %lx", ip, limit, out.r[AX] & 0xffff, out.r[SP], fault.sig, fault.trap, fault.err, fault.sig ? out.ip : 0);
+            }
+        }
+    }
+}
+
+/* 32-bit code on a 16-bit stack, at both ends of it: SP wraps between the pieces of a frame, never within one; ENTER looks at where SP ends up. */
+static void stack16_edges(void)
+{
+    static const uint8_t ins[][6] = {{1, 0xcf}, {1, 0xcb}, {3, 0xca, 0x08, 0x00}, {1, 0xc3}, {1, 0x60}, {1, 0x61}, {2, 0x66, 0x60}, {1, 0x50}, {1, 0x58}, {2, 0x66, 0x50}, {1, 0x9c}, {5, 0xe8, 0, 0, 0, 0},
+                                     {4, 0xc8, 0x08, 0x00, 0x00}, {4, 0xc8, 0x08, 0x00, 0x01}, {4, 0xc8, 0x08, 0x00, 0x02}, {4, 0xc8, 0xf0, 0x0f, 0x00}, {5, 0x66, 0xc8, 0x08, 0x00, 0x00},
+                                     {5, 0x66, 0xc8, 0x08, 0x00, 0x02}, {1, 0xc9}, {1, 0x1f}, {2, 0x0f, 0xa1}, {2, 0x66, 0x1f}};
+    if (!map_low())
+        return;
+    uint16_t cs = user_cs(), ds = user_ds();
+    make_ldt(LOW);
+    for (unsigned limit = 0xffff; limit > 0x7000 && limit < 0x10000; limit -= 0x8000) {
+        ldt_entry(L_STACK16, LOW + 0x20000, limit, 0, false, false, false, false);
+        for (unsigned k = 0; k < sizeof ins / sizeof ins[0]; k++) {
+            struct enc e = ENC(0x2e, 0x8e, 0x15); /* mov ss, cs:[] */
+            e32(&e, DATA + 0xf010);
+            for (int i = 0; i < ins[k][0]; i++)
+                e8(&e, ins[k][i + 1]);
+            int back = e.n;
+            e8(&e, 0x2e);
+            e8(&e, 0x8e);
+            e8(&e, 0x15);
+            e32(&e, DATA + 0xf000);
+            piece(&e);
+            for (int at = -24; at <= 24; at++) {
+                uint16_t sp = (uint16_t)(at < 0 ? (int)limit + 1 + at : at), stack = SEL(L_STACK16);
+                bool far = ins[k][1] == 0xcf || ins[k][1] == 0xcb || ins[k][1] == 0xca;
+                uint32_t frame[3] = {(uint32_t)code_ptr + (uint32_t)back, far ? cs : 0x1234, 2};
+                if (ins[k][1] == 0x1f || ins[k][1] == 0x0f || ins[k][2] == 0x1f)
+                    frame[0] = ds;
+                rnd_seed((unsigned)at + 100 * k);
+                rnd_regs();
+                memset((void *)(LOW + 0x20000), 0x11, 0x10000);
+                for (unsigned i = 0; i < 12; i++) /* byte by byte: it wraps */
+                    ((uint8_t *)(LOW + 0x20000))[(sp + i) & 0xffff] = ((uint8_t *)frame)[i];
+                memcpy(DATAP + 0xf000, &ds, 2);
+                memcpy(DATAP + 0xf010, &stack, 2);
+                in.r[SP] = 0x12340000 | sp;
+                in.r[BP] = 0x43210000 | (uint16_t)(sp + 4);
+                in.fl = 2;
+                run();
+                for (int i = 0; i < 8 && !(ins[k][1] == 0x61 && fault.sig); i++) /* how far POPA gets is the processor's own */
+                    hash(out.r[i]);
+                hash((uint64_t)fault.sig);
+                hash(fault.trap);
+                hash(fault.err);
+                for (unsigned i = 0; i < 12; i++) /* selectors are the kernel's own */
+                    ((uint8_t *)(LOW + 0x20000))[(sp + i) & 0xffff] = 0;
+                if (ins[k][1] != 0xe8 && ins[k][1] != 0x9c)
+                    hash_mem((void *)(LOW + 0x20000), 0x10000);
+                note("sp %x limit %x: sp %lx bp %lx signal %d trap %lu error %lx", sp, limit, out.r[SP], out.r[BP], fault.sig, fault.trap, fault.err);
+            }
+        }
+    }
+}
+
 static void code16_ldt(void) { code16(false); }
 static void code16_vm86(void) { code16(true); }
 
 const struct group seg_groups[] = {
     {"selector_queries", selector_queries}, {"null_selectors", null_selectors}, {"seg_load", seg_load},     {"seg_limits", seg_limits}, {"branch_limits", branch_limits}, {"branch_segments", branch_segments}, {"far_transfers", far_transfers},
-    {"odd_32bit", odd_32bit},               {"code16_ldt", code16_ldt}, {"code16_vm86", code16_vm86}, {NULL, NULL},
+    {"odd_32bit", odd_32bit},               {"code16_ldt", code16_ldt}, {"code16_vm86", code16_vm86},
+    {"code16_long", code16_long},           {"stack16_edges", stack16_edges}, {NULL, NULL},
 };
 #endif
