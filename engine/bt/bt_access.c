@@ -187,7 +187,7 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
         e_rcx_away(e, LEGACY(t->mode));
         e_ld(e, 1, stk + STK_TAG);
         e_lea(e, 1, 10, 10, 1, 1, 0);
-        if (size == 8 || size == 4) {
+        if ((size == 8 && t->m64) || size == 4) { /* as they are aligned there by convention: ESP is by four */
             e_mov(e, 1, 10);
             e_pext(e, 1, size == 8 ? HOT_HIMASK8 : HOT_HIMASK4);
         } else {
