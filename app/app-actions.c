@@ -34,6 +34,7 @@ struct bound {
 static gboolean any(AppVm *vm) { return TRUE; }
 static gboolean is_local(AppVm *vm) { return !app_vm_is_remote(vm); }
 static gboolean has_file(AppVm *vm) { return !app_vm_is_remote(vm) && app_vm_get_state(vm) != APP_VM_MISSING; }
+static gboolean has_settings(AppVm *vm) { return has_file(vm) && app_vm_get_dict(vm); }
 static gboolean can_start(AppVm *vm)
 {
     AppVmState s = app_vm_get_state(vm);
@@ -378,17 +379,17 @@ static const struct action table[] = {
     {"vm-reset", NULL, do_reset, is_up, FALSE},
     {"vm-pause", NULL, do_pause, is_on, FALSE},
     {"vm-resume", NULL, do_resume, is_paused, FALSE},
-    {"vm-settings", NULL, do_settings, has_file, TRUE},
-    {"vm-settings-page", "s", do_settings, has_file, TRUE},
+    {"vm-settings", NULL, do_settings, has_settings, TRUE},
+    {"vm-settings-page", "s", do_settings, has_settings, TRUE},
     {"vm-log", NULL, do_log, has_file, TRUE},
     {"vm-memory", NULL, do_memory, has_memory, TRUE},
     {"vm-show-folder", NULL, do_show_folder, is_local, TRUE},
-    {"vm-rename", NULL, do_rename, has_file, TRUE},
+    {"vm-rename", NULL, do_rename, has_settings, TRUE},
     {"vm-move", "s", do_move, any, FALSE},
     {"vm-move-new", NULL, do_move_new, any, TRUE},
     {"vm-locate", NULL, do_locate, is_missing, TRUE},
     {"vm-remove", NULL, do_remove, can_remove, TRUE},
-    {"vm-clone", NULL, do_clone, has_file, TRUE},
+    {"vm-clone", NULL, do_clone, has_settings, TRUE},
     {"vm-delete", NULL, do_delete, has_file, TRUE},
     {"vm-send-keys", "s", do_send_keys, has_console, FALSE},
     {"vm-type-clipboard", NULL, do_type_clipboard, has_console, TRUE},

@@ -198,8 +198,10 @@ static void hierarchy_changed(GtkWidget *w, GtkWidget *before, gpointer u)
 static void notes_done(gpointer u, const GError *e)
 {
     AppVmPage *p = u;
-    if (e && p->vm)
-        app_vm_set_problem(p->vm, e->message, NULL, NULL);
+    if (e && p->vm) {
+        g_autofree char *why = app_error_sentence(e);
+        app_vm_set_problem(p->vm, why, NULL, NULL);
+    }
     g_object_unref(p);
 }
 

@@ -102,6 +102,9 @@ for name, content, says in (('noise.vmx', bytes(range(256)) * 12, 'noise'), ('em
     time.sleep(1)
     shot(name)
     ok(p.poll() is None, 'and the window lives')
+    if name == 'noise.vmx':
+        button = find('Edit settings…', pyatspi.ROLE_PUSH_BUTTON)
+        ok(button and not button.getState().contains(pyatspi.STATE_SENSITIVE), 'what has no settings offers none')
     key('Escape')
 lodge(os.path.join(vms, 'nothing.vmx'))
 ok(wait('The machine cannot be opened', contains=True), 'a file that is not there')
@@ -129,7 +132,7 @@ if os.geteuid() == 0 and subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m'
         name = entry('On a full disk')
         name.queryEditableText().setTextContents('Another name')
         key('Return')
-        ok(wait('No space left on device', contains=True), 'a change of its settings: it is said that there is no room')
+        ok(wait('No space left on device; it is as it was before. Make room on its drive', contains=True), 'a change of its settings: it is said that there is no room')
         shot('full')
         ok(open(path).read() == old, 'and its file is as it was')
         press('Close this message')

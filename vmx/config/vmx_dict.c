@@ -534,7 +534,8 @@ int vmx_dict_save(const struct vmx_dict *d, const char *path, struct err *e)
     mode_t mode = stat(target, &st) ? 0644 : st.st_mode & 07777;
     fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0) {
-        err_set(e, errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO, errno, "%s: its directory cannot be written: %s", path, strerror(errno));
+        err_set(e, errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO, errno,
+                "the folder of %s cannot be written: %s; change its permissions, or move the machine", path, strerror(errno));
         goto out;
     }
     for (size_t n = 0; n < len;) {
@@ -560,7 +561,10 @@ int vmx_dict_save(const struct vmx_dict *d, const char *path, struct err *e)
     rc = 0;
     goto out;
 fail:
-    err_set(e, ERR_IO, errno, "%s: cannot be written: %s", path, strerror(errno));
+    if (errno == ENOSPC || errno == EDQUOT)
+        err_set(e, ERR_IO, errno, "the file %s cannot be written: %s; it is as it was before. Make room on its drive, and try again", path, strerror(errno));
+    else
+        err_set(e, ERR_IO, errno, "the file %s cannot be written: %s; it is as it was before", path, strerror(errno));
     unlink(tmp);
 out:
     if (fd >= 0)
