@@ -152,8 +152,6 @@ const struct cpu_ops bt_cpu_ops = {
 
 /* ---- struct cpu_backend ---- */
 
-#define LARGE ((size_t)2 << 20)
-
 static void xsave_layout(struct bt_vm *bv)
 {
     uint32_t a, b, c, d;
@@ -222,34 +220,12 @@ static void vm_fini(struct vm *vm)
     vm_set_backend_data(vm, NULL);
 }
 
-/*
- * All of a vCPU's state up to the first code pages' cells lies in one large page: jc and the tables that an exit looks at are used at random, so that
- * a guest that wakes for a moment would otherwise find a hundred of its pages in no TLB.
- */
-_Static_assert(offsetof(struct bt_cpu, jc) + sizeof((struct bt_cpu *)0)->jc < LARGE && offsetof(struct bt_cpu, tlb) > LARGE, "one large page");
-
-static struct bt_cpu *cpu_alloc(void)
-{
-    size_t n = sizeof(struct bt_cpu), all = n + LARGE;
-    uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    size_t before = -(uintptr_t)p & (LARGE - 1);
-    if (before)
-        munmap(p, before);
-    n = (n + PAGE - 1) & ~(size_t)(PAGE - 1);
-    if (before + n < all)
-        munmap(p + before + n, all - before - n);
-    (void)madvise(p + before, LARGE, MADV_HUGEPAGE); /* refused: small ones do */
-    return (struct bt_cpu *)(void *)(p + before);
-}
-
 static int vcpu_init(struct vcpu *v, struct err *e)
 {
     struct bt_vm *bv = vm_backend_data(v->vm);
     const struct vm_params *p = vm_get_params(v->vm);
-    struct bt_cpu *bc = cpu_alloc();
-    if (!bc)
+    struct bt_cpu *bc = mmap(NULL, sizeof *bc, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (bc == MAP_FAILED)
         return err_set(e, ERR_NOMEM, errno, "Not enough memory for a virtual processor");
     v->be = bc;
     bc->self = bc;
