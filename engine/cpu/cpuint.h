@@ -102,7 +102,7 @@ int cpu_task_switch_ext(struct cpu *c, uint16_t tss_sel, enum cpu_task_src src, 
                         unsigned ext, uint64_t flags);
 int cpu_task_return(struct cpu *c);
 int cpu_tss_stack(struct cpu *c, unsigned cpl, uint16_t *ss, uint64_t *sp, unsigned ext); /* 16 and 32-bit TSS */
-int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, struct cpu_seg *ss, uint64_t *raw); /* a stack from the TSS */ /* a stack from the TSS */
+int cpu_check_new_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned ext, struct cpu_seg *ss, uint64_t *raw); /* a stack from the TSS */
 
 /* cpuid.c: the static part of a leaf, or NULL */
 const struct cpuid_leaf *cpu_feat_leaf(const struct cpu_features *f, uint32_t leaf, uint32_t sub);
