@@ -39,10 +39,23 @@ __asm__(".text\n"
         " verw 0x4008\n cmp %eax, %eax\n setz %cl\n SEE %ecx\n"       /* nobody looks */
         " verw 0x40000000\n test %eax, %eax\n mov 0x13000, %ecx\n and $0x61, %ecx\n SEE %ecx\n" /* but the operand is read: accessed, not dirty */
         " jmp q_end\n"
+        /* 32-bit code that does not use GS, first with a null GS, then with that or with a flat one; and code that uses it */
+        ".code32\n"
+        "q_null: xor %esi, %esi\n jmp 9f\n"
+        "q_flat: mov $0x18, %esi\n"
+        "9: xor %eax, %eax\n xor %edx, %edx\n xor %edi, %edi\n"
+        "8: mov %eax, %gs\n mov $5, %ecx\n"
+        "1: test $1, %ecx\n jz 2f\n add %ecx, %edx\n jmp 3f\n 2: xor %ecx, %edx\n 3: call 4f\n dec %ecx\n jnz 1b\n"
+        " mov %esi, %eax\n inc %edi\n cmp $2, %edi\n jb 8b\n jmp 5f\n"
+        "4: add $2, %edx\n ret\n"
+        "5: mov %edx, 0x3000\n jmp 6f\n"
+        "q_use: mov $0x18, %eax\n mov %eax, %gs\n mov $0x77, %edx\n mov %edx, %gs:0x3000\n"
+        "6: out %al, $0xf4\n hlt\n"
+        ".code64\n"
         "q_end: out %al, $0xf4\n 8: hlt\n jmp 8b\n"
         "p_end:\n");
 #define LABEL(x) extern const char x[]
-LABEL(p_begin); LABEL(p_end); LABEL(q_popf); LABEL(q_cr); LABEL(q_clac); LABEL(q_verw);
+LABEL(p_begin); LABEL(p_end); LABEL(q_popf); LABEL(q_cr); LABEL(q_clac); LABEL(q_verw); LABEL(q_null); LABEL(q_flat); LABEL(q_use);
 
 static void run(const char *mode, const char *name, const char *start, const uint32_t *want, unsigned n)
 {
@@ -61,6 +74,27 @@ static void run(const char *mode, const char *name, const char *start, const uin
 }
 #define AC 0x40000u
 
+/* What a program has in GS is no reason to translate a kernel that does not use it once more. Returns how many blocks were translated. */
+static uint64_t run32(const char *mode, const char *name, const char *start, uint32_t want)
+{
+    struct bt_stats before, after;
+    long_tables();
+    put64(0x18, 0x00cf92000000ffff);
+    bt_get_stats(box.vm, &before);
+    long_run_as(CODE_32, (const char *const[]){name, mode, ""}, (uint64_t)(start - p_begin), &want, 1);
+    bt_get_stats(box.vm, &after);
+    return after.translations - before.translations;
+}
+
+static void gs_of_others(const char *mode, bool count)
+{
+    uint64_t null = run32(mode, "32-bit code, GS null twice", q_null, 26), flat = run32(mode, "32-bit code, GS null and flat", q_flat, 26);
+    if (count)
+        ok(flat <= null + 1, "it is not translated again: %u blocks, %u", (unsigned)null, (unsigned)flat);
+    run32(mode, "GS in use", q_use, 0x77);
+    run32(mode, "GS null and flat, after its use", q_flat, 26);
+}
+
 static void all(const char *mode, uint32_t stress)
 {
     box_make(stress);
@@ -68,6 +102,7 @@ static void all(const char *mode, uint32_t stress)
     SEES("POPF 6000 times", q_popf, 0, 0x4010, 0x8000);
     SEES("MOV from CR0 to CR4", q_cr, 0x12345678, 0x12345678, 0x80010011, 0x10001, 0x200a0);
     SEES("CLAC and STAC", q_clac, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0, 0, AC, 0);
+    gs_of_others(mode, !stress);
     SEES("VERW", q_verw, 1, 0, 1, 0, 0, 1, 1, 0x21);
     box_free();
 }
