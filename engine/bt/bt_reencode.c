@@ -83,9 +83,9 @@ void tr_emit_insn(struct bt_tr *t, int am)
         if (!vec)
             p66 = in->operand_width == 16;
     }
-    /* LOCK is for other processors (SDM vol. 3, 9.1.2): with one, an instruction is not interrupted anyway, and what devices share with it they
-     * load and store. (With F2h and F3h it belongs to HLE's prefixes.) */
-    if (pf0 && (t->bc->bv->n > 1 || pf2 || pf3))
+    /* LOCK is for other processors (SDM vol. 3, 9.1.2), and a program shares no memory with anyone else: with one processor it is left out there. A
+     * kernel keeps it: a device's thread may store into the same word (SVGA's FIFO_BUSY). With F2h and F3h it belongs to HLE's prefixes. */
+    if (pf0 && (t->bc->bv->n > 1 || CPL_OF(t->mode) != 3 || pf2 || pf3))
         e1(e, 0xf0);
     if (p66)
         e1(e, 0x66);
