@@ -6,7 +6,7 @@
 
 /* ---- exits ---- */
 
-bool tr_may_link(struct bt_tr *t) { return !(t->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) && !(t->b->cross && !t->cp2) && !t->b->stop; }
+bool tr_may_link(struct bt_tr *t) { return !(t->mode & M_UNLINKED) && !(t->b->cross && !t->cp2) && !t->b->stop; }
 
 /* An exit to page offset delta of this page (any page); rel is the branch to patch, or NULL to emit a jump here. */
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)

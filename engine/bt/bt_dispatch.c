@@ -73,26 +73,34 @@ static void seg_limits(struct bt_cpu *bc, unsigned i)
 /* Where a mode's numbers are kept: by itself, and by the address space too. Two modes in one place would take each other's away at each change. */
 static uint32_t gctx_at(const struct bt_cpu *bc, uint32_t mode) { return (uint32_t)((mode + bc->cs_key) * 0x9e3779b97f4a7c15ull >> 57) & (CTX_N - 1); }
 static uint32_t ctx_at(const struct bt_cpu *bc, uint32_t h) { return (h + bc->as_cur * 37) & (CTX_N - 1); }
+static bool gctx_is(const struct bt_cpu *bc, uint32_t h, uint32_t mode) { return bc->gctxcache[h].mode == mode && bc->gctxcache[h].key == bc->cs_key; }
+static bool ctx_is(const struct bt_cpu *bc, uint32_t a, uint32_t mode)
+{
+    return bc->ctxcache[a].mode == mode && bc->ctxcache[a].key == bc->cs_key && bc->ctxcache[a].as == bc->as_cur;
+}
 
 /* So that translated code can do what bt_mode_ac does. */
 static void alt_load(struct bt_cpu *bc)
 {
+    bc->alt_ctx[0] = bc->alt_ctx[1] = 0;
+    if (CPL_OF(bc->mode) || !(bc->c.s.cr4 & CR4_SMAP))
+        return;
     uint32_t mode = bc->mode ^ M_AC, h = gctx_at(bc, mode), a = ctx_at(bc, h);
-    bool known = bc->gctxcache[h].mode == mode && bc->gctxcache[h].key == bc->cs_key && bc->gctxcache[h].ctx && bc->ctxcache[a].mode == mode &&
-                 bc->ctxcache[a].key == bc->cs_key && bc->ctxcache[a].as == bc->as_cur && bc->ctxcache[a].ctx;
-    bc->alt_ctx[0] = known ? bc->ctxcache[a].ctx : 0;
-    bc->alt_ctx[1] = known ? bc->gctxcache[h].ctx : 0;
+    if (gctx_is(bc, h, mode) && bc->gctxcache[h].ctx && ctx_is(bc, a, mode) && bc->ctxcache[a].ctx) {
+        bc->alt_ctx[0] = bc->ctxcache[a].ctx;
+        bc->alt_ctx[1] = bc->gctxcache[h].ctx;
+    }
 }
 
 void bt_ctx_load(struct bt_cpu *bc)
 {
     uint32_t as = bc->as_cur, h = gctx_at(bc, bc->mode), a = ctx_at(bc, h);
-    if (bc->gctxcache[h].mode != bc->mode || bc->gctxcache[h].key != bc->cs_key) {
+    if (!gctx_is(bc, h, bc->mode)) {
         bc->gctxcache[h].mode = bc->mode;
         bc->gctxcache[h].key = bc->cs_key;
         bc->gctxcache[h].ctx = 0;
     }
-    if (bc->ctxcache[a].mode != bc->mode || bc->ctxcache[a].key != bc->cs_key || bc->ctxcache[a].as != as) {
+    if (!ctx_is(bc, a, bc->mode)) {
         bc->ctxcache[a].mode = bc->mode;
         bc->ctxcache[a].key = bc->cs_key;
         bc->ctxcache[a].as = as;
@@ -112,9 +120,7 @@ void bt_ctx_load(struct bt_cpu *bc)
         bc->gctxcache[h].ctx = ++bc->ctx_next;
     bc->real_ctx = bc->ctxcache[a].ctx;
     bc->real_gctx = bc->gctxcache[h].ctx;
-    bc->alt_ctx[0] = bc->alt_ctx[1] = 0;
-    if (!(bc->mode & (M_CPL | M_SINGLE | M_NOGROUP | M_FLAGS)) && (bc->c.s.cr4 & CR4_SMAP))
-        alt_load(bc);
+    alt_load(bc);
     /* Only the kick signal, which runs on this thread, writes these behind our back: the order matters to the compiler alone. */
     __atomic_store_n(&bc->ctx, bc->real_ctx, __ATOMIC_RELAXED);
     __atomic_store_n(&bc->gctx, bc->real_gctx, __ATOMIC_RELAXED);
@@ -223,7 +229,7 @@ void bt_mode_update(struct bt_cpu *bc)
 /* After STAC and CLAC, of which a system call has several: only AC has changed, at CPL 0. */
 void bt_mode_ac(struct bt_cpu *bc)
 {
-    if (bc->mode_dirty || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) {
+    if (bc->mode_dirty || (bc->mode & M_UNLINKED)) {
         bc->mode_dirty = true;
         return;
     }
@@ -347,7 +353,7 @@ uint32_t bt_cpage_beside(struct bt_cpu *bc, uint32_t cp, uint64_t lin2, uint32_t
     int64_t delta = (int64_t)(lin2 - bc->cpages[cp].lin);
     if (delta > 1 << 30 || delta < -(1 << 30)) /* around the end of memory */
         return 0;
-    if (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))
+    if (bc->mode & M_UNLINKED)
         return 0;
     uint32_t cp2 = cpage_of(bc, lin2);
     if (!cp2 || cp2 == UINT32_MAX || bc->cells[cp2].va != bc->cells[cp].va + (uint64_t)delta || bc->cpages[cp2].gpa != *gpa2)
@@ -450,7 +456,7 @@ static uint32_t find(struct bt_cpu *bc)
             bt_block_drop(bc, b);
             continue;
         }
-        if (bc->big_new && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) { /* the first use of FS or GS: the mode may be another now */
+        if (bc->big_new && !(bc->mode & M_UNLINKED)) { /* the first use of FS or GS: the mode may be another now */
             bc->big_new = false;
             uint32_t mode = bc->mode;
             bt_mode_update(bc);
@@ -468,7 +474,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
     uint64_t rip = bc->cells[src->cpage].va + (uint64_t)x->delta;
     if ((bc->mode & M_CODE) != M_CODE64)
         rip = (uint32_t)rip;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) && !src->dead) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_UNLINKED) && !src->dead) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             bt_link(bc, xi, b);
@@ -486,7 +492,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
 unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
 {
     uint64_t rip = bc->scr_r10;
-    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS))) {
+    if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_UNLINKED)) {
         uint32_t b = find_fast(bc, rip);
         if (b) {
             if (!(bc->stress.on & BT_STRESS_NOCHAIN))
@@ -518,7 +524,7 @@ static bool still_there(const struct bt_cpu *bc, uint32_t b, uint64_t rip)
 bool bt_resume_at(struct bt_cpu *bc, struct bt_rec *r)
 {
     const struct cpu_state *s = &bc->c.s;
-    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || (bc->mode & (M_SINGLE | M_NOGROUP | M_FLAGS)) || bc->nogroup_once || bc->flags_blocks ||
+    if (__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) || bc->mode & M_UNLINKED || bc->nogroup_once || bc->flags_blocks ||
         bc->view_stale || bc->dbg_how || bc->db_pending || bc->left || bc->cache_full || bc->stress.on || s->intr_shadow || s->nmi_pending || s->smi_pending ||
         (bc->intr_check && (s->rflags & FL_IF)) || (s->rflags & FL_RF) || s->run_state != CPU_RUNNING)
         return false;

@@ -77,6 +77,7 @@ enum bt_mode {
     M_NOTSC = 1 << 23,   /* RDTSC faults: CR4.TSD outside CPL 0 */
     M_FLAGS = 1 << 24,   /* the arithmetic flags are kept wherever a fault could show them: for some blocks after POPF */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
+    M_UNLINKED = M_SINGLE | M_FLAGS | M_NOGROUP, /* only the dispatcher leads from block to block */
 };
 enum { BIG_FS = 1, BIG_GS = 2 };
 #define LEGACY(m) (!((m)&M_LM))

@@ -180,7 +180,7 @@ static bool lower_from_cr(struct bt_tr *t)
 
 bool tr_switches_ac(const struct bt_tr *t, ZydisMnemonic m)
 {
-    uint32_t from = t->mode & (M_MMU | M_CPL | M_VM86 | M_SINGLE | M_NOGROUP | M_FLAGS);
+    uint32_t from = t->mode & (M_MMU | M_CPL | M_VM86 | M_UNLINKED);
     return t->bc->bv->feat.smap && ((m == ZYDIS_MNEMONIC_STAC && from == 0) || (m == ZYDIS_MNEMONIC_CLAC && from == M_AC));
 }
 
@@ -193,9 +193,6 @@ static void lower_ac(struct bt_tr *t)
     struct em *e = &t->e;
     bool set = t->cur->in.mnemonic == ZYDIS_MNEMONIC_STAC;
     uint32_t alt = (uint32_t)offsetof(struct bt_cpu, alt_ctx), real = (uint32_t)offsetof(struct bt_cpu, real_ctx);
-    tr_sp_flush(t);
-    t->r11_group = 0;
-    t->groups_ok = 0;
     e_mov(e, 11, 1);
     e_ld(e, 1, alt);
     uint8_t *unknown = e_jrcxz(e), *known = e_jmp32(e);

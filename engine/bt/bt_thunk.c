@@ -21,7 +21,7 @@ static unsigned thunk_reg(const uint8_t *p)
 bool tr_is_thunk(struct bt_tr *t, struct insn *x, uint64_t lin, const uint8_t *here)
 {
     struct bt_cpu *bc = t->bc;
-    if ((t->mode & (M_CODE | M_CSFLAT | M_SS32 | M_SINGLE | M_NOGROUP | M_FLAGS)) != (M_CODE32 | M_CSFLAT | M_SS32) || x->in.operand_width != 32 ||
+    if ((t->mode & (M_CODE | M_CSFLAT | M_SS32 | M_UNLINKED)) != (M_CODE32 | M_CSFLAT | M_SS32) || x->in.operand_width != 32 ||
         x->op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || x->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || bc->bv->dbg_exec || t->b->cross)
         return false;
     int64_t d = x->in.raw.imm[0].value.s;

@@ -29,6 +29,7 @@ enum {
 };
 #define DT(raw) ((unsigned)((raw) >> 40) & 0x1fu)
 #define D_DPL(raw) ((unsigned)((raw) >> 45) & 3u)
+#define D_ACCESSED (1ull << 40)
 #define D_P(raw) (((raw) >> 47) & 1u)
 #define D_IS_CODE(raw) ((((raw) >> 40) & 0x18u) == 0x18u)
 #define D_IS_DATA(raw) ((((raw) >> 40) & 0x18u) == 0x10u)

@@ -70,7 +70,7 @@ static int int_long(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
         if (unlikely(cpu_mem_write(c, sp, frame + 1, 40, user_acc(cpl))))
             return -1;
     }
-    if (unlikely(!(d & 1ull << 40)) && cpu_desc_set_accessed(c, sel, &d))
+    if (unlikely(!(d & D_ACCESSED)) && cpu_desc_set_accessed(c, sel, &d))
         return -1;
 
     struct cpu_seg *cs = &s->seg[S_CS];
@@ -96,7 +96,7 @@ static int int_prot(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
 {
     struct cpu_state *s = &c->s;
     unsigned ext = ext_bit(kind), idt_err = vector * 8u | 2u | ext;
-    uint64_t g, d, sp, v[12], ss_raw = 1ull << 40;
+    uint64_t g, d, sp, v[12], ss_raw = D_ACCESSED;
     uint16_t ss_sel = 0;
     struct cpu_seg ss, cs;
     unsigned n = 0;
@@ -464,7 +464,7 @@ static int iret_to_vm86(struct cpu *c, const uint64_t *v)
 int cpu_iret(struct cpu *c, unsigned opsize)
 {
     struct cpu_state *s = &c->s;
-    uint64_t v[5] = {0}, cs_raw, ss_raw = 1ull << 40;
+    uint64_t v[5] = {0}, cs_raw, ss_raw = D_ACCESSED;
     struct cpu_seg cs, ss;
     bool in64 = cpu_in_64(c);
     if (unlikely(!in64)) {

@@ -60,13 +60,13 @@ static int rights_rmw(struct cpu *c, uint64_t lin, uint8_t set, uint8_t clear)
 int cpu_desc_set_accessed(struct cpu *c, uint16_t sel, uint64_t *raw)
 {
     uint64_t lin;
-    if (likely(*raw & (1ull << 40)))
+    if (likely(*raw & D_ACCESSED))
         return 0;
     if (table_addr(c, sel, &lin))
         return 0;
     if (rights_rmw(c, lin + 5, 1, 0))
         return -1;
-    *raw |= 1ull << 40;
+    *raw |= D_ACCESSED;
     return 0;
 }
 
@@ -212,7 +212,7 @@ int cpu_ret_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, bool to64, struc
 {
     uint64_t d = 0;
     if (SEL_NULL(sel)) {
-        *raw = 1ull << 40; /* no descriptor to mark */
+        *raw = D_ACCESSED; /* no descriptor to mark */
         if (!to64 || cpl == 3)
             return cpu_raise_code(c, X_GP, 0);
         if (SEL_RPL(sel) != cpl)

@@ -175,7 +175,7 @@ static int call_inner(struct cpu *c, struct gate *g)
     unsigned cpl = D_DPL(g->cs_raw);
     struct cpu_seg ss, cs;
     uint16_t ss_sel = 0;
-    uint64_t sp, v[40], ss_raw = 1ull << 40;
+    uint64_t sp, v[40], ss_raw = D_ACCESSED;
     unsigned n = 0;
     bool lm = cpu_in_lm(c);
     if (!D_P(g->cs_raw))
