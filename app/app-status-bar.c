@@ -195,16 +195,22 @@ static void add_network(AppStatusBar *s, GtkWidget *pop, GtkWidget *box, const c
     g_object_set_data(G_OBJECT(l), "cable", cable);
 }
 
+/* The image that the file names for a drive; NULL: none. */
+static const char *image_of(AppStatusBar *s, const AppHwItem *it)
+{
+    const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
+    return *file && strcmp(file, "auto detect") ? file : NULL;
+}
+
 /* What the guest finds in a drive may be another thing than the file says: it was ejected, or another program put it in. */
 static char *value_now(AppStatusBar *s, const AppHwItem *it)
 {
     const char *medium = it->kind == HW_CD ? app_vm_get_medium(s->vm, it->node) : NULL;
-    const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
     if (!medium)
         return g_strdup(it->value);
     if (*medium)
         return g_path_get_basename(medium);
-    return *file && strcmp(file, "auto detect") ? g_strdup_printf(_("%s, disconnected"), it->value) : g_strdup(_("Empty"));
+    return image_of(s, it) ? g_strdup_printf(_("%s, disconnected"), it->value) : g_strdup(_("Empty"));
 }
 
 static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwItem *it, const char *value)
@@ -226,12 +232,11 @@ static GtkWidget *new_popover(AppStatusBar *s, GtkWidget *button, const AppHwIte
     if (it->kind == HW_NETWORK && it->acts)
         add_network(s, pop, box, it->node);
     if (it->kind == HW_CD && it->acts && app_vm_is_live(s->vm)) {
-        const char *file = app_key(app_vm_get_dict(s->vm), it->node, "fileName");
         popover_button(s, box, _("Choose a CD image…"), it->node, G_CALLBACK(choose_clicked));
         const char *medium = app_vm_get_medium(s->vm, it->node);
         if (medium && *medium)
             popover_button(s, box, _("Disconnect"), it->node, G_CALLBACK(disconnect_clicked));
-        else if (*file && strcmp(file, "auto detect"))
+        else if (image_of(s, it))
             popover_button(s, box, _("Connect"), it->node, G_CALLBACK(connect_clicked));
     }
     popover_button(s, box, _("Settings…"), it->node, G_CALLBACK(settings_clicked));

@@ -14,11 +14,9 @@ import uiwalk  # noqa: E402
 uiwalk.own_session(__file__, env={'LODGE_TEST_SCREEN': '1280x900x24'})
 
 import pyatspi  # noqa: E402
-from uiwalk import clashes, end, find, key, need, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
+from uiwalk import clashes, end, find, key, machine_file, need, ok, press, running, settings_page, start, stop, text_of, unnamed, until, vm_call, wait, walk  # noqa: E402
 
 vms = os.path.join(os.environ['HOME'], 'vms')
-HEAD = ('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "%s"\nguestOS = "debian12-64"\nmemsize = "32"\n'
-        'monitor.virtual_exec = "software"\nfloppy0.present = "FALSE"\n')
 os.makedirs(vms)
 for name in ('tools.iso', 'other.iso'):
     with open(os.path.join(vms, name), 'wb') as f:
@@ -26,20 +24,11 @@ for name in ('tools.iso', 'other.iso'):
 
 
 def machine(name, lines):
-    path = os.path.join(vms, name.lower() + '.vmx')
-    with open(path, 'w') as f:
-        f.write(HEAD % name + lines)
-    return path
-
-
-def call(path, method, *args):
-    addr = subprocess.run(['./lodge-vmx', '--address', path], capture_output=True, text=True).stdout.strip()
-    return subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method', method, *args],
-                          capture_output=True, text=True, timeout=300).stdout
+    return machine_file(os.path.join(vms, name.lower() + '.vmx'), name, lines)
 
 
 def medium(path):
-    return call(path, 'org.freedesktop.DBus.Properties.Get', 'org.lodge.Vm1', 'Media')
+    return vm_call(path, 'org.freedesktop.DBus.Properties.Get', 'org.lodge.Vm1', 'Media')
 
 
 def device(name):
@@ -83,9 +72,9 @@ ok(found == ['Choose a CD image…', 'Connect', 'Settings…'], 'one that is out
 shot('cd-out')
 ok(press('Connect') and wait('CD/DVD (IDE 1:0): tools.iso', pyatspi.ROLE_TOGGLE_BUTTON), 'Connect: the icon tells')
 ok('tools.iso' in medium(cd), 'it is in the drive')
-call(cd, 'org.lodge.Vm1.ChangeMedium', 'ide1:0', os.path.join(vms, 'other.iso'), 'true')
+vm_call(cd, 'org.lodge.Vm1.ChangeMedium', 'ide1:0', os.path.join(vms, 'other.iso'), 'true')
 ok(wait('CD/DVD (IDE 1:0): other.iso', pyatspi.ROLE_TOGGLE_BUTTON), 'another program changes it: the window hears of it')
-call(cd, 'org.lodge.Vm1.ChangeMedium', 'ide1:0', '', 'true')
+vm_call(cd, 'org.lodge.Vm1.ChangeMedium', 'ide1:0', '', 'true')
 ok(wait('CD/DVD (IDE 1:0): tools.iso, disconnected', pyatspi.ROLE_TOGGLE_BUTTON), 'or takes it out')
 os.remove(os.path.join(vms, 'tools.iso'))
 found = popover('CD/DVD (IDE 1:0)')
@@ -93,7 +82,7 @@ ok(press('Connect') and wait('The CD of “Reader” could not be changed.', con
 ok(find('tools.iso', contains=True) and wait('Close this message') and press('Close this message'), 'with its name')
 
 # ---- a cable ----
-connected = lambda: "'connected': <true>" in call(cd, 'org.lodge.Vm1.GetNetworks')
+connected = lambda: "'connected': <true>" in vm_call(cd, 'org.lodge.Vm1.GetNetworks')
 ok(until(connected), 'the cable of an adapter is plugged in')
 found = popover('Network adapter')
 ok('Disconnect' in found and 'Connect' not in found, 'it can be disconnected: %s' % found)
@@ -103,7 +92,7 @@ found = popover('Network adapter')
 ok('Connect' in found and 'Disconnect' not in found, 'it can be connected: %s' % found)
 ok(wait('The cable is not plugged in.'), 'and it is said that it is not')
 ok(press('Connect') and until(connected), 'Connect plugs it in')
-call(cd, 'org.lodge.Vm1.PowerOff')
+vm_call(cd, 'org.lodge.Vm1.PowerOff')
 need(until(lambda: not running()), 'off')
 
 # ---- what keeps a machine from powering on ----
@@ -157,9 +146,7 @@ def value(name):
 
 def page(name):
     until(lambda: not find('Settings pages', pyatspi.ROLE_LIST_BOX), 5)
-    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method',
-                    'org.gtk.Actions.Activate', 'vm-settings-page', "[<'%s'>]" % name, '{}'], env=uiwalk.env, capture_output=True, timeout=300)
-    return wait('Settings pages', pyatspi.ROLE_LIST_BOX)
+    return settings_page(name)
 
 
 ok(page('memory'), 'settings: memory')

@@ -18,21 +18,15 @@ import uiwalk  # noqa: E402
 uiwalk.own_session(__file__, env={'LODGE_TEST_SCREEN': '1280x900x24'})
 
 import pyatspi  # noqa: E402
-from uiwalk import action, end, env, find, key, need, ok, press, running, start, started, stop, text_of, unnamed, until, wait, walk  # noqa: E402
+from uiwalk import action, end, env, find, key, machine_file, need, ok, press, running, start, started, stop, text_of, unnamed, until, vm_call, wait, walk  # noqa: E402
 
 home = os.environ['HOME']
 vms = os.path.join(home, 'vms')
 tool = os.path.abspath('./lodge-vdiskmanager')
-HEAD = ('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "%s"\nguestOS = "debian12-64"\nmemsize = "32"\n'
-        'monitor.virtual_exec = "software"\nfloppy0.present = "FALSE"\n')
 
 
 def machine(folder, name, lines):
-    os.makedirs(os.path.join(vms, folder), exist_ok=True)
-    path = os.path.join(vms, folder, folder + '.vmx')
-    with open(path, 'w') as f:
-        f.write(HEAD % name + lines)
-    return path
+    return machine_file(os.path.join(vms, folder, folder + '.vmx'), name, lines)
 
 
 def disk(path, kind, fill):
@@ -60,8 +54,7 @@ def value(path, name):
 
 
 def power_off(path):
-    addr = subprocess.run(['./lodge-vmx', '--address', path], capture_output=True, text=True).stdout.strip()
-    subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method', 'org.lodge.Vm1.PowerOff'], capture_output=True, timeout=300)
+    vm_call(path, 'org.lodge.Vm1.PowerOff')
 
 
 def is_off():

@@ -14,21 +14,15 @@ import uiwalk  # noqa: E402
 uiwalk.own_session(__file__, env={'LODGE_TEST_SCREEN': '1280x900x24'})
 
 import pyatspi  # noqa: E402
-from uiwalk import action, end, env, find, key, need, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
+from uiwalk import action, end, env, find, key, machine_file, need, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
 
 home = os.environ['HOME']
 vms = os.path.join(home, 'vms')
 os.makedirs(vms)
-HEAD = ('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "%s"\nguestOS = "debian12-64"\nmemsize = "32"\n'
-        'monitor.virtual_exec = "software"\nfloppy0.present = "FALSE"\n')
 
 
 def machine(folder, name, lines=''):
-    os.makedirs(os.path.join(vms, folder), exist_ok=True)
-    path = os.path.join(vms, folder, folder + '.vmx')
-    with open(path, 'w') as f:
-        f.write(HEAD % name + lines)
-    return path
+    return machine_file(os.path.join(vms, folder, folder + '.vmx'), name, lines)
 
 
 def lodge(*args):
@@ -116,9 +110,7 @@ full = os.path.join(home, 'full')
 os.makedirs(full)
 if os.geteuid() == 0 and subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', full], capture_output=True).returncode == 0:
     try:
-        path = os.path.join(full, 'full.vmx')
-        with open(path, 'w') as f:
-            f.write(HEAD % 'On a full disk' + 'annotation = "old"\n')
+        path = machine_file(os.path.join(full, 'full.vmx'), 'On a full disk', 'annotation = "old"\n')
         try:
             with open(os.path.join(full, 'filler'), 'wb') as f:
                 while True:

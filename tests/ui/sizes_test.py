@@ -13,15 +13,11 @@ WIDTH, HEIGHT = 800, 600
 uiwalk.own_session(__file__, env={'LODGE_TEST_SCREEN': '%dx%dx24' % (WIDTH, HEIGHT)})
 
 import pyatspi  # noqa: E402
-from uiwalk import action, end, env, find, key, need, ok, start, stop, until, wait  # noqa: E402
+from uiwalk import action, end, env, find, key, machine_file, need, ok, settings_page, start, stop, until, wait  # noqa: E402
 
 vms = os.path.join(os.environ['HOME'], 'vms')
-os.makedirs(vms)
-vmx = os.path.join(vms, 'small.vmx')
-with open(vmx, 'w') as f:
-    f.write('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "Small screen"\nguestOS = "debian12-64"\nmemsize = "32"\n'
-            'monitor.virtual_exec = "software"\nide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
-            'ide1:0.startConnected = "FALSE"\nethernet0.present = "TRUE"\nethernet0.connectionType = "nat"\nnumvcpus = "many"\n')
+vmx = machine_file(os.path.join(vms, 'small.vmx'), 'Small screen', 'ide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
+                   'ide1:0.startConnected = "FALSE"\nethernet0.present = "TRUE"\nethernet0.connectionType = "nat"\nnumvcpus = "many"\n')
 
 
 def size():
@@ -38,12 +34,6 @@ def fits(what, w=WIDTH, h=HEIGHT):
         subprocess.run(['import', '-window', 'root', '%s/size-%s.png' % (os.environ['LODGE_TEST_SHOTS'], what.replace(' ', '-'))])
 
 
-def settings(page):
-    subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge/window/1', '--method',
-                    'org.gtk.Actions.Activate', 'vm-settings-page', "[<'%s'>]" % page, '{}'], env=env, capture_output=True, timeout=300)
-    return wait('Settings pages', pyatspi.ROLE_LIST_BOX)
-
-
 def inside(name, role=pyatspi.ROLE_PUSH_BUTTON):
     node = wait(name, role)
     x, y, w, h = node.queryComponent().getExtents(pyatspi.DESKTOP_COORDS)
@@ -56,7 +46,7 @@ def walk_through(letters):
     fits('page, ' + letters)
     ok(inside('Show in the file') and inside('Menu', pyatspi.ROLE_TOGGLE_BUTTON), 'the ends of its bars are on the screen')
     for page in ('memory', 'ethernet0', 'ide1:0', 'general', 'raw'):
-        ok(settings(page), 'settings')
+        ok(settings_page(page), 'settings')
         fits('settings %s, %s' % (page.replace(':', '.'), letters))
         ok(inside('Apply'), 'Apply is on the screen')
     key('Escape')

@@ -252,10 +252,34 @@ def through_the_sequence():
         key('Return')
 
 
-def action(name, path='/window/1'):
+HEAD = ('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "%s"\nguestOS = "debian12-64"\nmemsize = "%d"\n'
+        'monitor.virtual_exec = "software"\nfloppy0.present = "FALSE"\n')
+
+
+def machine_file(path, name, lines='', memsize=32):
+    """A machine with nothing but these lines. Returns path, whose folder is made."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w') as f:
+        f.write(HEAD % (name, memsize) + lines)
+    return path
+
+
+def vm_call(path, method, *args):
+    """What a running machine answers to a call of its control API."""
+    addr = subprocess.run(['./lodge-vmx', '--address', path], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method', method, *args],
+                          capture_output=True, text=True, timeout=300).stdout
+
+
+def settings_page(page):
+    action('vm-settings-page', args="[<'%s'>]" % page)
+    return wait('Settings pages', pyatspi.ROLE_LIST_BOX)
+
+
+def action(name, path='/window/1', args='[]'):
     """One of the window's; path '': of the program's."""
     subprocess.run(['gdbus', 'call', '--session', '--dest', 'org.lodge.Lodge', '--object-path', '/org/lodge/Lodge' + path, '--method', 'org.gtk.Actions.Activate',
-                    name, '[]', '{}'], env=env, capture_output=True, timeout=300)
+                    name, args, '{}'], env=env, capture_output=True, timeout=300)
 
 
 def text_of(node):

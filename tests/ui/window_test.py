@@ -20,16 +20,12 @@ uiwalk.own_session(__file__)
 
 import pyatspi  # noqa: E402
 from gi.repository import Gio, GLib  # noqa: E402
-from uiwalk import HERE, action, app, clashes, end, env, find, focused, key, log, ok, press, running, start, stop, text_of, unnamed, until, wait, walk  # noqa: E402
+from uiwalk import HERE, action, app, clashes, end, env, find, focused, key, log, machine_file, ok, press, running, start, stop, text_of, unnamed, until, vm_call, wait, walk  # noqa: E402
 
 home = os.environ['HOME']
 vm_dir = os.path.join(home, 'machine')
-os.makedirs(vm_dir)
-vmx = os.path.join(vm_dir, 'test.vmx')
-with open(vmx, 'w') as f:
-    f.write('.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "19"\ndisplayName = "Test machine"\nguestOS = "debian12-64"\nmemsize = "64"\n'
-            'monitor.virtual_exec = "software"\nide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
-            'ide1:0.startConnected = "FALSE"\nfloppy0.present = "FALSE"\n')
+vmx = machine_file(os.path.join(vm_dir, 'test.vmx'), 'Test machine', 'ide1:0.present = "TRUE"\nide1:0.deviceType = "cdrom-raw"\nide1:0.fileName = "auto detect"\n'
+                   'ide1:0.startConnected = "FALSE"\n', memsize=64)
 
 p = start()
 t0 = time.monotonic()
@@ -84,9 +80,7 @@ until(lambda: not find('Shortcuts', pyatspi.ROLE_RADIO_BUTTON))
 
 # The toggles of memory thrift act in the running machine.
 def machine_statistics():
-    addr = subprocess.run(['./lodge-vmx', '--address', vmx], capture_output=True, text=True).stdout.strip()
-    out = subprocess.run(['gdbus', 'call', '--address', addr, '--dest', 'org.lodge.Vm1', '--object-path', '/org/lodge/Vm1', '--method',
-                          'org.lodge.Vm1.GetStatistics'], capture_output=True, text=True, timeout=300).stdout
+    out = vm_call(vmx, 'org.lodge.Vm1.GetStatistics')
     return {k: int(v) for k, v in re.findall(r"'([\w.]+)': (?:uint64 )?(\d+)", out)}
 
 
