@@ -177,6 +177,7 @@ int main(int argc, char **argv)
     struct clock_mark start = clock_mark();
     int o;
     setlocale(LC_ALL, "");
+    (void)strerror(EPERM); /* opens libc's catalogue of messages, which threads that have given up files cannot */
     while ((o = getopt_long(argc, argv, "cs:naeqhV", options, NULL)) != -1) {
         switch (o) {
         case 'c':

@@ -7,7 +7,7 @@
  *   chipset  device models: the same, and I/O on descriptors that are open (serial, timers, sockets that accept)
  *   chipset-net  the same, and the sockets of NAT: TCP, UDP and ping, no others; files only for reading (name servers, TFTP)
  *   blkio    file I/O on open descriptors, and completions: what devices do then (under VT: interrupt messages)
- *   screen   VNC clients: sockets that are open, accept
+ *   screen   VNC clients: sockets that are open, accept, pairs of Unix sockets
  *   memory   trimming and accounting of guest memory: what all threads have, and reading from files in /proc that are open
  *   main     control and power: also opens files, makes threads and sockets, because media change and log rotation need it
  *
@@ -239,6 +239,8 @@ void sandbox_enter(const char *kind)
             rc = add_net(f);
         if (!rc && screen) /* bytes waiting in a socket */
             rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, 0x541B));
+        if (!rc && screen) /* a viewer's own end of its connection */
+            rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
         if (!rc && top)
             rc = ADD(main_calls);
         if (!rc && top)

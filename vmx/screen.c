@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VNC server of one VM, by libvncserver, on a thread of its own.
+ * The VNC server of one VM, by libvncserver, on a thread of its own. The viewers' connections are screen_wire.c's: libvncserver has one end of
+ * a socket pair for each.
  *
  * The display's callbacks run under the chipset lock and only note what changed (struct pending). The thread copies the damaged parts, tile by
  * tile and only where pixels really differ, into a picture of its own, which libvncserver encodes from: it may draw the cursor into that
@@ -32,6 +33,7 @@
 #include "input/input.h"
 #include "screen_keys.h"
 #include "screen_listen.h"
+#include "screen_wire.h"
 
 enum { MAX_RECTS = 64, TILE_W = 64, TILE_H = 16, CURSOR_MAX = 256, WRITE_TIMEOUT_MS = 4000, RELATIVE_CENTRE = 0x7fff };
 enum { ENC_POINTER_MOTION = -257, ENC_EXT_KEY = -258, MSG_QEMU = 255 };
@@ -59,6 +61,13 @@ struct screen {
     void *thread_started_u;
     rfbScreenInfoPtr rfb;
     int listen[SCREEN_LISTEN_MAX], n_listen;
+    struct wire *wire;
+    struct {
+        int fd;
+        char host[64];
+    } coming[WIRE_MAX];    /* viewers for the thread, under lock */
+    int n_coming;
+    const char *host;      /* thread: of the one that comes */
     int wake; /* eventfd */
     pthread_t thread;
     bool stop;
@@ -79,6 +88,7 @@ struct client {
     uint8_t down[32];      /* HID usages held by this viewer */
     int buttons, x, y;
     bool has_pos, relative; /* relative: offers pointer motion changes */
+    char host[64];
     bool tell_keys, tell_motion; /* answers to its encodings that go out behind the next update */
 };
 
@@ -513,8 +523,8 @@ static void client_gone(rfbClientPtr cl)
         on_pointer(0, rel ? RELATIVE_CENTRE : c->x, rel ? RELATIVE_CENTRE : c->y, cl);
     }
     cl->clientData = NULL;
+    log_msg(LOG_INFO, "screen", "The VNC client at %s has gone.", c->host);
     free(c);
-    log_msg(LOG_INFO, "screen", "The VNC client at %s has gone.", cl->host ? cl->host : "?");
     if (__atomic_sub_fetch(&s->clients, 1, __ATOMIC_RELAXED) == 0 && s->sink >= 0) {
         display_detach(s->display, s->sink);
         s->sink = -1;
@@ -525,16 +535,17 @@ static enum rfbNewClientAction client_new(rfbClientPtr cl)
 {
     struct screen *s = cl->screen->screenData;
     if (s->max_clients && s->clients >= s->max_clients) {
-        log_msg(LOG_WARN, "screen", "A VNC client at %s was refused: %u are connected already.", cl->host ? cl->host : "?", s->clients);
+        log_msg(LOG_WARN, "screen", "A VNC client at %s was refused: %u are connected already.", s->host, s->clients);
         return RFB_CLIENT_REFUSE;
     }
     struct client *c = calloc(1, sizeof *c);
     if (!c)
         return RFB_CLIENT_REFUSE;
     c->screen = s;
+    snprintf(c->host, sizeof c->host, "%s", s->host);
     cl->clientData = c;
     cl->clientGoneHook = client_gone;
-    log_msg(LOG_INFO, "screen", "A VNC client at %s has connected.", cl->host ? cl->host : "?");
+    log_msg(LOG_INFO, "screen", "A VNC client at %s has connected.", c->host);
     if (__atomic_add_fetch(&s->clients, 1, __ATOMIC_RELAXED) == 1) {
         s->sink = display_attach(s->display, &sink_ops, s);
         take_pending(s); /* the size must be right before ServerInit */
@@ -548,16 +559,47 @@ static int refuse_resize(int w, int h, int n, struct rfbExtDesktopScreen *screen
 
 /* ---- thread ---- */
 
-static void accept_client(struct screen *s, int fd)
+/* [wire] */
+static void viewer(void *u, int fd, const char *host)
 {
-    int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    if (c < 0)
-        return;
-    if (c >= FD_SETSIZE) { /* libvncserver waits with select */
-        close(c);
-        return;
+    struct screen *s = u;
+    pthread_mutex_lock(&s->lock);
+    bool room = s->n_coming < WIRE_MAX;
+    if (room) {
+        s->coming[s->n_coming].fd = fd;
+        snprintf(s->coming[s->n_coming++].host, sizeof s->coming[0].host, "%s", host);
     }
-    rfbNewClient(s->rfb, c);
+    pthread_mutex_unlock(&s->lock);
+    if (!room)
+        close(fd);
+    wake(s);
+}
+
+static bool next_viewer(struct screen *s, int *fd, char host[64])
+{
+    pthread_mutex_lock(&s->lock);
+    bool any = s->n_coming > 0;
+    if (any) {
+        *fd = s->coming[0].fd;
+        memcpy(host, s->coming[0].host, 64);
+        memmove(s->coming, s->coming + 1, (size_t)--s->n_coming * sizeof s->coming[0]);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return any;
+}
+
+static void take_viewers(struct screen *s)
+{
+    int fd;
+    char host[64];
+    while (next_viewer(s, &fd, host)) {
+        s->host = host;
+        if (fd < FD_SETSIZE) /* libvncserver waits with select */
+            rfbNewClient(s->rfb, fd);
+        else
+            close(fd);
+    }
+    s->host = NULL;
 }
 
 static void tell_pointer_mode(struct screen *s)
@@ -585,8 +627,6 @@ static void *serve(void *arg)
         struct pollfd fds[64];
         nfds_t n = 0;
         fds[n++] = (struct pollfd){.fd = s->wake, .events = POLLIN};
-        for (int i = 0; i < s->n_listen; i++)
-            fds[n++] = (struct pollfd){.fd = s->listen[i], .events = POLLIN};
         rfbClientIteratorPtr it = rfbGetClientIterator(s->rfb);
         for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it)) && n < 64;)
             if (cl->sock >= 0)
@@ -599,9 +639,7 @@ static void *serve(void *arg)
             ssize_t got = read(s->wake, &count, sizeof count);
             (void)got;
         }
-        for (int i = 0; i < s->n_listen; i++)
-            if (fds[1 + i].revents & POLLIN)
-                accept_client(s, s->listen[i]);
+        take_viewers(s);
         if (!s->clients)
             continue;
         take_pending(s);
@@ -621,6 +659,8 @@ unsigned screen_client_count(struct screen *s) { return __atomic_load_n(&s->clie
 
 static void screen_free(struct screen *s)
 {
+    for (int i = 0; i < s->n_coming; i++)
+        close(s->coming[i].fd);
     for (int i = 0; i < s->n_listen; i++)
         close(s->listen[i]);
     if (s->wake >= 0)
@@ -704,8 +744,13 @@ struct screen *screen_start(const struct screen_params *p, struct err *e)
     }
     rfbInitServer(r);
     s->absolute = input_wants_absolute(s->input);
+    struct wire_params wp = {.listen = s->listen, .n_listen = s->n_listen, .password = s->passwords[0] != NULL, .viewer = viewer, .u = s,
+                             .thread_started = p->thread_started, .thread_started_u = p->thread_started_u};
+    if (!(s->wire = wire_start(&wp, e)))
+        goto fail;
     int err = pthread_create(&s->thread, NULL, serve, s);
     if (err) {
+        wire_stop(s->wire);
         err_set(e, ERR_HOST, err, "The VNC server's thread cannot be started: %s.", strerror(err));
         goto fail;
     }
@@ -719,6 +764,7 @@ void screen_stop(struct screen *s)
 {
     if (!s)
         return;
+    wire_stop(s->wire); /* first: then libvncserver waits for nobody */
     __atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
     wake(s);
     pthread_join(s->thread, NULL);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The VNC server with real clients (libvncclient) over loopback: authentication, picture, damage, size, cursor, keys (by keysym with a layout, and
- * by key code), pointer, several clients, a port in use; and the PNG encoder, whose output is decoded again by zlib and the rules of the format.
+ * by key code), pointer, several clients, a port in use; clients of its own that break the protocol; and the PNG encoder, whose output is decoded again by zlib and the rules of the format.
  * The guest's input router is replaced by a recorder.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <rfb/rfbclient.h>
 #include <stdatomic.h>
@@ -297,6 +298,154 @@ static void test_server(void)
     fakevm_free(vm);
 }
 
+/* ---- viewers that mean no good, by hand (RFC 6143, 7) ---- */
+static int dial(unsigned port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), small = 4096;
+    struct timeval patience = {.tv_sec = 60};
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return connect(fd, (struct sockaddr *)&a, sizeof a) ? -1 : fd;
+}
+
+/* Does the server close it, whatever it says before? */
+static bool closed(int fd)
+{
+    char buf[4096];
+    ssize_t n;
+    while ((n = recv(fd, buf, sizeof buf, 0)) > 0)
+        ;
+    bool over = n == 0 || errno == ECONNRESET;
+    close(fd);
+    return over;
+}
+
+static bool hear(int fd, const void *want, size_t n)
+{
+    char buf[64];
+    return recv(fd, buf, n, MSG_WAITALL) == (ssize_t)n && (!want || !memcmp(buf, want, n));
+}
+
+/* Logs in without a password, in the version's way; the ServerInit message is read. */
+static bool log_in(int fd, char version)
+{
+    char hello[] = "RFB 003.00x\n";
+    hello[10] = version;
+    bool good = hear(fd, "RFB 003.008\n", 12) && send(fd, hello, 12, 0) == 12;
+    if (version == '3')
+        good = good && hear(fd, "\0\0\0\1", 4);
+    else
+        good = good && hear(fd, "\1\1", 2) && send(fd, "\1", 1, 0) == 1 && (version == '7' || hear(fd, "\0\0\0\0", 4));
+    return good && send(fd, "\1", 1, 0) == 1 && hear(fd, NULL, 20) && hear(fd, "\0\0\0\4Test", 8);
+}
+
+static bool others_work(struct vm *vm, struct display *d, unsigned port, uint32_t rgb)
+{
+    struct viewer v;
+    struct timespec a, b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    bool good = viewer_open(&v, port);
+    if (good) {
+        paint(vm, d, 5, 5, rgb);
+        VIEWER_UNTIL(&v, pixel(&v, 5, 5) == rgb);
+        good = pixel(&v, 5, 5) == rgb;
+        viewer_close(&v);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    if (!good || b.tv_sec - a.tv_sec > 2)
+        printf("# %s after %ld s\n", good ? "works" : "does not work", (long)(b.tv_sec - a.tv_sec));
+    return good;
+}
+
+static void test_hostile(void)
+{
+    struct err e = {0};
+    struct vm *vm = fakevm_new(1, 1);
+    struct display *d = display_new(vm, &e);
+    set_mode(vm, d, 1600, 1200);
+    unsigned port = free_port();
+    struct screen_params p = {.vm = vm, .display = d, .name = "Test", .ip = "127.0.0.1", .port = port};
+    struct screen *s = screen_start(&p, &e);
+    if (!ok(s != NULL, "a server without a password"))
+        return;
+    int fd;
+    for (const char *c = "378"; *c; c++) {
+        fd = dial(port);
+        ok(log_in(fd, *c), "version 3.%c", *c);
+        close(fd);
+    }
+    static const char *const wrong[] = {"GET / HTTP/1.1\r\n", "RFB 002.000\n", "RFB xyz.abc\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x41"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        fd = dial(port);
+        send(fd, wrong[i], 12, 0);
+        ok(closed(fd), "%.8s is no version of RFB", i == 3 ? "TLS" : wrong[i]);
+    }
+    static const uint8_t no_message[][4] = {{7}, {9}, {100}, {255, 1}, {2, 0, 0xff, 0xff}};
+    for (unsigned i = 0; i < sizeof no_message / sizeof no_message[0]; i++) {
+        fd = dial(port);
+        ok(log_in(fd, '8') && send(fd, no_message[i], 4, 0) == 4 && closed(fd), "message %u is none that anybody offered", no_message[i][0]);
+    }
+
+    /* All that a viewer may say, and the connection ends behind each byte of it; keys that it held are up then. */
+    static const uint8_t all[] = {'R', 'F', 'B', ' ', '0', '0', '3', '.', '0', '0', '8', '\n', 1, 1, 0, 0, 0, 0, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0,
+                                  2, 0, 0, 2, 0, 0, 0, 0, 255, 255, 255, 33, 3, 0, 0, 0, 0, 0, 6, 64, 4, 176, 4, 1, 0, 0, 0, 0, 0, 'a', 5, 1, 0, 9, 0, 9,
+                                  6, 0, 0, 0, 0, 0, 0, 3, 'x', 'y', 'z', 255, 0, 0, 1, 0, 0, 0, 'b', 0, 0, 0, 0x30, 250, 0, 1, 2, 251, 0, 0, 1, 0, 1, 1};
+    for (size_t n = 0; n <= sizeof all; n++) {
+        fd = dial(port);
+        (void)!send(fd, all, n, 0);
+        if (n % 2)
+            shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    ok(others_work(vm, d, port, 0x123456), "a connection that ends behind each byte: others go on");
+    for (int i = 0; i < 6000 && screen_client_count(s); i++)
+        usleep(10000);
+    is_u64(screen_client_count(s), 0, "none of them is left");
+    rec[0] = 0;
+    fd = dial(port);
+    ok(log_in(fd, '8') && send(fd, "\4\1\0\0\0\0\0a", 8, 0) == 8 && recorded("+04 "), "a key goes down");
+    close(fd);
+    ok(recorded("-04 "), "... and up with its connection");
+
+    /* Who says half of something holds nobody up. */
+    int half[4] = {dial(port), dial(port), dial(port), dial(port)};
+    send(half[0], "RFB 00", 6, 0);
+    ok(log_in(half[1], '8') && log_in(half[2], '8') && log_in(half[3], '8'), "three log in");
+    send(half[1], "\4\1\0", 3, 0);
+    send(half[2], "\6\0\0\0\x7f\xff\xff\xffhello", 13, 0);
+    static const uint8_t raw[] = {2, 0, 0, 1, 0, 0, 0, 0}, ask[] = {3, 0, 0, 0, 0, 0, 6, 64, 4, 176};
+    send(half[3], raw, sizeof raw, 0);
+    for (int i = 0; i < 100; i++) /* 100 pictures of 7.7 MB, of which it takes none */
+        send(half[3], ask, sizeof ask, 0);
+    usleep(200000);
+    ok(others_work(vm, d, port, 0x654321), "half a version, half a key, half of 2 GB, no reading: others go on");
+    uint64_t ahead[2];
+    for (int i = 0; i < 2; i++) { /* the library makes one of many requests */
+        uint8_t head[16];
+        static uint8_t picture[1600 * 1200 * 4];
+        bool good = recv(half[3], head, 16, MSG_WAITALL) == 16;
+        if (!i)
+            send(half[3], ask, sizeof ask, 0); /* waits until the first has been taken */
+        ahead[i] = good && recv(half[3], picture, sizeof picture, MSG_WAITALL) == (ssize_t)sizeof picture && head[0] == 0 && !head[15];
+    }
+    ok(ahead[0] && ahead[1], "who reads again has whole pictures");
+    send(half[3], "\4\1\0\0\0\0\0a\4\0\0\0\0\0\0a", 16, 0);
+    ok(recorded("+04 -04 "), "... and its keys arrive");
+    for (int i = 0; i < 200; i++)
+        close(dial(port));
+    for (int i = 0; i < 60; i++) /* more than anybody needs, who say nothing; they stay open */
+        (void)dial(port);
+    ok(others_work(vm, d, port, 0x777777), "strangers do not keep a viewer out");
+    set_mode(vm, d, 1024, 768);
+    alarm(120); /* ends the test where the server does not end */
+    screen_stop(s);
+    alarm(0);
+    ok(!display_watched(d), "the server ends at once beside them");
+    display_free(d);
+    fakevm_free(vm);
+}
+
 /* ---- PNG ---- */
 static uint8_t paeth(int a, int b, int c)
 {
@@ -377,5 +526,6 @@ int main(void)
     test_layouts();
     test_png();
     test_server();
+    test_hostile();
     return TAP_DONE();
 }
