@@ -523,6 +523,8 @@ bool tr_masked_access(const struct insn *n, const ZydisDecodedOperand *m, struct
     }
     const ZydisDecodedOperand *o = &n->op[0] == m ? &n->op[n->in.operand_count_visible - 1] : &n->op[0];
     unsigned count = o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->element_size ? o->size / o->element_size : 64;
+    if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_MASK)
+        count = in->avx.vector_length / 8 / es; /* a comparison: a bit for each element */
     bool bcst = in->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
     s->mkind = !bcst && (count == size / es || (size == es && size <= 8)) ? MASK_ELEMENTS : MASK_ANY;
     s->mcount = (uint8_t)(bcst ? count : 64);

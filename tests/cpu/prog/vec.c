@@ -367,6 +367,7 @@ static void masked_edges(void)
         {2, 0x88, 1, 0, 0, 1}, {2, 0x89, 1, 1, 0, 1}, {2, 0x8a, 1, 0, 0, 1}, {2, 0x8b, 1, 1, 0, 1}, /* VEXPAND, VCOMPRESS */
         {1, 0x58, 0, 0, 0, 1}, {1, 0x5a, 0, 0, 0, 1}, {2, 0x30, 1, 0, 0, 1}, {2, 0x30, 2, 0, 0, 1}, /* VADDPS VCVTPS2PD VPMOVZXBW VPMOVWB */
         {2, 0x18, 1, 0, 0, 1}, {1, 0x10, 2, 0, 0, 1}, {1, 0x11, 3, 1, 0, 1},                        /* VBROADCASTSS VMOVSS VMOVSD */
+        {1, 0x74, 1, 0, 0, 1}, {1, 0x76, 1, 0, 0, 1}, {2, 0x27, 1, 1, 0, 1},                        /* VPCMPEQB VPCMPEQD VPTESTMQ */
     };
     static const struct {
         unsigned page, back;
