@@ -246,6 +246,9 @@ static uint8_t arith(unsigned kind, uint64_t a, uint64_t b, unsigned c, unsigned
 
 static uint8_t before(struct bt_cpu *bc, uint32_t blk, unsigned k, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val);
 
+/* Flags that are not in the host's where the instruction faults. checked: its own check has been made. */
+static uint8_t lost_at(const struct bt_frec *f, bool checked) { return checked && (f->lost & FR_DEAD) ? FLAGS_ALL : f->lost & FLAGS_ALL; }
+
 /*
  * Flags after instruction k of a block, of those that it sets. clob: registers that have been written since. Returns which are known, and their values.
  */
@@ -386,11 +389,27 @@ static bool possible(const struct bt_cpu *bc, const struct bt_block *p, int64_t 
     return c == (delta != (int64_t)p->off + p->len);
 }
 
+/* Flags at the entry of a block that took over from the middle of another (slow_group). All of them; the last resort is what the host's were. */
+static uint8_t taken_over(struct bt_cpu *bc, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val)
+{
+    const struct bt_block *b = &bc->blocks[bc->snap.from];
+    unsigned i = 0;
+    while (i < b->n_map && bc->maps[b->map + i].off != bc->snap.from_off)
+        i++;
+    uint8_t lost = i < b->n_map && depth < MAX_DEPTH ? want & lost_at(&bc->frecs[b->map + i], true) : 0, v = 0;
+    if (lost)
+        lost &= before(bc, bc->snap.from, i, clob, lost, depth + 1, &v);
+    *val = (v & lost) | (snapped(bc) & want & (uint8_t)~lost);
+    return want;
+}
+
 /* Flags at the entry of a block. Where its predecessors do not agree, a loop's end is believed before others. */
 static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val)
 {
     *val = 0;
     bool snap = bc->snap.blk == blk && !bc->snap.after;
+    if (snap && !bc->snap.shared && bc->snap.from)
+        return taken_over(bc, clob, want, depth, val);
     if (snap && !bc->snap.shared) {
         *val = snapped(bc);
         return want;
@@ -423,7 +442,12 @@ static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t 
         }
         loop |= own;
     }
-    if (snap) { /* perhaps: it may have been entered otherwise since */
+    if (snap && bc->snap.from && known != FLAGS_ALL) {
+        uint8_t v;
+        taken_over(bc, clob, FLAGS_ALL, depth, &v);
+        *val |= v & (uint8_t)~known;
+        known = FLAGS_ALL;
+    } else if (snap) { /* perhaps: it may have been entered otherwise since */
         *val |= snapped(bc) & (uint8_t)~known;
         known = FLAGS_ALL;
     }
@@ -467,8 +491,7 @@ void bt_flags_recover(struct bt_cpu *bc, uint32_t blk, uint16_t off, bool checke
         i++;
     if (i >= b->n_map)
         return;
-    const struct bt_frec *f = &bc->frecs[b->map + i];
-    uint8_t lost = checked && (f->lost & FR_DEAD) ? FLAGS_ALL : f->lost & FLAGS_ALL, val;
+    uint8_t lost = lost_at(&bc->frecs[b->map + i], checked), val;
     if (!lost)
         return;
     uint8_t known = before(bc, blk, i, 0, lost, 0, &val);

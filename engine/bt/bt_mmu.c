@@ -472,9 +472,14 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         uint32_t single = bt_block_alone(bc, s->blk, s->off);
         if (!single)
             goto alone;
-        bt_flags_recover(bc, s->blk, s->off, true);
-        bt_flags_out(bc);
+        bool first = bc->snap.blk == s->blk; /* what is known of the flags at this block's entry would be lost; else they are looked for when needed */
+        if (first) {
+            bt_flags_recover(bc, s->blk, s->off, true);
+            bt_flags_out(bc);
+        }
         bt_flags_snap(bc, single);
+        bc->snap.from = first ? 0 : s->blk;
+        bc->snap.from_off = s->off;
         bc->cur_blk = single;
         bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[single].code;
         return 0;
@@ -574,6 +579,38 @@ static unsigned slow_masked(struct bt_cpu *bc, uint32_t idx, uint64_t lin, unsig
     return 0;
 }
 
+/* A part of an operand: REP MOVSB takes long to begin. */
+static void copy_part(uint8_t *d, const uint8_t *s, unsigned n)
+{
+    for (; n >= 8; d += 8, s += 8, n -= 8)
+        cpu_copy_once(d, s, 8);
+    for (unsigned k = 4; k; k >>= 1) {
+        if (n & k) {
+            cpu_copy_once(d, s, k);
+            d += k;
+            s += k;
+        }
+    }
+}
+
+/* The host address of lin if the TLB has the page with the right to do acc, and *gpa; NULL otherwise. */
+static uint8_t *tlb_has(const struct bt_cpu *bc, uint64_t lin, unsigned acc, uint64_t *gpa)
+{
+    unsigned m = mmu_of(bc, acc);
+    uint32_t i = tlb_index(lin);
+    if ((acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) != -(lin & ~0xfffull))
+        return NULL;
+    *gpa = (bc->tlb[m].cgpa[i] & ~0xfffull) | (lin & 0xfff);
+    return (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
+}
+
+static uint64_t second_page(const struct bt_cpu *bc, uint64_t lin, unsigned n0)
+{
+    return (bc->mode & M_CODE) == M_CODE64 ? lin + n0 : (uint32_t)(lin + n0);
+}
+
+static bool canonical(uint64_t lin) { return (uint64_t)((int64_t)(lin << 16) >> 16) == lin; }
+
 static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
     uint32_t idx = arg & 0x3fffffff;
@@ -598,24 +635,44 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
         if (cpu_seg_check(&bc->c, s->seg, lin, size, acc, &lin) < 0)
             return BTX_FAULT;
     }
-    if (s->flags & SITE_MASKED) {
-        uint64_t active = bt_masked_bytes(bc, s), all = size == 64 ? ~0ull : (1ull << size) - 1;
-        if (active != all && (!active || (lin & 0xfff) + size > PAGE))
-            return slow_masked(bc, idx, lin, acc | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0), active);
-        bc->bnc.active = active;
-    }
-    if ((bc->mode & M_CODE) == M_CODE64) {
-        if ((uint64_t)((int64_t)(lin << 16) >> 16) != lin || (uint64_t)((int64_t)((lin + size - 1) << 16) >> 16) != lin + size - 1) {
-            cpu_raise_code(&bc->c, s->seg == S_SS ? X_SS : X_GP, 0);
-            return BTX_FAULT;
-        }
-    }
-    if (CPL_OF(bc->mode) == 3)
-        acc |= ACC_USER;
     unsigned n0 = PAGE - (unsigned)(lin & 0xfff);
     uint8_t *h0, *h1 = NULL;
     uint64_t g0, g1 = 0;
-    bool w0, w1 = false;
+    bool w0, w1 = false, masked = s->flags & SITE_MASKED, m64 = (bc->mode & M_CODE) == M_CODE64;
+    if (CPL_OF(bc->mode) == 3)
+        acc |= ACC_USER;
+    if (n0 < size && (h0 = tlb_has(bc, lin, acc, &g0)) && (h1 = tlb_has(bc, second_page(bc, lin, n0), acc, &g1)) &&
+        (h1 == h0 + n0 || !(masked && (acc & ACC_W))) && (!m64 || canonical(lin + size - 1))) {
+        if (h1 == h0 + n0) { /* over the end of a page, but side by side in the host's memory too */
+            bc->ret_r10 = (uint64_t)(uintptr_t)h0 & 0xfff;
+            bc->ret_r11 = (uint64_t)(uintptr_t)h0 & ~0xfffull;
+            bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + s->op;
+            return 0;
+        }
+        if (!(acc & ACC_W)) { /* nothing is to be done after the instruction */
+            uint8_t *d = bc->bnc.data + (lin & 63);
+            bc->bnc.lin = lin;
+            copy_part(d, h0, n0);
+            copy_part(d + n0, h1, size - n0);
+            bt_fpu_in(bc);
+            bc->ret_r10 = (uint64_t)(uintptr_t)d;
+            bc->ret_r11 = 0;
+            bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + s->op;
+            return 0;
+        }
+        w0 = false;
+        goto have_both;
+    }
+    h1 = NULL;
+    if (masked && (n0 < size || (m64 && !canonical(lin)))) {
+        uint64_t active = bt_masked_bytes(bc, s), all = size == 64 ? ~0ull : (1ull << size) - 1;
+        if (active != all)
+            return slow_masked(bc, idx, lin, acc, active);
+    }
+    if (m64 && (!canonical(lin) || !canonical(lin + size - 1))) {
+        cpu_raise_code(&bc->c, s->seg == S_SS ? X_SS : X_GP, 0);
+        return BTX_FAULT;
+    }
     if ((acc & ACC_W) && n0 >= size) { /* a page that holds code: most writes miss the code */
         unsigned m = mmu_of(bc, acc);
         uint32_t i = tlb_index(lin);
@@ -628,8 +685,13 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
             goto have0;
         }
     }
-    if (page_access(bc, lin, acc, &h0, &g0, &w0) < 0)
-        return BTX_FAULT;
+    struct cpu_fault keep = bc->c.fault;
+    if (page_access(bc, lin, acc, &h0, &g0, &w0) < 0) {
+        if (!masked || n0 < size || bt_masked_bytes(bc, s))
+            return BTX_FAULT;
+        bc->c.fault = keep;
+        return slow_masked(bc, idx, lin, acc, 0);
+    }
 have0:
     if (bc->dr_watch && bt_watch_check(bc, lin, size, acc))
         w0 = true;
@@ -642,14 +704,12 @@ have0:
         }
         n0 = size;
     } else {
-        uint64_t lin2 = lin + n0;
-        if ((bc->mode & M_CODE) != M_CODE64)
-            lin2 &= 0xffffffff;
-        if (page_access(bc, lin2, acc, &h1, &g1, &w1) < 0)
+        if (page_access(bc, second_page(bc, lin, n0), acc, &h1, &g1, &w1) < 0)
             return BTX_FAULT;
         (void)w1;
         /* the first page's translation may have been dropped by the second's walk only in the TLB, never in memory */
     }
+have_both:;
     uint32_t th = thunk(bc, idx);
     if (!th) { /* cache full: start again with an empty one */
         bt_cache_full(bc);
@@ -673,8 +733,8 @@ have0:
         }
     }
     bc->bnc.masked = false;
-    if (!bc->bnc.direct && (s->flags & SITE_MASKED))
-        return slow_masked(bc, idx, lin, acc, bc->bnc.active);
+    if (!bc->bnc.direct && masked)
+        return slow_masked(bc, idx, lin, acc, bt_masked_bytes(bc, s));
     if (bc->bnc.direct) {
         bc->ret_r10 = (uint64_t)(uintptr_t)h0;
         bc->ret_r11 = 0;
@@ -686,12 +746,12 @@ have0:
     bc->ret_r11 = 0;
     if (!(s->flags & SITE_WONLY)) {
         if (h0)
-            cpu_copy(d, h0, n0);
+            copy_part(d, h0, n0);
         else
             bt_phys_read(&bc->c, g0, d, n0);
         if (size > n0) {
             if (h1)
-                cpu_copy(d + n0, h1, size - n0);
+                copy_part(d + n0, h1, size - n0);
             else
                 bt_phys_read(&bc->c, g1, d + n0, size - n0);
         }
@@ -758,9 +818,16 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
         } else {
             uint64_t lo = bc->bnc.gpa[0] & 63;
             uint8_t *d = bc->bnc.data + lo;
-            bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
-            if (size > n0)
-                bt_phys_write(&bc->c, bc->bnc.gpa[1], d + n0, size - n0);
+            uint64_t g;
+            if (size > n0 && tlb_has(bc, bc->bnc.lin, bc->bnc.acc, &g) == bc->bnc.host[0] && bc->bnc.host[0] &&
+                tlb_has(bc, second_page(bc, bc->bnc.lin, n0), bc->bnc.acc, &g) == bc->bnc.host[1] && bc->bnc.host[1]) {
+                copy_part(bc->bnc.host[0], d, n0);
+                copy_part(bc->bnc.host[1], d + n0, size - n0);
+            } else {
+                bt_phys_write(&bc->c, bc->bnc.gpa[0], d, n0);
+                if (size > n0)
+                    bt_phys_write(&bc->c, bc->bnc.gpa[1], d + n0, size - n0);
+            }
             bt_fpu_in(bc);
         }
         bc->hflags = hf;

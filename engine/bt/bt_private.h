@@ -292,8 +292,8 @@ struct bt_cpu {
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
     uint8_t flags_cpl;
     struct { /* the flags when C entered a block, or went on in one after POPF; shared: it may have been entered otherwise since */
-        uint32_t blk;
-        uint16_t off, flags;
+        uint32_t blk, from; /* from: the block goes on for this one at from_off, and the flags are what they were there; 0: no */
+        uint16_t off, flags, from_off;
         bool after, shared;
     } snap;
     struct {
@@ -562,6 +562,7 @@ static inline void bt_flags_snap(struct bt_cpu *bc, uint32_t blk)
     bc->snap.shared = bc->blocks[blk].shared;
     bc->snap.flags = bc->hflags;
     bc->snap.after = false;
+    bc->snap.from = 0;
 }
 
 /* bt_callout.c, bt_string.c */

@@ -114,6 +114,37 @@ static void rep_stos(uint8_t *d, uint64_t v, uint64_t n, unsigned size)
     }
 }
 
+/* The processor's own comparison, n elements upwards, n > 0: how many were looked at; *fl gets the flags as SAHF takes them and OF in bit 11. */
+#define COMPARE(name, insn)                                                                                                                           \
+    static uint64_t name(uint64_t a, const uint8_t *s, const uint8_t *d, uint64_t n, uint64_t *fl)                                                    \
+    {                                                                                                                                                 \
+        uint64_t left = n;                                                                                                                            \
+        __asm__ volatile(insn "\n\tlahf\n\tseto %%al" : "+a"(a), "+c"(left), "+D"(d), "+S"(s)::"cc", "memory");                                       \
+        *fl = (a >> 8 & (FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)) | (a & 1) << 11;                                                                     \
+        return n - left;                                                                                                                              \
+    }
+COMPARE(repe_scasb, "repe scasb")
+COMPARE(repe_scasw, "repe scasw")
+COMPARE(repe_scasl, "repe scasl")
+COMPARE(repe_scasq, "repe scasq")
+COMPARE(repne_scasb, "repne scasb")
+COMPARE(repne_scasw, "repne scasw")
+COMPARE(repne_scasl, "repne scasl")
+COMPARE(repne_scasq, "repne scasq")
+COMPARE(repe_cmpsb, "repe cmpsb")
+COMPARE(repe_cmpsw, "repe cmpsw")
+COMPARE(repe_cmpsl, "repe cmpsl")
+COMPARE(repe_cmpsq, "repe cmpsq")
+COMPARE(repne_cmpsb, "repne cmpsb")
+COMPARE(repne_cmpsw, "repne cmpsw")
+COMPARE(repne_cmpsl, "repne cmpsl")
+COMPARE(repne_cmpsq, "repne cmpsq")
+
+static uint64_t (*const compare[2][2][4])(uint64_t, const uint8_t *, const uint8_t *, uint64_t, uint64_t *) = {
+    {{repe_scasb, repe_scasw, repe_scasl, repe_scasq}, {repne_scasb, repne_scasw, repne_scasl, repne_scasq}},
+    {{repe_cmpsb, repe_cmpsw, repe_cmpsl, repe_cmpsq}, {repne_cmpsb, repne_cmpsw, repne_cmpsl, repne_cmpsq}},
+};
+
 /* One run of n elements; *done: how many were completed. */
 static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, struct operand *dst, uint64_t n, bool down, uint64_t *done, bool *stop)
 {
@@ -168,6 +199,13 @@ static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, s
     }
     case 0xa6:
     case 0xae: {
+        if (r->rep && s_ok && d_ok && !down) {
+            uint64_t fl;
+            *done = compare[r->aux == 0xa6][r->rep == 2][__builtin_ctz(size)](c->s.gpr[R_RAX], src ? src->host : NULL, dst->host, n, &fl);
+            c->s.rflags = (c->s.rflags & ~(uint64_t)FL_ARITH) | fl;
+            *stop = !(fl & FL_ZF) == (r->rep == 1);
+            return 0;
+        }
         uint64_t a = 0, b = 0, m = size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
         for (uint64_t i = 0; i < n; i++) {
             if (r->aux == 0xae) {
