@@ -545,13 +545,23 @@ bool tr_lower(struct bt_tr *t)
         }
         bool ev = in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX, scatter = hi == 0xa0;
         unsigned w = ev ? in->raw.evex.W : in->raw.vex.W, sc = m->mem.scale;
+        struct bt_rec v = {
+            .reg = (uint8_t)ZydisRegisterGetId(n->op[ev && scatter ? 2 : 0].reg.value),
+            .rm = (uint8_t)(ev ? ZydisRegisterGetId(in->avx.mask.reg) : ZydisRegisterGetId(n->op[2].reg.value)),
+            .rep = (uint8_t)ZydisRegisterGetId(m->mem.index),
+            .opsize = (uint8_t)(in->avx.vector_length / 8),
+            .aux = (uint8_t)((op & 1 ? VSIB_INDEX8 : 0) | (w ? VSIB_DATA8 : 0) | (ev ? VSIB_EVEX : 0) | (scatter ? VSIB_SCATTER : 0) |
+                             (sc == 8 ? 3 : sc == 4 ? 2 : sc == 2 ? 1 : 0) << 4),
+        };
+        uint8_t *done = tr_gather_inline(t, m, &v);
         r = tr_callout(t, CO_VSIB);
-        r->reg = (uint8_t)ZydisRegisterGetId(n->op[ev && scatter ? 2 : 0].reg.value);
-        r->rm = (uint8_t)(ev ? ZydisRegisterGetId(in->avx.mask.reg) : ZydisRegisterGetId(n->op[2].reg.value));
-        r->rep = (uint8_t)ZydisRegisterGetId(m->mem.index);
-        r->opsize = (uint8_t)(in->avx.vector_length / 8);
-        r->aux = (uint8_t)((op & 1 ? VSIB_INDEX8 : 0) | (w ? VSIB_DATA8 : 0) | (ev ? VSIB_EVEX : 0) | (scatter ? VSIB_SCATTER : 0) |
-                           (sc == 8 ? 3 : sc == 4 ? 2 : sc == 2 ? 1 : 0) << 4);
+        r->reg = v.reg;
+        r->rm = v.rm;
+        r->rep = v.rep;
+        r->opsize = v.opsize;
+        r->aux = v.aux;
+        if (done)
+            e_fix(done, e->p);
         return false;
     }
     if (m && m->mem.type == ZYDIS_MEMOP_TYPE_MEM) {

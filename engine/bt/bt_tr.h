@@ -152,6 +152,9 @@ void tr_flag_recipes(struct bt_tr *t, unsigned n);
 /* bt_repeat.c */
 uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool rep, unsigned seg);
 
+/* bt_gather.c */
+uint8_t *tr_gather_inline(struct bt_tr *t, const ZydisDecodedOperand *m, const struct bt_rec *r);
+
 /* bt_system.c: false if C is to do it */
 bool tr_lower_system(struct bt_tr *t);
 bool tr_switches_ac(const struct bt_tr *t, ZydisMnemonic m); /* STAC or CLAC that leads into another mode, if there is SMAP */
