@@ -15,6 +15,7 @@ static const struct {
 #define TABLE(t, n, most) {offsetof(struct bt_cpu, t), offsetof(struct bt_cpu, n), sizeof *((struct bt_cpu *)0)->t, most}
     TABLE(blocks, n_blocks, MAX_BLOCKS), TABLE(exits, n_exits, MAX_EXITS),    TABLE(sites, n_sites, MAX_SITES),      TABLE(recs, n_recs, MAX_RECS),
     TABLE(maps, n_maps, MAX_BLOCKS * 8), TABLE(frecs, n_maps, MAX_BLOCKS * 8), TABLE(cpages, n_cpages, CELL_N),
+    TABLE(srcs, n_srcs, MAX_SRCS),
 #undef TABLE
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
@@ -52,7 +53,8 @@ int bt_cache_init(struct bt_cpu *bc, struct err *e)
     for (unsigned i = 0; i < N_TABLES; i++)
         all &= table_map(bc, i);
     bc->tr = bt_tr_new();
-    if (!all || !bc->tr)
+    bc->skels = bt_skels_new();
+    if (!all || !bc->tr || !bc->skels)
         return err_set(e, ERR_NOMEM, 0, "Not enough address space for the translator's tables: close other programs and try again");
     bc->code_used = 0;
     bc->cold_used = CODE_HALF;
@@ -75,6 +77,7 @@ void bt_cache_fini(struct bt_cpu *bc)
         if (*table_of(bc, i))
             munmap(*table_of(bc, i), tables[i].size * tables[i].most);
     free(bc->tr);
+    free(bc->skels);
 }
 
 static uint64_t jc_none(const struct bt_cpu *bc) { return (uint64_t)(uintptr_t)bc->code_rx + bc->tr_indirect; }
@@ -120,7 +123,8 @@ void bt_cache_flush(struct bt_cpu *bc)
     cpu_zero(bc->vcache, sizeof bc->vcache);
     cpu_zero(bc->lin_hash, sizeof bc->lin_hash);
     bc->n_blocks = bc->n_exits = bc->n_cpages = 1;
-    bc->n_sites = bc->n_recs = bc->n_maps = 0;
+    bc->n_sites = bc->n_recs = bc->n_maps = bc->n_srcs = 0;
+    cpu_zero(bc->dead, sizeof bc->dead);
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
     bc->cold_used = CODE_HALF;
     bc->cur_blk = bc->snap.blk = 0;
@@ -501,8 +505,10 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
                 uint32_t b = p->bucket[k];
                 while (b) {
                     uint32_t next = bc->blocks[b].next;
-                    if (bc->blocks[b].off < hi && (uint32_t)bc->blocks[b].off + bc->blocks[b].len > lo)
+                    if (bc->blocks[b].off < hi && (uint32_t)bc->blocks[b].off + bc->blocks[b].len > lo) {
                         bt_block_drop(bc, b);
+                        bt_dead_keep(bc, b);
+                    }
                     b = next;
                 }
             }

@@ -436,23 +436,30 @@ static uint32_t find(struct bt_cpu *bc)
         }
         bc->tr_page = gpa;
         bc->tr_again = false;
-        watch_code(bc, gpa, off, off + 320 < (int)PAGE ? off + 320u : PAGE);
-        bt_fpu_out(bc);
-        b = bt_translate(bc, cp, rip, lin, host);
-        bc->tr_page = bc->tr_page2 = 1;
-        if (b == UINT32_MAX) {
+        b = bt_dead_find(bc, cp, off, host);
+        if (!b) {
+            bt_fpu_out(bc);
+            b = bt_translate(bc, cp, rip, lin, host);
+        }
+        if (!b || b == UINT32_MAX) {
+            bc->tr_page = bc->tr_page2 = 1;
+            if (!b)
+                return 0;
             bt_cache_flush(bc);
             bt_ctx_load(bc);
             continue;
         }
-        if (!b)
-            return 0;
         for (uint32_t k = b; k; k = bc->blocks[k].tail) {
             uint32_t *head = &bc->cpages[bc->blocks[k].cpage].bucket[bc->blocks[k].off >> BUCKET_SHIFT];
             bc->blocks[k].next = *head;
             *head = k;
         }
-        if (bc->tr_again) { /* served another vCPU's write meanwhile: the block may be of old bytes */
+        /* Only now is known which lines it is of. What is there after they have been marked can no longer change unnoticed. */
+        const struct bt_block *k = &bc->blocks[b];
+        uint32_t end = off + k->len + k->beyond;
+        watch_code(bc, gpa, off, end < PAGE ? end : PAGE);
+        bc->tr_page = bc->tr_page2 = 1;
+        if (bc->tr_again || !bt_block_same(bc, k, host)) { /* or served another vCPU's write meanwhile */
             bt_block_drop(bc, b);
             continue;
         }

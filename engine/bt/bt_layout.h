@@ -31,6 +31,29 @@
 #define HOT_HIMASK8 (BT_HOT + 464)
 #define HOT_HIMASK4 (BT_HOT + 472)
 #define HOT_FL_BASE (BT_HOT + 480)
+#define HOT_B_TLB (BT_HOT + 488)
+#define HOT_B_LINES (BT_HOT + 512)
+#define HOT_B_WRITE_CPUS (BT_HOT + 520)
+#define HOT_B_SITES (BT_HOT + 528)
+#define HOT_B_CODE (BT_HOT + 536)
+#define HOT_B_ME (BT_HOT + 544)
+#define HOT_CUR_BLK (BT_HOT + 552)
+
+/* struct bt_site, struct bt_tlb */
+#define SITE_SHIFT 5
+#define SITE_OP_AT 0
+#define SITE_BLK_AT 8
+#define SITE_SIZE_AT 12
+#define SITE_ACC_AT 17
+#define SITE_FLAGS_AT 20
+#define SITE_PLAIN_NOT 24 /* flags of sites that are for C: SITE_GROUP, SITE_MASKED */
+#define SITE_FLSLOT_BIT 1
+#define SITE_BASE_BIT 128
+#define SITE_WRITES 2 /* ACC_W */
+#define TLB_HOST_AT 0x1000000
+#define TLB_ADDEND_AT 0x1800000
+#define TLB_CTAG_AT 0x2000000
+#define TLB_CGPA_AT 0x2800000
 
 /* What bt_enter returns. */
 #define BTX_DISPATCH 1 /* s.rip is set: look up and go on */

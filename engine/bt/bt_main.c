@@ -38,6 +38,25 @@ HOT(lim_w, HOT_LIM_W);
 HOT(tsc_off, HOT_TSC_OFF);
 HOT(stk, HOT_STK);
 HOT(himask8, HOT_HIMASK8);
+HOT(beside.tlb, HOT_B_TLB);
+HOT(beside.lines, HOT_B_LINES);
+HOT(beside.write_cpus, HOT_B_WRITE_CPUS);
+HOT(beside.sites, HOT_B_SITES);
+HOT(beside.code, HOT_B_CODE);
+HOT(beside.me, HOT_B_ME);
+HOT(cur_blk, HOT_CUR_BLK);
+#define AT(s, f, o) _Static_assert(offsetof(struct s, f) == (o), #f)
+AT(bt_site, op, SITE_OP_AT);
+AT(bt_site, blk, SITE_BLK_AT);
+AT(bt_site, size, SITE_SIZE_AT);
+AT(bt_site, acc, SITE_ACC_AT);
+AT(bt_site, flags, SITE_FLAGS_AT);
+AT(bt_tlb, host, TLB_HOST_AT);
+AT(bt_tlb, addend, TLB_ADDEND_AT);
+AT(bt_tlb, ctag, TLB_CTAG_AT);
+AT(bt_tlb, cgpa, TLB_CGPA_AT);
+_Static_assert(sizeof(struct bt_site) == 1 << SITE_SHIFT && SITE_PLAIN_NOT == (SITE_GROUP | SITE_MASKED) && SITE_FLSLOT_BIT == SITE_FLSLOT &&
+                   SITE_BASE_BIT == SITE_BASE && SITE_WRITES == ACC_W, "as bt_stub_mem has them");
 _Static_assert(offsetof(struct cpu, s.gpr) == 0 && sizeof(struct cpu) <= BT_HOT, "gs:[0] is RAX");
 
 /* ---- engine/cpu asks ---- */
@@ -259,6 +278,7 @@ static int vcpu_init(struct vcpu *v, struct err *e)
     if (bt_cache_init(bc, e) < 0)
         return -1;
     bt_tlb_init(bc);
+    bt_beside_init(bc);
     bt_cache_flush(bc);
     bv->cpu[v->index] = bc;
     bc->mode = ~0u;
@@ -464,6 +484,7 @@ void bt_get_stats(struct vm *vm, struct bt_stats *o)
         o->interrupts += t->st.interrupts;
         o->exceptions += t->st.exceptions;
         o->smc_drops += t->st.smc_drops;
+        o->revivals += t->st.revivals;
     }
 }
 

@@ -247,6 +247,19 @@ static bool watched(const struct bt_vm *bv, uint64_t pfn) { return __builtin_exp
 
 static bool code_in(const struct bt_vm *bv, uint64_t pfn) { return __atomic_load_n(&bv->code_lines[pfn], __ATOMIC_RELAXED) || watched(bv, pfn); }
 
+/* What bt_stub_mem needs to do alone what slow_mem does with a write to a page that holds code, where there is none. */
+void bt_beside_init(struct bt_cpu *bc)
+{
+    struct bt_vm *bv = bc->bv;
+    for (unsigned m = 0; m < 3; m++)
+        bc->beside.tlb[m] = &bc->tlb[m];
+    bc->beside.lines = bc->stress.on & BT_STRESS_WATCH ? NULL : bv->code_lines;
+    bc->beside.write_cpus = bv->n > 1 ? bv->write_cpus : NULL;
+    bc->beside.sites = bc->sites;
+    bc->beside.code = (uint64_t)(uintptr_t)bc->code_rx;
+    bc->beside.me = 1u << bc->c.index;
+}
+
 /* Does [a, a + n) of a page touch a line that holds translated code? */
 static bool touches_code(const struct bt_vm *bv, uint64_t a, unsigned n)
 {
@@ -736,6 +749,9 @@ have_both:;
     if (!bc->bnc.direct && masked)
         return slow_masked(bc, idx, lin, acc, bt_masked_bytes(bc, s));
     if (bc->bnc.direct) {
+        bc->bnc.kept = (acc & ACC_W) && n0 == size && size <= sizeof bc->bnc.was && bc->bv->n == 1;
+        if (bc->bnc.kept)
+            cpu_copy_once(bc->bnc.was, h0, size);
         bc->ret_r10 = (uint64_t)(uintptr_t)h0;
         bc->ret_r11 = 0;
         return 0;
@@ -776,6 +792,7 @@ unsigned bt_slow_mem(struct bt_cpu *bc, uint32_t arg)
 static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
 {
     struct bt_block *b = &bc->blocks[blk];
+    b->dead = 3;
     for (unsigned i = 0; i < b->n_map; i++) {
         if (bc->maps[b->map + i].off <= off)
             continue;
@@ -799,6 +816,14 @@ static void leave_dead_block(struct bt_cpu *bc, uint32_t blk, uint16_t off)
     }
 }
 
+static bool same_bytes(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+    unsigned k = 0;
+    while (k < n && a[k] == b[k])
+        k++;
+    return k == n;
+}
+
 unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
 {
     struct bt_site *s = &bc->sites[idx];
@@ -808,7 +833,9 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
     unsigned size = bc->bnc.size, n0 = bc->bnc.n0;
     if (bc->bnc.acc & ACC_W) {
         uint16_t hf = bc->hflags;
-        if (bc->bnc.direct) {
+        if (bc->bnc.direct && bc->bnc.kept && same_bytes(bc->bnc.was, bc->bnc.host[0], size)) {
+            /* the code is what it was */
+        } else if (bc->bnc.direct) {
             bt_code_written_local(bc, bc->bnc.gpa[0], n0);
             if (size > n0)
                 bt_code_written_local(bc, bc->bnc.gpa[1], size - n0);

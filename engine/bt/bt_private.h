@@ -46,6 +46,9 @@
 #define MAX_EXITS (2u << 20)
 #define MAX_SITES (3u << 20)
 #define MAX_RECS (1u << 20)
+#define MAX_SRCS (MAX_BLOCKS * 32)
+#define DEAD_BITS 12
+#define DEAD_WAYS 4
 #define BLOCK_INSNS 48
 #define FLAGS_BLOCKS 8 /* run with M_FLAGS after POPF */
 #define CTX_MAX 0xfff0u
@@ -100,6 +103,7 @@ struct bt_block {
     uint32_t exits;     /* first exit */
     uint32_t incoming;  /* list of exits that are linked to us */
     uint32_t map;       /* first entry in the pc map */
+    uint32_t src;       /* its bytes: len of them, in srcs */
     uint32_t tramp_target; /* a trampoline, or the tail of a block, not a block: the block it leads or belongs to */
     uint32_t tail;         /* stands for bytes elsewhere (a second page, a thunk), among the blocks of their page; 0 and cross: only the dispatcher
                             * may enter */
@@ -108,8 +112,10 @@ struct bt_block {
     uint16_t n_map;
     uint8_t group_fails;
     uint8_t stop; /* may only be entered by the dispatcher: a debugger's breakpoint is at this page offset */
-    uint8_t n_exits, dead, flags_dead, cross;
+    uint8_t n_exits, dead /* 1: may be revived; 2: never was alive; 3: overwritten */, flags_dead, cross;
     bool links; /* may be entered by others than the dispatcher */
+    uint8_t beyond; /* so many bytes after it decided, too, that there is no instruction */
+    bool again; /* its bytes and its place are all it depends on: it may be revived (bt_revive.c) */
     bool shared; /* has been linked to, or is in the table for indirect jumps */
     uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
@@ -279,6 +285,15 @@ struct bt_cpu {
     } stk[3][2];
     uint64_t himask8, himask4; /* the page and what must be zero for alignment to 8 and 4 bytes */
     uint64_t fl_base; /* RFLAGS as PUSHF stores it, without the arithmetic flags, DF, IF and bit 1 */
+    struct { /* for bt_stub_mem: a write beside code */
+        struct bt_tlb *tlb[3];
+        uint64_t *lines;     /* bt_vm.code_lines; NULL: C is to look */
+        uint8_t *write_cpus; /* NULL: no other vCPU */
+        struct bt_site *sites;
+        uint64_t code;       /* code_rx */
+        uint64_t me;         /* this vCPU's bit in write_cpus */
+    } beside;
+    uint32_t cur_blk, pad2;
     struct bt_cpuid {    /* what CPUID said last, by the low bits of EAX */
         uint64_t key;    /* EAX, ECX << 32 */
         uint64_t out[4]; /* EAX, EBX, ECX, EDX */
@@ -286,7 +301,7 @@ struct bt_cpu {
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
-    uint32_t real_ctx, real_gctx, ctx_next, cur_blk, mode_key_ctx;
+    uint32_t real_ctx, real_gctx, ctx_next, mode_key_ctx;
     uint32_t alt_ctx[2]; /* real_ctx and real_gctx of the mode that STAC or CLAC would lead to; 0: not known, or that does not change the mode */
     bool nogroup_once;
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
@@ -344,11 +359,14 @@ struct bt_cpu {
     struct bt_map *maps;
     struct bt_frec *frecs; /* as maps */
     struct bt_cpage *cpages;
-    uint32_t n_blocks, n_exits, n_sites, n_recs, n_maps, n_cpages;
+    uint8_t *srcs;
+    uint32_t n_blocks, n_exits, n_sites, n_recs, n_maps, n_cpages, n_srcs;
+    uint32_t dead[1u << DEAD_BITS][DEAD_WAYS]; /* bt_revive.c: blocks, the last dropped first */
     uint32_t cpage_hash[16384];
     /* bounce of an access that has no host pointer */
     struct {
-        bool direct, masked;
+        bool direct, masked, kept; /* kept: was has the bytes before the write */
+        uint8_t was[16];
         uint8_t shift; /* of the access in data */
         uint64_t active; /* masked: the bytes that the instruction touches */
         uint16_t size;
@@ -385,6 +403,7 @@ struct bt_cpu {
     uint64_t watch_dr6; /* bits for DR6, and WATCH_DEBUGGER */
     uint8_t dbg_how;    /* enum debug_resume */
     struct bt_tr *tr;
+    struct bt_skels *skels; /* bt_decode.c */
     struct { /* bt_stress.c */
         uint32_t on; /* BT_STRESS_* */
         bool single_once;
@@ -408,6 +427,7 @@ extern char bt_stub_mem[], bt_stub_post[], bt_stub_callout[], bt_stub_link[], bt
 struct em;
 int bt_cache_init(struct bt_cpu *bc, struct err *e);
 void bt_cache_fini(struct bt_cpu *bc);
+void bt_beside_init(struct bt_cpu *bc); /* bt_mmu.c */
 void bt_cache_flush(struct bt_cpu *bc);
 void bt_cache_tidy(struct bt_cpu *bc);    /* before a turn in run(): has the guest been idle, so that the cache should start anew? */
 void bt_cache_flushed(struct bt_cpu *bc); /* after a flush: memory that is left over goes to the host */
@@ -432,9 +452,17 @@ void bt_cell_set(struct bt_cpu *bc, uint32_t cp, uint32_t ctx, uint64_t va);
 void bt_jc_set(struct bt_cpu *bc, uint64_t rip, uint32_t blk);
 uint16_t bt_guest_off(struct bt_cpu *bc, const struct bt_block *b, uint64_t host_ip);
 
+/* bt_revive.c */
+void bt_dead_keep(struct bt_cpu *bc, uint32_t blk);
+bool bt_block_same(const struct bt_cpu *bc, const struct bt_block *b, const uint8_t *page);
+uint32_t bt_dead_find(struct bt_cpu *bc, uint32_t cp, uint16_t off, const uint8_t *page);
+
 /* bt_translate.c: returns the block index, or 0 with c->fault set. Vector state must be out. */
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page);
 struct bt_tr *bt_tr_new(void);
+
+/* bt_decode.c */
+struct bt_skels *bt_skels_new(void);
 
 /* bt_isa.c */
 void bt_isa_init(struct bt_vm *bv);

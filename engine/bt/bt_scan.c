@@ -23,7 +23,6 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
 {
     struct bt_cpu *bc = t->bc;
     unsigned max = t->mode & M_SINGLE ? 1 : BLOCK_INSNS, n = 0;
-    const ZydisDecoder *d = &bc->dec[t->mode & M_CODE];
     *ended = false;
     uint32_t pos = off;
     while (n < max && pos < PAGE) {
@@ -35,7 +34,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         struct insn *x = &t->insn[n];
         unsigned have = PAGE - pos < 15 ? PAGE - pos : 15;
         cpu_copy(x->bytes, page + pos, have);
-        ZyanStatus st = ZydisDecoderDecodeFull(d, x->bytes, have, &x->in, x->op);
+        ZyanStatus st = tr_decode(bc, t->mode & M_CODE, have, x);
         if (st == ZYDIS_STATUS_NO_MORE_DATA && have < 15) {
             if (n)
                 break;
@@ -51,7 +50,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
             cpu_copy(x->bytes + have, h, 15 - have);
             t->b->cross = 1;
             cpu_copy(t->b->cross_bytes, x->bytes, 15);
-            st = ZydisDecoderDecodeFull(d, x->bytes, 15, &x->in, x->op);
+            st = tr_decode(bc, t->mode & M_CODE, 15, x);
         }
         x->off = (uint16_t)pos;
         x->thunk = 0;
@@ -67,6 +66,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
             cpu_zero(&x->in, sizeof x->in);
             x->in.mnemonic = ZYDIS_MNEMONIC_UD2;
             x->in.length = 1;
+            t->b->beyond = 14;
             *ended = true;
             n++;
             break;

@@ -86,6 +86,9 @@ unsigned tr_plain_callout(ZydisMnemonic m);
 bool tr_plain_gpr(const struct insn *n);
 bool tr_is_nop(const ZydisDecodedInstruction *in);
 
+/* bt_decode.c: what Zydis says of x->bytes, in x->in and x->op; mode: M_CODE */
+ZyanStatus tr_decode(struct bt_cpu *bc, unsigned mode, unsigned have, struct insn *x);
+
 /* bt_scan.c */
 unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t lin, bool *ended, uint64_t limit_left);
 void tr_liveness(struct bt_tr *t, unsigned n);

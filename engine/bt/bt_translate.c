@@ -121,7 +121,8 @@ static void check_second_page(struct bt_tr *t)
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
 {
     if (bc->code_used + 65536 > bc->code_limit || bc->cold_used + 65536 > CODE_HALF + bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS ||
-        bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES || bc->n_recs + 256 > MAX_RECS || bc->n_maps + 256 > MAX_BLOCKS * 8)
+        bc->n_exits + 256 > MAX_EXITS || bc->n_sites + 512 > MAX_SITES || bc->n_recs + 256 > MAX_RECS || bc->n_maps + 256 > MAX_BLOCKS * 8 ||
+        bc->n_srcs + 1024 > MAX_SRCS)
         return UINT32_MAX; /* the caller flushes the cache and starts again */
     struct bt_tr *t = bc->tr;
     t->bc = bc;
@@ -135,7 +136,7 @@ uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin
     t->failed = false;
     uint32_t bi = bc->n_blocks;
     struct bt_block *b = &bc->blocks[bi];
-    *b = (struct bt_block){.cpage = cp, .off = (uint16_t)(lin & 0xfff), .map = bc->n_maps};
+    *b = (struct bt_block){.cpage = cp, .off = (uint16_t)(lin & 0xfff), .map = bc->n_maps, .src = bc->n_srcs, .again = true};
     t->b = b;
     t->blk = bi;
     uint64_t left = UINT64_MAX;
@@ -211,6 +212,12 @@ retry:
     bc->code_used = b->end = (uint32_t)(end - bc->code_rw);
     cpu_copy(bc->frecs + b->map, t->frec, b->n_map * sizeof t->frec[0]);
     bc->n_maps = maps;
+    for (unsigned i = 0; i < n; i++) {
+        st_le64(bc->srcs + bc->n_srcs, ld_le64(t->insn[i].bytes));
+        st_le64(bc->srcs + bc->n_srcs + 8, ld_le64(t->insn[i].bytes + 8));
+        bc->n_srcs += t->insn[i].in.length;
+    }
+    b->again &= !t->cp2 && !b->cross && !b->stop;
     bc->n_blocks++;
     if (t->cp2) {
         b->tail = bc->n_blocks++;
