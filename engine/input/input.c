@@ -2,6 +2,9 @@
 /*
  * The input router. Events are queued by any thread and delivered on the chipset thread to the keyboard and the pointer that were activated
  * last. Absolute positions become steps when the pointer is relative, and the other way round, so that a source need not care.
+ * A key for which the keyboard has no room, because the guest has stood still for a while, waits here: a person at a real keyboard does not type
+ * faster than the machine runs, a program or a network that was stuck does. It goes on a moment after the guest has read the others, so that a
+ * driver that empties the keyboard at its start comes to an end; a guest that reads nothing for seconds loses keys as with a real one.
  * It remembers what is held down as seen from the sources: input_release_all lets go of exactly that.
  */
 #include "input/input.h"
@@ -12,7 +15,9 @@
 #include "base/lock.h"
 #include "core/vm.h"
 
-enum { MAX_SINKS = 16, MAX_LED_FNS = 4, QUEUE = 1024, BATCH = 64, N_CODES = 4096, N_BUTTONS = 8 };
+enum { MAX_SINKS = 16, MAX_LED_FNS = 4, QUEUE = 1024, BATCH = 64, N_CODES = 4096, N_BUTTONS = 8, WAITING = 256 };
+#define LOOK_AGAIN_NS 10000000ll
+#define PATIENCE_NS 5000000000ll
 
 struct sink {
     struct input_sink ops;
@@ -36,6 +41,10 @@ struct input {
     int32_t abs_x, abs_y; /* last absolute position, 0..65535 */
     bool have_abs;
     int64_t rem_x, rem_y; /* what scaling left over */
+    struct input_event waiting[WAITING]; /* keys, oldest first */
+    unsigned n_waiting;
+    int64_t moved; /* guest time at which the keyboard last took one */
+    struct vtimer look;
     struct {
         void (*fn)(void *u, unsigned leds);
         void *u;
@@ -46,6 +55,8 @@ struct input {
     void (*absolute_fn)(void *u, bool absolute); /* under lock */
     void *absolute_u;
 };
+
+static void look_again(void *arg);
 
 struct input *input_new(struct vm *vm, struct err *e)
 {
@@ -58,6 +69,7 @@ struct input *input_new(struct vm *vm, struct err *e)
     in->screen_w = 1024;
     in->screen_h = 768;
     lock_init(&in->lock, RANK_BLK);
+    vtimer_init(&in->look, vm, look_again, in);
     return in;
 }
 
@@ -160,6 +172,52 @@ static bool convert(struct input *in, const struct sink *p, uint32_t w, uint32_t
     return true;
 }
 
+static bool room(const struct sink *s) { return !s->ops.room || s->ops.room(s->dev); }
+
+/* Gives the keyboard what waits, all: whether it has room or not. */
+static void give_waiting(struct input *in, struct sink *s, bool all)
+{
+    unsigned n = 0;
+    while (n < in->n_waiting && (all || room(s)))
+        s->ops.event(s->dev, &in->waiting[n++], 1);
+    if (!n)
+        return;
+    in->n_waiting -= n;
+    memmove(in->waiting, in->waiting + n, in->n_waiting * sizeof in->waiting[0]);
+    in->moved = clock_now(in->vm);
+}
+
+static void look_again(void *arg)
+{
+    struct input *in = arg;
+    struct sink *s = current(in, true);
+    unsigned before = in->n_waiting;
+    int64_t now = clock_now(in->vm);
+    if (s)
+        give_waiting(in, s, now - in->moved > PATIENCE_NS);
+    else
+        in->n_waiting = 0;
+    if (in->n_waiting)
+        vtimer_arm(&in->look, now + LOOK_AGAIN_NS);
+    if (in->n_waiting < before && in->delivery_fn)
+        in->delivery_fn(in->delivery_u);
+}
+
+static void give_key(struct input *in, struct sink *s, const struct input_event *ev)
+{
+    if (in->n_waiting == WAITING)
+        give_waiting(in, s, true);
+    if (!in->n_waiting && room(s)) {
+        s->ops.event(s->dev, ev, 1);
+        return;
+    }
+    if (!in->n_waiting++) {
+        in->moved = clock_now(in->vm);
+        vtimer_arm(&in->look, in->moved + LOOK_AGAIN_NS);
+    }
+    in->waiting[in->n_waiting - 1] = *ev;
+}
+
 static void deliver(void *arg)
 {
     struct input *in = arg;
@@ -189,7 +247,9 @@ static void deliver(void *arg)
                 if (s && (key || convert(in, s, w, h, &frame[k])))
                     k++;
             }
-            if (s && k)
+            for (int j = 0; s && key && j < k; j++)
+                give_key(in, s, &frame[j]);
+            if (s && !key && k)
                 s->ops.event(s->dev, frame, k);
         }
         if (in->delivery_fn)

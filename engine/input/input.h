@@ -22,6 +22,7 @@ struct input_sink {
     bool (*event)(void *dev, const struct input_event *ev, int n); /* [dev] one frame of events */
     bool absolute;                                                 /* wants IN_ABS; REL otherwise */
     bool keyboard, pointer;
+    bool (*room)(void *dev); /* [dev] can the keyboard take one more key? Those that it cannot take wait here; NULL: always */
 };
 struct input *input_new(struct vm *vm, struct err *e);
 void input_free(struct input *in);

@@ -4,7 +4,7 @@
  * in scan code sets 1, 2 and 3. Typematic repeat comes from whoever holds the key: a second key-down without key-up is one more make code.
  *
  * Replies to commands have a queue of their own that goes first; scan codes wait behind it, sixteen bytes as in the real one, and a key that
- * finds no room for its whole sequence is lost and leaves an overrun code.
+ * finds no room for its whole sequence is lost and leaves an overrun code. The input router asks for room first, and waits (input.c).
  */
 #include "input/ps2kbd.h"
 
@@ -36,6 +36,7 @@ enum {
     BAT_OK = 0xaa,
 
     QUEUE = 16,
+    KEY_BYTES = 8, /* Pause, the longest */
     N_REPLY = 4,
     N_SET3 = 144, /* codes of set 3 */
     N_DOWN = 256,
@@ -276,6 +277,13 @@ static bool kbd_event(void *dev, const struct input_event *ev, int n)
     return true;
 }
 
+/* A key that is not scanned needs none. */
+static bool kbd_room(void *dev)
+{
+    const struct ps2kbd *k = dev;
+    return !k->scanning || k->n_queue + KEY_BYTES <= QUEUE;
+}
+
 /* ---- commands ---- */
 
 static void types_default(struct ps2kbd *k)
@@ -410,7 +418,7 @@ static int kbd_init(struct dev *d, const void *params, struct err *e)
     k->input = ((const struct ps2kbd_params *)params)->input;
     k->link = (struct ps2_link){.pull = kbd_pull, .put = kbd_put, .dev = k};
     if (k->input) {
-        k->sink = (struct input_sink){.event = kbd_event, .keyboard = true};
+        k->sink = (struct input_sink){.event = kbd_event, .keyboard = true, .room = kbd_room};
         int id = input_sink_add(k->input, &k->sink, k);
         if (id < 0)
             return err_set(e, ERR_CONFIG, 0, "There are too many keyboards.");
