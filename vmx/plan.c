@@ -36,10 +36,10 @@ __attribute__((format(printf, 4, 5))) static void problem(struct making *m, enum
     char text[700];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    err_text(text, sizeof text, fmt, ap);
     va_end(ap);
     m->errors += s == VMX_ERROR;
-    m->fn(m->u, s, vmx_dict_line(m->d, key), key, text);
+    m->fn(m->u, s, vmx_line_of(m->d, key), key, text);
 }
 
 static char *dup_str(const char *s)

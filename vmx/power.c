@@ -532,8 +532,8 @@ int power_on(struct power *p, struct err *e)
         struct vmlog_params lp = {.path = p->plan.log_path, .keep_old = p->plan.log_keep, .rotate_size = p->plan.log_rotate, .append = p->plan.log_append,
                                   .want_rotate = ev_rotate, .u = p};
         struct err le;
-        if (vmlog_open(&lp, &le))
-            log_msg(LOG_WARN, "vmx", "%s", le.msg);
+        if (vmlog_open(&lp, &le) && p->params.problem) /* nowhere else could it be read */
+            p->params.problem(p->params.problem_u, VMX_WARNING, vmx_dict_line(p->dict, "log.fileName"), "log.fileName", le.msg);
     }
     log_msg(LOG_INFO, "vmx", "%s (%s), guest %s, engine %s, %u processors, %llu MB", p->plan.name, p->vmx_path, p->plan.guest_os,
             machine_engine(p->machine), p->plan.n_vcpus, (unsigned long long)(p->plan.ram >> 20));

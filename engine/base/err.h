@@ -3,6 +3,9 @@
 #ifndef LODGE_BASE_ERR_H
 #define LODGE_BASE_ERR_H
 
+#include <stdarg.h>
+#include <stddef.h>
+
 enum err_kind {
     ERR_NONE,
     ERR_IO,
@@ -27,5 +30,8 @@ int err_set(struct err *e, enum err_kind k, int sys_errno, const char *fmt, ...)
 
 /* Puts a context before the message: "Opening disk x.vmdk: " + old message. Returns -1. [any] */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* As vsnprintf; of a text that is too long, as one with a very long path is, the middle is left out: what is wrong stands at its end. [any] */
+void err_text(char *out, size_t n, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 #endif

@@ -39,6 +39,19 @@ static pid_t pid_in_file(int fd)
     return pid > 0 && pid < 0x7fffffff && (*end == '\n' || *end == 0) ? (pid_t)pid : -1;
 }
 
+static int no_file(struct err *e, const char *what, const char *path)
+{
+    int en = errno;
+    if (en == EACCES || en == EPERM || en == EROFS)
+        return err_set(e, ERR_DENIED, en, "%s cannot be locked, because its folder may not be written by you: %s; change its permissions, or move the machine",
+                       what, strerror(en));
+    if (en == ENOSPC || en == EDQUOT)
+        return err_set(e, ERR_HOST, en, "%s cannot be locked: %s; make room on its drive", what, strerror(en));
+    if (en == ENAMETOOLONG)
+        return err_set(e, ERR_CONFIG, en, "%s cannot be locked: with .lck behind it the file's name is too long; give it a shorter one", what);
+    return err_set(e, ERR_HOST, en, "%s cannot be locked: the lock file %s cannot be made: %s; remove what is in the way", what, path, strerror(en));
+}
+
 int filelock_take(struct filelock *l, const char *path, const char *what, struct err *e)
 {
     l->fd = -1;
@@ -46,12 +59,11 @@ int filelock_take(struct filelock *l, const char *path, const char *what, struct
     for (int tries = 0; tries < 100; tries++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
         if (fd < 0)
-            return err_set(e, errno == EACCES || errno == EPERM || errno == EROFS ? ERR_DENIED : ERR_HOST, errno,
-                           "%s cannot be locked: the lock file %s cannot be made: %s", what, path, strerror(errno));
+            return no_file(e, what, path);
         struct stat a, b;
         if (fstat(fd, &a) < 0 || !S_ISREG(a.st_mode)) {
             close(fd);
-            return err_set(e, ERR_CONFIG, 0, "%s cannot be locked: %s is in the way and is not a regular file", what,
+            return err_set(e, ERR_CONFIG, 0, "%s cannot be locked: %s is in the way and is not a regular file; remove it", what,
                            path);
         }
         int en = ofd_lock(fd, F_WRLCK);
@@ -77,7 +89,7 @@ int filelock_take(struct filelock *l, const char *path, const char *what, struct
             en = errno;
             unlink(path);
             close(fd);
-            return err_set(e, ERR_HOST, en, "%s cannot be locked: the lock file %s cannot be written: %s", what, path,
+            return err_set(e, ERR_HOST, en, "%s cannot be locked: the lock file %s cannot be written: %s; make room on its drive", what, path,
                            strerror(en));
         }
         l->path = strdup(path);

@@ -103,6 +103,26 @@ static void lossless(void)
     SET(".encoding = \"windows-1252\"\na = \"\"\n", "a", "\xC3\xA9", ".encoding = \"windows-1252\"\na = \"\xE9\"\n", "text is written in the file's charset");
 }
 
+/* .encoding changes: the lines say the same, and those that need not change do not. */
+static void other_charset(void)
+{
+    SET(".encoding = \"windows-1252\"\r\n# \xE9t\xE9\r\na = \"\xE9\" # \xDF\r\nb =  bare  # x\r\nc = \"|E4|22\"\r\n\xE9 ?\r\n", ".encoding", "UTF-8",
+        ".encoding = \"UTF-8\"\r\n# \xC3\xA9t\xC3\xA9\r\na = \"\xC3\xA9\" # \xC3\x9F\r\nb =  bare  # x\r\nc = \"\xC3\xA4|22\"\r\n\xC3\xA9 ?\r\n",
+        "to UTF-8: values, escapes and comments say what they said");
+    SET("\xEF\xBB\xBF" "a = \"\xC3\xA9\"\n", ".encoding", "windows-1252", "a = \"\xE9\"\n.encoding = \"windows-1252\"\n", "... and from it");
+    struct err e = {0};
+    struct vmx_dict *d = parse("a = \"\xE4\xB8\xAD\"\nb = \"\xC3\xA9\"\n", &e);
+    size_t n;
+    ok(vmx_dict_set(d, ".encoding", "windows-1252", &e) && strstr(e.msg, "a: ") && !strcmp(vmx_dict_get(d, "b"), "\xC3\xA9"), "what the new one cannot hold is refused: %s", e.msg);
+    ok(vmx_dict_set(d, ".encoding", "klingon", &e), "an unknown one is refused: %s", e.msg);
+    char *s = vmx_dict_format(d, &n);
+    ok(!strcmp(s, "a = \"\xE4\xB8\xAD\"\nb = \"\xC3\xA9\"\n"), "... and nothing changes");
+    free(s);
+    ok(!vmx_dict_set(d, ".encoding", "GBK", &e) && !vmx_dict_set(d, "b", "\xE4\xBA\x85", &e) && !strcmp(vmx_dict_get(d, "a"), "\xE4\xB8\xAD") &&
+           !strcmp(vmx_dict_get(d, "b"), "\xE4\xBA\x85") && !strcmp(vmx_dict_charset(d), "GBK"), "what is set then is written in the new one");
+    vmx_dict_free(d);
+}
+
 static void charsets(void)
 {
     VALUE(".encoding = \"windows-1252\"\na = \"\xE9\x80\"\n", "a", "\xC3\xA9\xE2\x82\xAC");
@@ -245,6 +265,7 @@ int main(void)
     grammar();
     lossless();
     charsets();
+    other_charset();
     hostile();
     changes();
     saving();

@@ -31,7 +31,18 @@ static void test_err(void)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
     err_prefix(&e, "%s", longer);
-    ok(strlen(e.msg) == sizeof e.msg - 1, "a long message is cut");
+    ok(strlen(e.msg) == sizeof e.msg - 1 && strstr(e.msg, "header") && strstr(e.msg, "xxx ... xxx"), "a long message is cut, in the middle");
+    for (int i = 0; i < 996; i += 3)
+        memcpy(longer + i, "\u20ac", 3);
+    longer[996] = 0;
+    bool whole = true;
+    for (int i = 0; i < 3; i++) {
+        err_set(&e, ERR_IO, 0, "%.*s%s: no", i, "abc", longer);
+        for (const char *c = e.msg + i; *c && !strchr(" :no.", *c) && whole; c += 3)
+            whole = !memcmp(c, "\u20ac", 3);
+        whole = whole && strlen(e.msg) > 390 && !strcmp(strchr(e.msg, 0) - 4, ": no");
+    }
+    ok(whole, "... not in a character");
 }
 
 static unsigned lines;

@@ -251,6 +251,14 @@ def the_rest():
     case("CMOS memory in a directory", r"nvram: .* is a directory", 'nvram = "."\n')
     case("a log in a directory", r"log\.fileName: .* is a directory", 'log.fileName = "."\n')
     case("a log in no folder", r"log\.fileName: the folder .*/q does not exist", 'log.fileName = "q/r.log"\n')
+    case("an image on a controller that is not there", r"a\.vmx:6: scsi0:0\.present: warning: there is no SCSI.*make it one of ide0:0 to ide1:1",
+         'scsi0.present = "FALSE"\nscsi0:0.present = "TRUE"\n', args=["--check"])
+    case("a boot device that is none", r"bios\.bootOrder: \"zip\" in the list is not known; allowed are hdd, cdrom, .*, ethernet9, separated by commas",
+         'bios.bootOrder = "hdd,zip"\n')
+    case("what a device lacks is told with the line of its .present", r"a\.vmx:5: serial0\.fileType: warning: ", 'serial0.present = "TRUE"\n', args=["--check"])
+    case("16 processors under binary translation", r"numvcpus is 16; lower it", 'numvcpus = "16"\n')
+    case("a file name of 250 letters", r"name is too long; give it a shorter one", None, name="n" * 250 + ".vmx",
+         prep=file("n" * 250 + ".vmx", (BASE + 'memsize = "16"\n').encode()))
     case("--check reports all", r"(?s)a\.vmx:5: numvcpus: .*a\.vmx:6: memsise: warning: .*did you mean memsize.*a\.vmx:7: ide0:0\.present: ",
          'numvcpus = "99"\nmemsise = "1"\nide0:0.present = "TRUE"\n', args=["--check"], lines=3)
 

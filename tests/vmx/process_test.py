@@ -340,6 +340,11 @@ def outside():
         m.stop()
         r = subprocess.run([find_lodge(), "-s", "memsize=7", "--check", m.vmx], capture_output=True, text=True)
         ok(r.returncode == 1 and "memsize: 7 is not a multiple of 4" in r.stdout, "--set takes part in the check", r)
+    with Machine(keys={"log.fileName": "/proc/1/x.log"}) as m:
+        m.ready()
+        said = m.stderr()
+        ok(re.search(r"\.vmx:\d+: log\.fileName: warning: the log /proc/1/x\.log cannot be written: ", said), "a log that cannot be written is told, and the machine runs", said)
+        equal(m.stop(), 0, "... and ends")
 
 
 def begin(work, code):

@@ -317,6 +317,18 @@ static struct line *new_line(struct vmx_dict *d, const char *raw, size_t len, un
     return l;
 }
 
+/* The name by which a character set is known here; NULL: it is not. */
+static const char *known_charset(const char *name)
+{
+    for (size_t i = 0; i < sizeof charsets / sizeof charsets[0]; i++)
+        if (!strcasecmp(charsets[i], name))
+            return charsets[i];
+    for (size_t i = 0; i < sizeof charset_alias / sizeof charset_alias[0]; i++)
+        if (!strcasecmp(charset_alias[i].name, name))
+            return charset_alias[i].name;
+    return NULL;
+}
+
 static void set_charset(struct vmx_dict *d, const char *name)
 {
     snprintf(d->charset, sizeof d->charset, "%s", name);
@@ -344,16 +356,11 @@ static void choose_charset(struct vmx_dict *d, const char *data, size_t len)
             s++, n -= 2;
         char name[32];
         snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), s);
-        for (size_t i = 0; i < sizeof charsets / sizeof charsets[0]; i++)
-            if (!strcasecmp(charsets[i], name)) {
-                set_charset(d, charsets[i]);
-                return;
-            }
-        for (size_t i = 0; i < sizeof charset_alias / sizeof charset_alias[0]; i++)
-            if (!strcasecmp(charset_alias[i].name, name)) {
-                set_charset(d, charset_alias[i].name);
-                return;
-            }
+        const char *known = known_charset(name);
+        if (known) {
+            set_charset(d, known);
+            return;
+        }
         d->charset_unknown = n > 0;
     }
     set_charset(d, utf8_valid((const unsigned char *)data, len) ? "UTF-8" : "windows-1252");
@@ -610,6 +617,90 @@ unsigned vmx_dict_line(const struct vmx_dict *d, const char *name)
     return l ? line_number(d, l) : 0;
 }
 
+static bool ascii(const char *s)
+{
+    while (*s && (unsigned char)*s < 0x80)
+        s++;
+    return !*s;
+}
+
+static char *join(const char *a, size_t an, const char *b, const char *c)
+{
+    char *s = malloc(an + strlen(b) + strlen(c) + 1);
+    if (s) {
+        memcpy(s, a, an);
+        strcpy(s + an, b);
+        strcat(s, c);
+    }
+    return s;
+}
+
+/*
+ * .encoding gets another value: what the lines say stays, so those with characters beyond ASCII are written anew. A value that the new set cannot
+ * hold is an error; comments and broken lines that do not convert stay as they are. The names of keys are ASCII.
+ */
+static int change_charset(struct vmx_dict *d, const char *name, struct err *e)
+{
+    const char *known = known_charset(name);
+    if (!known)
+        return err_set(e, ERR_CONFIG, 0, ".encoding: \"%.40s\" is no character set that is known here; write UTF-8", name);
+    struct vmx_dict as = {.to_utf8 = (iconv_t)-1, .from_utf8 = (iconv_t)-1};
+    set_charset(&as, known);
+    char **raw = calloc(d->n ? d->n : 1, sizeof *raw);
+    int rc = raw ? 0 : err_set(e, ERR_NOMEM, ENOMEM, "not enough memory to change .encoding");
+    for (size_t i = 0; i < d->n && !rc; i++) {
+        struct line *l = &d->line[i];
+        if (l->deleted || (ascii(l->raw) && (l->kind != LINE_ENTRY || ascii(l->value))))
+            continue;
+        if (l->kind != LINE_ENTRY || l->bad_text) {
+            char *u = convert(d->to_utf8, l->raw, l->len);
+            raw[i] = u && utf8_valid((unsigned char *)u, strlen(u)) ? convert(as.from_utf8, u, strlen(u)) : NULL;
+            free(u);
+            continue;
+        }
+        const char *end = l->raw + l->val_off + l->val_len;
+        size_t n;
+        char *v = encode_value(&as, l->value, &n), *u = convert(d->to_utf8, end, strlen(end)), *c = u ? convert(as.from_utf8, u, strlen(u)) : NULL;
+        if (!v)
+            rc = err_set(e, ERR_CONFIG, 0, "%s: the value has characters that the charset %s cannot hold; leave .encoding as it is", l->name, known);
+        else
+            raw[i] = join(l->raw, l->val_off, v, c ? c : end);
+        free(v);
+        free(u);
+        free(c);
+    }
+    for (size_t i = 0; raw && i < d->n; i++) {
+        struct line *l = &d->line[i];
+        if (rc || !raw[i]) {
+            free(raw[i]);
+            continue;
+        }
+        struct line fresh = {.raw = raw[i], .len = strlen(raw[i]), .next_hash = l->next_hash, .eol = l->eol, .kind = l->kind, .bad_text = l->bad_text};
+        if (l->kind == LINE_ENTRY) {
+            parse_line(&fresh);
+            fresh.value = l->value;
+            l->value = NULL;
+        }
+        free(l->raw);
+        free(l->name);
+        *l = fresh;
+    }
+    free(raw);
+    struct vmx_dict *old = rc ? &as : d;
+    if (old->to_utf8 != (iconv_t)-1)
+        iconv_close(old->to_utf8);
+    if (old->from_utf8 != (iconv_t)-1)
+        iconv_close(old->from_utf8);
+    if (!rc) {
+        strcpy(d->charset, as.charset);
+        d->to_utf8 = as.to_utf8;
+        d->from_utf8 = as.from_utf8;
+        d->charset_unknown = false;
+        d->bom = d->bom && !strcmp(known, "UTF-8");
+    }
+    return rc;
+}
+
 int vmx_dict_set(struct vmx_dict *d, const char *name, const char *value, struct err *e)
 {
     size_t n;
@@ -620,6 +711,8 @@ int vmx_dict_set(struct vmx_dict *d, const char *name, const char *value, struct
     struct line *l = find(d, name);
     if (l && !l->bad_text && !strcmp(l->value, value))
         return 0;
+    if (!strcasecmp(name, ".encoding") && change_charset(d, value, e))
+        return -1;
     char *v = encode_value(d, value, &n);
     if (!v)
         return err_set(e, ERR_CONFIG, 0, "%s: the value has characters that the file's charset %s cannot hold; change .encoding to UTF-8", name,

@@ -206,7 +206,15 @@ static bool value_ok(const struct vmx_key *k, const char *value, char *why, size
             p += strspn(p, ", ");
             size_t l = strcspn(p, ", ");
             if (l && !in_words(k->range, p, l, &len)) {
-                snprintf(why, n, "\"%.*s\" in the list is not known; allowed are %.60s ..., separated by commas", (int)(l > 60 ? 60 : l), p, k->range);
+                char words[200];
+                size_t w = 0;
+                for (const char *c = k->range; *c && w + 3 < sizeof words; c++) {
+                    if (*c == '|')
+                        words[w++] = ',';
+                    words[w++] = *c == '|' ? ' ' : *c;
+                }
+                words[w] = 0;
+                snprintf(why, n, "\"%.*s\" in the list is not known; allowed are %s, separated by commas", (int)(l > 60 ? 60 : l), p, words);
                 break;
             }
             p += l;
@@ -282,6 +290,17 @@ const char *vmx_get_str_f(const struct vmx_dict *d, const char *fmt, ...)
 
 /* ---- the check ---- */
 
+unsigned vmx_line_of(const struct vmx_dict *d, const char *key)
+{
+    char present[128];
+    unsigned line = vmx_dict_line(d, key);
+    const char *dot = strchr(key, '.');
+    if (line || !dot || dot == key || dot - key > 100)
+        return line;
+    snprintf(present, sizeof present, "%.*s.present", (int)(dot - key), key);
+    return vmx_dict_line(d, present);
+}
+
 struct check {
     const struct vmx_dict *d;
     vmx_problem_fn fn;
@@ -293,9 +312,9 @@ __attribute__((format(printf, 4, 5))) static void report(const struct check *c, 
     char text[512];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    err_text(text, sizeof text, fmt, ap);
     va_end(ap);
-    c->fn(c->u, s, vmx_dict_line(c->d, key), key, text);
+    c->fn(c->u, s, vmx_line_of(c->d, key), key, text);
 }
 
 /* Number of single-letter changes that make a into b, at most 3 (then: different words). */
@@ -384,6 +403,15 @@ static const char *without_it(const char *name)
                                                : "the usual value holds";
 }
 
+/* present = TRUE of a drive whose controller is not there: a guest would look in vain for its disk. */
+static bool absent_drive(const struct vmx_entry *en)
+{
+    bool there;
+    const char *dot = strchr(en->name, '.');
+    return dot && !strcasecmp(dot, ".present") && memchr(en->name, ':', (size_t)(dot - en->name)) && vmx_parse_bool(en->value, &there) && there &&
+           (!strncasecmp(en->name, "scsi", 4) || !strncasecmp(en->name, "sata", 4) || !strncasecmp(en->name, "nvme", 4));
+}
+
 static void check_entry(const struct check *c, const struct vmx_entry *en)
 {
     char why[400];
@@ -404,6 +432,9 @@ static void check_entry(const struct check *c, const struct vmx_entry *en)
         if (instead)
             snprintf(why + strlen(why), sizeof why - strlen(why), "; until then %s", instead);
         c->fn(c->u, k->acts && !instead ? VMX_ERROR : VMX_WARNING, en->line, en->name, why);
+    } else if (absent_drive(en)) {
+        c->fn(c->u, VMX_WARNING, en->line, en->name,
+              "there is no SCSI, SATA or NVMe controller in this version, so the guest does not have this drive; make it one of ide0:0 to ide1:1");
     } else if (!k->acts && *en->value && strcasecmp(en->value, k->def) && !(k->type == VMX_BOOL && !strcasecmp(en->value, "FALSE") && !*k->def))
         c->fn(c->u, VMX_NOTE, en->line, en->name, "kept in the file, but not acted on yet");
 }

@@ -31,6 +31,8 @@ typedef void (*vmx_problem_fn)(void *u, enum vmx_severity s, unsigned line, cons
 
 /* Checks values and contradictions inside the file; looks at no other file. [any] */
 void vmx_check(const struct vmx_dict *d, vmx_problem_fn fn, void *u);
+/* Where to look for a key in the file: its line, or that of the device's .present when it has none. 0: in neither. */
+unsigned vmx_line_of(const struct vmx_dict *d, const char *key);
 
 /* Values by the table: an absent, empty or wrong value gives the default. name must be in the table. */
 bool vmx_get_bool(const struct vmx_dict *d, const char *name);
