@@ -39,8 +39,10 @@ int engine_choose(const struct plan *p, struct engine_choice *out, struct err *e
     if (p->n_vcpus > BT_MAX_VCPUS) {
         if (p->engine == ENGINE_SOFTWARE)
             return err_set(e, ERR_CONFIG, 0, "binary translation runs up to %d processors, and numvcpus is %u; lower it", BT_MAX_VCPUS, p->n_vcpus);
-        return err_set(e, ERR_CONFIG, 0, "binary translation runs up to %d processors, and numvcpus is %u; lower it (hardware virtualization runs more, but does not "
-                       "work here: %s)", BT_MAX_VCPUS, p->n_vcpus, out->probe.text);
+        return err_set(e, ERR_CONFIG, 0,
+                       "binary translation runs up to %d processors, and numvcpus is %u; lower it "
+                       "(hardware virtualization runs more, but does not work here: %s)",
+                       BT_MAX_VCPUS, p->n_vcpus, out->probe.text);
     }
     out->be = &bt_backend;
     if (p->engine == ENGINE_SOFTWARE)

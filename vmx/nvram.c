@@ -15,7 +15,7 @@
 
 static const char magic[16] = "LODGE-NVRAM 1\r\n";
 
-enum found { MISSING, OURS, FOREIGN };
+enum found { MISSING, OURS, FOREIGN, NO_FILE };
 
 static enum found read_file(const char *path, uint8_t out[NVRAM_BYTES])
 {
@@ -25,8 +25,10 @@ static enum found read_file(const char *path, uint8_t out[NVRAM_BYTES])
         return errno == ENOENT ? MISSING : FOREIGN;
     ssize_t n = read(fd, buf, sizeof buf);
     struct stat st;
-    bool empty = !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size == 0;
+    bool known = !fstat(fd, &st), empty = known && st.st_size == 0;
     close(fd);
+    if (known && !S_ISREG(st.st_mode))
+        return NO_FILE;
     if (empty)
         return MISSING;
     if (n != (ssize_t)sizeof buf - 1 || memcmp(buf, magic, sizeof magic))
@@ -38,6 +40,11 @@ static enum found read_file(const char *path, uint8_t out[NVRAM_BYTES])
 bool nvram_load(char **path, uint8_t out[NVRAM_BYTES])
 {
     enum found f = read_file(*path, out);
+    if (f == NO_FILE) {
+        log_msg(LOG_INFO, "nvram", "%s is no regular file: the CMOS memory starts empty and is not kept", *path);
+        free(*path);
+        *path = NULL;
+    }
     if (f == FOREIGN) {
         char *own = NULL;
         if (asprintf(&own, "%s.lodge", *path) < 0)

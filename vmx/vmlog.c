@@ -156,7 +156,10 @@ int vmlog_open(const struct vmlog_params *p, struct err *e)
     lg.want_rotate = p->want_rotate;
     lg.u = p->u;
     lg.fd = lg.path ? open_file(p->append) : -1;
-    int rc = lg.fd < 0 ? err_set(e, ERR_IO, errno, "the log %s cannot be written: %s; this run has none. Name another file, or set logging = \"FALSE\"", p->path, strerror(errno)) : 0;
+    int rc = 0;
+    if (lg.fd < 0)
+        rc = err_set(e, ERR_IO, errno, "the log %s cannot be written: %s; this run has none. Name another file, or set logging = \"FALSE\"", p->path,
+                     strerror(errno));
     if (!rc) {
         char first[128];
         snprintf(first, sizeof first, "Log for Lodge pid=%ld version=%s option=Release", (long)getpid(), PACKAGE_VERSION);

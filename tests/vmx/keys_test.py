@@ -260,6 +260,13 @@ def clock_and_cmos():
         p.stop()
     with open(foreign, "rb") as f:
         equal(f.read(), b"MRVN" + bytes(8680), "nvram: a file of another product stays as it is")
+    device = os.path.join(WORK, "device.nvram")
+    os.symlink("/dev/null", device)
+    with machine(keys={"nvram": device}) as p:
+        p.ready()
+        p.set_cmos(0x70, 0xA5)
+        p.stop()
+    ok(os.path.islink(device) and not os.path.exists(device + ".lodge"), "nvram: a device keeps nothing, and no file is made beside it")
 
     def bcd(p, i):
         v = p.cmos(i)
