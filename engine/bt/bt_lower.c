@@ -204,7 +204,7 @@ static void lower_string(struct bt_tr *t)
             default: break;
             }
         }
-    uint8_t *done = tr_string_inline(t, kind, size, rep != 0, seg);
+    uint8_t *done = tr_string_inline(t, kind, size, rep, seg);
     struct bt_rec *r = tr_callout(t, CO_STRING);
     r->aux = (uint8_t)kind;
     r->opsize = (uint8_t)size;

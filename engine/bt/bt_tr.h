@@ -153,7 +153,7 @@ void tr_lower_loop(struct bt_tr *t);
 void tr_flag_recipes(struct bt_tr *t, unsigned n);
 
 /* bt_repeat.c */
-uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, bool rep, unsigned seg);
+uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, unsigned rep, unsigned seg);
 
 /* bt_gather.c */
 uint8_t *tr_gather_inline(struct bt_tr *t, const ZydisDecodedOperand *m, const struct bt_rec *r);
