@@ -57,7 +57,10 @@ static void move(struct em *e, bool store, unsigned size, unsigned reg, int am)
     e_mem(e, size == 8, size == 2, (store ? 0x88 : 0x8a) | (size > 1), reg, am);
 }
 
-/* kind: the opcode without its low bit; rep: 1 REP or REPE, 2 REPNE. Returns where to jump from the end (the place of a rel32), or NULL when C must do it always. */
+/*
+ * kind: the opcode without its low bit; rep: 1 REP or REPE, 2 REPNE. Returns where to jump from the end (the place of a rel32), or NULL when C must do it
+ * always.
+ */
 uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, unsigned rep, unsigned seg)
 {
     struct em *e = &t->e;
