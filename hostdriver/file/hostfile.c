@@ -20,8 +20,16 @@
 struct fdfile {
     int fd;
     bool blockdev;
+    uint64_t end; /* of what the file had when it was opened, and of what was written since: if it ends before that, somebody has cut it off */
     char name[128];
 };
+
+static void reaches(struct fdfile *ff, uint64_t end)
+{
+    uint64_t was = __atomic_load_n(&ff->end, __ATOMIC_RELAXED);
+    while (was < end && !__atomic_compare_exchange_n(&ff->end, &was, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
 
 static int file_pread(void *f, uint64_t off, void *buf, size_t n)
 {
@@ -35,6 +43,8 @@ static int file_pread(void *f, uint64_t off, void *buf, size_t n)
             return errno;
         }
         if (r == 0) { /* past the end */
+            if (off < __atomic_load_n(&ff->end, __ATOMIC_RELAXED))
+                return EIO;
             memset(p, 0, n);
             return 0;
         }
@@ -60,6 +70,7 @@ static int file_pwrite(void *f, uint64_t off, const void *buf, size_t n)
             return ENOSPC;
         p += r;
         off += (uint64_t)r;
+        reaches(ff, off);
         n -= (size_t)r;
     }
     return 0;
@@ -75,6 +86,8 @@ static int file_vec(struct fdfile *ff, bool write, uint64_t off, const struct io
     if (r < 0)
         return errno;
     size_t done = (size_t)r;
+    if (write)
+        reaches(ff, off + done);
     for (int i = 0; i < n; i++) {
         if (done >= iov[i].iov_len) {
             done -= iov[i].iov_len;
@@ -132,6 +145,8 @@ static int file_truncate(void *f, uint64_t size)
     do
         r = ftruncate(ff->fd, (off_t)size);
     while (r < 0 && errno == EINTR);
+    if (!r)
+        __atomic_store_n(&ff->end, size, __ATOMIC_RELAXED);
     return r < 0 ? errno : 0;
 }
 
@@ -210,6 +225,7 @@ int hostfile_from_fd(struct hostfile *out, int fd, const char *name, bool read_o
     }
     ff->fd = fd;
     ff->blockdev = S_ISBLK(st.st_mode);
+    ff->end = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
     snprintf(ff->name, sizeof ff->name, "%s", base_name(name));
     out->ops = &file_ops;
     out->f = ff;

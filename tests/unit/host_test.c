@@ -19,6 +19,7 @@
 
 #include "file/chardevs.h"
 #include "file/filelock.h"
+#include "file/hostfile.h"
 #include "mem/guestmem.h"
 
 static void test_lock(void)
@@ -295,6 +296,28 @@ static void test_pty(void)
     shut(c);
 }
 
+/* An image file that somebody cuts off under us: what is gone is an error, no zeros. */
+static void test_image(void)
+{
+    struct err e = {0};
+    struct hostfile h;
+    char buf[1024];
+    struct iovec v = {buf, sizeof buf};
+    int fd = open("disk.img", O_RDWR | O_CREAT, 0600);
+    if (!ok(fd >= 0 && !ftruncate(fd, 8000) && !hostfile_open(&h, AT_FDCWD, "disk.img", false, &e), "an image %s", e.msg))
+        return;
+    memset(buf, 1, sizeof buf);
+    ok(!h.ops->pread(h.f, 7500, buf, 1024) && !buf[0] && !buf[1023], "the rest of its last sector is zeros");
+    ok(!h.ops->pwrite(h.f, 10000, "x", 1) && !h.ops->pread(h.f, 10000, buf, 1024) && buf[0] == 'x' && !buf[1], "it grows as it is written");
+    ok(!ftruncate(fd, 4096) && !h.ops->pread(h.f, 0, buf, 1024), "cut off: what is there can be read");
+    is_u64((uint64_t)h.ops->pread(h.f, 4000, buf, 1024), EIO, "what is gone cannot");
+    is_u64((uint64_t)h.ops->preadv(h.f, 9500, &v, 1), EIO, "... nor what was written behind it");
+    ok(!h.ops->preadv(h.f, 10001, &v, 1), "what never was is zeros as before");
+    ok(!h.ops->truncate(h.f, 1000) && !h.ops->pread(h.f, 2000, buf, 1024), "a size that we give it ourselves is none of that");
+    h.ops->close(h.f);
+    close(fd);
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -305,6 +328,7 @@ int main(void)
     if (!ok(vm_run(vm, &e) == 0, "a machine %s", e.msg))
         return TAP_DONE();
     test_file();
+    test_image();
     test_pipe();
     test_pty();
     test_lock();
