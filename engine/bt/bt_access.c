@@ -137,7 +137,7 @@ uint8_t *tr_tlb_check(struct bt_tr *t, unsigned acc, unsigned size)
     struct em *e = &t->e;
     e_tlb_index(e);
     e_gs_r11(e, 0x03, 10, tr_tlb_tag(t, acc));
-    e_cmp_r10(e, PAGE - size);
+    e_cmp(e, 10, PAGE - size);
     return e_jcc32(e, 0x7);
 }
 
@@ -181,26 +181,25 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
     uint32_t stk = STK_OFF(t->mode, acc);
     if (!live) {
         e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
-        e_cmp_r10(e, PAGE - size);
+        e_cmp(e, 10, PAGE - size);
         tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
-    } else {
-        e_rcx_away(e, LEGACY(t->mode));
+    } else if ((size == 8 && t->m64) || size == 4) { /* as they are aligned there by convention: ESP is by four */
+        e_mov(e, 11, 1);
         e_ld(e, 1, stk + STK_TAG);
         e_lea(e, 1, 10, 10, 1, 1, 0);
-        if ((size == 8 && t->m64) || size == 4) { /* as they are aligned there by convention: ESP is by four */
-            e_mov(e, 1, 10);
-            e_pext(e, 1, size == 8 ? HOT_HIMASK8 : HOT_HIMASK4);
-        } else {
-            e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
-            e_pext(e, 1, HOT_HIMASK);
-            e_mov(e, 11, 10);
-            e_pext(e, 11, HOT_HIMASK);
-            e_lea(e, 1, 1, 1, 11, 1, 0);
-        }
+        e_pext(e, 1, 10, size == 8 ? HOT_HIMASK8 : HOT_HIMASK4);
         uint8_t *ok = e_jrcxz(e);
         tr_add_cold(t, e_jmp32(e), COLD_STACK_RCX, t->site);
         e_fix8(ok, e->p);
-        e_rcx_back(e, LEGACY(t->mode));
+        e_mov(e, 1, 11);
+    } else {
+        e_mov(e, 11, 0);
+        e_flags_to_ax(e);
+        e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
+        e_cmp(e, 10, PAGE - size);
+        tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK_RAX, t->site);
+        e_flags_from_ax(e);
+        e_mov(e, 0, 11);
     }
     e_ld(e, 11, stk + STK_HOST);
 }
@@ -265,21 +264,29 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     s->flags &= (uint8_t)~SITE_STACK;
     if (slot || add_base)
         s->flags &= (uint8_t)~SITE_BASE;
+    bool by_addend = s->flags & SITE_BASE;
     if (live && !slot) {
         e_tlb_index_keep(e);
         e_rcx_away(e, LEGACY(t->mode));
         e_gs_r11(e, 0x8b, 1, tr_tlb_tag(t, acc));     /* mov rcx, ntag */
         e_lea(e, 1, 10, 10, 1, 1, 0);                 /* r10 = offset in the page, if it is the page */
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)size - 1);
-        e_pext(e, 1, HOT_HIMASK);
+        e_pext(e, 1, 1, HOT_HIMASK);
         uint8_t *ok = e_jrcxz(e);
         tr_add_cold(t, e_jmp32(e), COLD_MISS_RCX, si);
         e_fix8(ok, e->p);
         e_rcx_back(e, LEGACY(t->mode));
+    } else if (LEGACY(t->mode)) { /* R9 is free: the address stays in R10, so that the data need not wait for the check */
+        e_tlb_index(e);
+        e_mov(e, 9, 10);
+        e_gs_r11(e, 0x03, 9, tr_tlb_tag(t, acc));
+        e_cmp(e, 9, PAGE - size);
+        tr_add_cold(t, e_jcc32(e, 0x7), COLD_MISS_R9, si);
+        by_addend = true;
     } else {
         tr_add_cold(t, tr_tlb_check(t, acc, size), COLD_MISS, si);
     }
-    e_gs_r11(e, 0x8b, 11, s->flags & SITE_BASE ? tlb_addend(t) : tr_tlb_host(t));
+    e_gs_r11(e, 0x8b, 11, by_addend ? tlb_addend(t) : tr_tlb_host(t));
     s->op = tr_code_off(t);
     if (slot)
         e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);

@@ -165,9 +165,9 @@ static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned
     }
 }
 static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am) { e_mem_at(e, w, p66, opc, reg, am, 0); }
-static inline void e_cmp_r10(struct em *e, uint32_t imm) /* sets the flags */
+static inline void e_cmp(struct em *e, unsigned reg, uint32_t imm) /* reg = r9 or r10; sets the flags */
 {
-    e3(e, 0x49, 0x81, 0xfa);
+    e3(e, 0x49, 0x81, (uint8_t)(0xf0 | reg));
     e4(e, imm);
 }
 /* RCX out of the way of a check that must not touch the flags, and back: to R8 in legacy modes, where it means nothing (SDM vol. 1, 3.4.1.1) */
@@ -191,12 +191,12 @@ static inline void e_tlb_index(struct em *e)
     e3(e, 0x45, 0x89, 0xd3); /* mov r11d, r10d */
     e4(e, 0x0cebc141);       /* shr r11d, 12 */
 }
-/* pext reg, reg, gs:[mask], reg = rcx or r11: zero if it has none of the mask's bits */
-static inline void e_pext(struct em *e, unsigned reg, uint32_t mask)
+/* pext reg, src, gs:[mask], reg below 8: zero if src has none of the mask's bits */
+static inline void e_pext(struct em *e, unsigned reg, unsigned src, uint32_t mask)
 {
     e1(e, 0x65);
-    e3(e, 0xc4, reg >= 8 ? 0x62 : 0xe2, reg >= 8 ? 0xa2 : 0xf2);
-    e3(e, 0xf5, (uint8_t)(0x04 | (reg & 7) << 3), 0x25);
+    e3(e, 0xc4, 0xe2, (uint8_t)(0x82 | (~src & 15) << 3));
+    e3(e, 0xf5, (uint8_t)(0x04 | reg << 3), 0x25);
     e4(e, mask);
 }
 /* r11 = index of the TLB for the address in r10, and no flag changes */
@@ -228,12 +228,22 @@ static inline uint8_t *e_jrcxz(struct em *e)
 }
 static inline void e_fix8(uint8_t *rel, const uint8_t *to) { *rel = (uint8_t)(to - (rel + 1)); }
 
-/* OF SF ZF AF PF CF into gs:[slot] and back, with RAX kept. */
+/* OF SF ZF AF PF CF into AX and back (AX is spoilt) */
+static inline void e_flags_to_ax(struct em *e)
+{
+    e1(e, 0x9f);             /* lahf */
+    e3(e, 0x0f, 0x90, 0xc0); /* seto al */
+}
+static inline void e_flags_from_ax(struct em *e)
+{
+    e2(e, 0x04, 0x7f); /* add al, 7fh: OF = saved bit */
+    e1(e, 0x9e);       /* sahf */
+}
+/* ... into gs:[slot] and back, with RAX kept. */
 static inline void e_flags_save(struct em *e, uint32_t raxslot, uint32_t slot)
 {
     e_st(e, 0, raxslot);
-    e1(e, 0x9f);             /* lahf */
-    e3(e, 0x0f, 0x90, 0xc0); /* seto al */
+    e_flags_to_ax(e);
     e_gs(e, 0, 1, 0x89, 0, slot);
     e_ld(e, 0, raxslot);
 }
@@ -241,8 +251,7 @@ static inline void e_flags_load(struct em *e, uint32_t raxslot, uint32_t slot)
 {
     e_st(e, 0, raxslot);
     e_gs(e, 0, 1, 0x8b, 0, slot);
-    e2(e, 0x04, 0x7f); /* add al, 7fh: OF = saved bit */
-    e1(e, 0x9e);       /* sahf */
+    e_flags_from_ax(e);
     e_ld(e, 0, raxslot);
 }
 

@@ -15,35 +15,45 @@ struct bt_tr *bt_tr_new(void)
 
 /* ---- the block ---- */
 
-/* The TLB has it not: r10 = address + tag, r11 = index. */
-static void cold_miss(struct bt_tr *t, uint32_t site, bool rcx)
+/* The TLB has it not: r10 = address + tag, r11 = index; or r10 = address. */
+static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind)
 {
     struct em *e = &t->e;
-    if (rcx)
+    if (kind == COLD_MISS_RCX)
         e_rcx_back(e, LEGACY(t->mode));
-    e_gs_r11(e, 0x8b, 11, tr_tlb_tag(t, t->bc->sites[site].acc));
-    e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
-    e_lea(e, 1, 10, 10, 11, 1, 1);
+    if (kind != COLD_MISS_R9) {
+        e_gs_r11(e, 0x8b, 11, tr_tlb_tag(t, t->bc->sites[site].acc));
+        e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
+        e_lea(e, 1, 10, 10, 11, 1, 1);
+    }
     e2(e, 0x41, 0xbb);
     e4(e, site);
     e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_mem);
 }
 
-/* Not on the page of the stack as we know it: the TLB is asked, and remembered. r10 = address + the stack's tag. */
-static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
+/* Not on the page of the stack as we know it: the TLB is asked, and remembered. r10 = address + the stack's tag, r11 = RCX or RAX. */
+static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
 {
     struct em *e = &t->e;
     const struct bt_site *s = &t->bc->sites[site];
     uint32_t stk = STK_OFF(t->mode, s->acc), tag = tr_tlb_tag(t, s->acc);
     uint8_t *miss = NULL, *ok = NULL;
+    bool live = kind != COLD_STACK;
+    if (kind == COLD_STACK_RCX)
+        e_mov(e, 1, 11);
+    if (kind == COLD_STACK_RAX) {
+        e_flags_from_ax(e);
+        e_mov(e, 0, 11);
+    }
     e_ld(e, 11, stk + STK_PAGE);
     e_lea(e, 1, 10, 10, 11, 1, 0);
-    if (rcx) {
+    if (live) {
         e_tlb_index_keep(e);
+        e_rcx_away(e, LEGACY(t->mode));
         e_gs_r11(e, 0x8b, 1, tag);
         e_lea(e, 1, 10, 10, 1, 1, 0);
         e_lea(e, 1, 1, 10, NOREG, 1, (int32_t)s->size - 1);
-        e_pext(e, 1, HOT_HIMASK);
+        e_pext(e, 1, 1, HOT_HIMASK);
         ok = e_jrcxz(e);
         miss = e_jmp32(e);
         e_fix8(ok, e->p);
@@ -62,7 +72,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, bool rcx)
     e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), t->bc->code_rw + s->op);
     e_fix(miss, e->p);
-    cold_miss(t, site, rcx);
+    cold_miss(t, site, live ? COLD_MISS_RCX : COLD_MISS);
 }
 
 static void emit_cold(struct bt_tr *t)
@@ -75,11 +85,13 @@ static void emit_cold(struct bt_tr *t)
         switch (c->kind) {
         case COLD_MISS:
         case COLD_MISS_RCX:
-            cold_miss(t, c->idx, c->kind == COLD_MISS_RCX);
+        case COLD_MISS_R9:
+            cold_miss(t, c->idx, c->kind);
             break;
         case COLD_STACK:
         case COLD_STACK_RCX:
-            cold_stack(t, c->idx, c->kind == COLD_STACK_RCX);
+        case COLD_STACK_RAX:
+            cold_stack(t, c->idx, c->kind);
             break;
         case COLD_LIMIT:
         case COLD_ALIGN:
