@@ -8,18 +8,23 @@
 
 bool tr_may_link(struct bt_tr *t) { return !(t->mode & M_UNLINKED) && !(t->b->cross && !t->cp2) && !t->b->stop; }
 
+/* The next of the block's exits: to page offset delta of this page (any page), by the branch whose rel32 is at rel. */
+uint32_t tr_new_exit(struct bt_tr *t, const uint8_t *rel, int64_t delta)
+{
+    uint32_t xi = t->bc->n_exits++;
+    t->bc->exits[xi] = (struct bt_exit){.patch = (uint32_t)(rel - t->bc->code_rw), .blk = t->blk, .delta = delta};
+    if (t->b->n_exits++ == 0)
+        t->b->exits = xi;
+    return xi;
+}
+
 /* An exit to page offset delta of this page (any page); rel is the branch to patch, or NULL to emit a jump here. */
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta)
 {
     tr_sp_flush(t);
-    struct bt_cpu *bc = t->bc;
-    uint32_t xi = bc->n_exits++;
     if (!rel)
         rel = e_jmp32(&t->e);
-    bc->exits[xi] = (struct bt_exit){.patch = (uint32_t)(rel - bc->code_rw), .blk = t->blk, .delta = delta};
-    if (t->b->n_exits++ == 0)
-        t->b->exits = xi;
-    tr_add_cold(t, rel, COLD_EXIT, xi);
+    tr_add_cold(t, rel, COLD_EXIT, tr_new_exit(t, rel, delta));
 }
 
 void tr_exit_indirect(struct bt_tr *t)
@@ -27,7 +32,7 @@ void tr_exit_indirect(struct bt_tr *t)
     tr_sp_flush(t);
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
-    if (!tr_may_link(t)) {
+    if (!tr_may_link(t) && (t->mode & M_UNLINKED) != M_NOGROUP) {
         e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
         return;
     }

@@ -329,7 +329,8 @@ void bt_link(struct bt_cpu *bc, uint32_t xi, uint32_t target)
 {
     struct bt_exit *x = &bc->exits[xi];
     struct bt_block *src = &bc->blocks[x->blk], *dst = &bc->blocks[target];
-    if (src->dead || dst->dead || !dst->links || (bc->stress.on & BT_STRESS_NOCHAIN))
+    if (src->dead || dst->dead || (!dst->links && x->alt == ALT_NONE) || (x->alt == ALT_FLAGS_SPOILT && !dst->flags_dead) ||
+        (bc->stress.on & BT_STRESS_NOCHAIN))
         return;
     if (x->target == target) { /* a trampoline found another ctx, or a kick unlinked it: blocks of one pair always have the same distance */
         patch(bc, x, x->to);

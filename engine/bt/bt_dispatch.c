@@ -481,8 +481,13 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
     uint64_t rip = bc->cells[src->cpage].va + (uint64_t)x->delta;
     if ((bc->mode & M_CODE) != M_CODE64)
         rip = (uint32_t)rip;
+    if (x->alt != ALT_NONE) { /* flags that the alternative block overwrites as well: a fault in it may show them */
+        bt_flags_in(bc);
+        bt_flags_recover(bc, x->blk, (uint16_t)x->delta, true);
+        bt_flags_out(bc);
+    }
     if (!__atomic_load_n(&bc->exit_req, __ATOMIC_RELAXED) && !(bc->mode & M_UNLINKED) && !src->dead) {
-        uint32_t b = find_fast(bc, rip);
+        uint32_t b = x->alt != ALT_NONE ? bt_block_alone(bc, x->blk, (uint16_t)x->delta) : find_fast(bc, rip);
         if (b) {
             bt_link(bc, xi, b);
             bc->cur_blk = b;
@@ -491,6 +496,7 @@ unsigned bt_slow_link(struct bt_cpu *bc, uint32_t xi)
             return 0;
         }
     }
+    bc->nogroup_once = x->alt != ALT_NONE;
     bc->c.s.rip = rip;
     bt_flags_in(bc);
     return BTX_DISPATCH;

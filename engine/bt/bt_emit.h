@@ -165,7 +165,7 @@ static inline void e_mem_at(struct em *e, int w, int p66, unsigned opc, unsigned
     }
 }
 static inline void e_mem(struct em *e, int w, int p66, unsigned opc, unsigned reg, int am) { e_mem_at(e, w, p66, opc, reg, am, 0); }
-static inline void e_cmp(struct em *e, unsigned reg, uint32_t imm) /* reg = r9 or r10; sets the flags */
+static inline void e_cmp(struct em *e, unsigned reg, uint32_t imm) /* reg = r9 to r11; sets the flags */
 {
     e3(e, 0x49, 0x81, (uint8_t)(0xf0 | reg));
     e4(e, imm);

@@ -366,6 +366,15 @@ static uint8_t produced(struct bt_cpu *bc, uint32_t blk, unsigned k, uint16_t cl
     }
 }
 
+/* Of the instruction at page offset off; n_map if the block has none there. */
+static unsigned index_of(const struct bt_cpu *bc, const struct bt_block *b, uint16_t off)
+{
+    unsigned i = 0;
+    while (i < b->n_map && bc->maps[b->map + i].off != off)
+        i++;
+    return i;
+}
+
 /* Can these flags have let the branch at the end of p go on at page offset delta? */
 static bool possible(const struct bt_cpu *bc, const struct bt_block *p, int64_t delta, uint8_t known, uint8_t val)
 {
@@ -424,8 +433,11 @@ static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t 
         uint8_t v, k;
         if (!p->n_map)
             continue;
-        k = before(bc, x->blk, p->n_map, clob, FLAGS_ALL, depth + 1, &v);
-        if (!possible(bc, p, x->delta, k, v))
+        unsigned at = p->n_map; /* the instruction that it leaves before */
+        if (x->alt != ALT_NONE)
+            at = index_of(bc, p, (uint16_t)x->delta);
+        k = before(bc, x->blk, at, clob, FLAGS_ALL, depth + 1, &v);
+        if (x->alt == ALT_NONE && !possible(bc, p, x->delta, k, v))
             continue;
         v &= k & want;
         k &= want;
@@ -486,9 +498,7 @@ static uint8_t before(struct bt_cpu *bc, uint32_t blk, unsigned k, uint16_t clob
 void bt_flags_recover(struct bt_cpu *bc, uint32_t blk, uint16_t off, bool checked)
 {
     const struct bt_block *b = &bc->blocks[blk];
-    unsigned i = 0;
-    while (i < b->n_map && bc->maps[b->map + i].off != off)
-        i++;
+    unsigned i = index_of(bc, b, off);
     if (i >= b->n_map)
         return;
     uint8_t lost = lost_at(&bc->frecs[b->map + i], checked), val;

@@ -481,22 +481,6 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         goto alone;
     if (bc->dr_watch)
         goto alone;
-    if ((start & 0xfff) + s->size > PAGE) { /* over the end of a page, which a stack may be again and again */
-        uint32_t single = bt_block_alone(bc, s->blk, s->off);
-        if (!single)
-            goto alone;
-        bool first = bc->snap.blk == s->blk; /* what is known of the flags at this block's entry would be lost; else they are looked for when needed */
-        if (first) {
-            bt_flags_recover(bc, s->blk, s->off, true);
-            bt_flags_out(bc);
-        }
-        bt_flags_snap(bc, single);
-        bc->snap.from = first ? 0 : s->blk;
-        bc->snap.from_off = s->off;
-        bc->cur_blk = single;
-        bc->resume_ip = (uint64_t)(uintptr_t)bc->code_rx + bc->blocks[single].code;
-        return 0;
-    }
     unsigned acc = (s->lead_acc & ACC_W ? ACC_W : ACC_R) | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0);
     uint8_t *h;
     uint64_t gpa;

@@ -80,7 +80,7 @@ enum bt_mode {
     M_NOTSC = 1 << 23,   /* RDTSC faults: CR4.TSD outside CPL 0 */
     M_FLAGS = 1 << 24,   /* the arithmetic flags are kept wherever a fault could show them: for some blocks after POPF */
     M_NOGROUP = 1 << 22, /* every access checked by itself: for one block after a group's check failed */
-    M_UNLINKED = M_SINGLE | M_FLAGS | M_NOGROUP, /* only the dispatcher leads from block to block */
+    M_UNLINKED = M_SINGLE | M_FLAGS | M_NOGROUP, /* only the dispatcher leads from block to block, or an alternative exit into M_NOGROUP */
 };
 enum { BIG_FS = 1, BIG_GS = 2 };
 #define LEGACY(m) (!((m)&M_LM))
@@ -125,8 +125,14 @@ struct bt_exit {
     uint32_t blk;         /* source block */
     uint32_t target, to;  /* linked to; 0 = not; where it then jumps */
     uint32_t prev, next;  /* the target's incoming list */
+    uint32_t alt;         /* enum bt_alt */
     int64_t delta;        /* target rip - va of the source page */
 };
+/*
+ * An alternative exit leaves its block before an instruction whose group of accesses lies over a page end, for the block that was made from there with a
+ * check for each access. The flags are kept, or spoilt because nobody needs them.
+ */
+enum bt_alt { ALT_NONE, ALT_FLAGS_KEPT, ALT_FLAGS_SPOILT };
 
 #define BUCKET_SHIFT 5
 #define BUCKETS (PAGE >> BUCKET_SHIFT)

@@ -140,6 +140,7 @@ void tr_lower_thunk(struct bt_tr *t);
 
 /* bt_branch.c */
 bool tr_may_link(struct bt_tr *t);
+uint32_t tr_new_exit(struct bt_tr *t, const uint8_t *rel, int64_t delta);
 void tr_exit_direct(struct bt_tr *t, uint8_t *rel, int64_t delta);
 void tr_exit_indirect(struct bt_tr *t); /* r10 = rip, cut to the operand size: jump there */
 void tr_jump_relative(struct bt_tr *t, uint8_t *rel);

@@ -15,8 +15,47 @@ struct bt_tr *bt_tr_new(void)
 
 /* ---- the block ---- */
 
+static void cold_exit(struct bt_tr *t, uint32_t xi)
+{
+    t->bc->exits[xi].stub = tr_code_off(t);
+    e2(&t->e, 0x41, 0xbb);
+    e4(&t->e, xi);
+    e_fix(e_jmp32(&t->e), t->bc->code_rw + t->bc->tr_link);
+}
+
+/* r10 = where a group of accesses begins: if it goes over a page end, which a stack may do again and again, the alternative exit. */
+static void cold_over_page(struct bt_tr *t, uint32_t site, bool live)
+{
+    struct em *e = &t->e;
+    struct bt_cpu *bc = t->bc;
+    const struct bt_site *s = &bc->sites[site];
+    if (live) {
+        e_st(e, 0, HOT_RAX_SAVE);
+        e_flags_to_ax(e);
+    }
+    e_mov32(e, 11, 10);
+    e3(e, 0x41, 0x81, 0xe3); /* and r11d, imm32 */
+    e4(e, PAGE - 1);
+    e_cmp(e, 11, PAGE - s->size);
+    uint8_t *inside = e_jcc32(e, 0x6);
+    if (live) {
+        e_flags_from_ax(e);
+        e_ld(e, 0, HOT_RAX_SAVE);
+    }
+    uint8_t *out = e_jmp32(e);
+    e_fix(out, e->p);
+    uint32_t xi = tr_new_exit(t, out, s->off);
+    bc->exits[xi].alt = live ? ALT_FLAGS_KEPT : ALT_FLAGS_SPOILT;
+    cold_exit(t, xi);
+    e_fix(inside, e->p);
+    if (live) {
+        e_flags_from_ax(e);
+        e_ld(e, 0, HOT_RAX_SAVE);
+    }
+}
+
 /* The TLB has it not: r10 = address + tag, r11 = index; or r10 = address. */
-static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind)
+static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind, bool over)
 {
     struct em *e = &t->e;
     if (kind == COLD_MISS_RCX)
@@ -26,6 +65,8 @@ static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind)
         e3(e, 0x49, 0xf7, 0xd3); /* not r11 */
         e_lea(e, 1, 10, 10, 11, 1, 1);
     }
+    if (over && t->bc->sites[site].flags & SITE_GROUP)
+        cold_over_page(t, site, kind == COLD_MISS_RCX);
     e2(e, 0x41, 0xbb);
     e4(e, site);
     e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_mem);
@@ -47,6 +88,8 @@ static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
     }
     e_ld(e, 11, stk + STK_PAGE);
     e_lea(e, 1, 10, 10, 11, 1, 0);
+    if (s->flags & SITE_GROUP)
+        cold_over_page(t, site, live);
     if (live) {
         e_tlb_index_keep(e);
         e_rcx_away(e, LEGACY(t->mode));
@@ -72,7 +115,7 @@ static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
     e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), t->bc->code_rw + s->op);
     e_fix(miss, e->p);
-    cold_miss(t, site, live ? COLD_MISS_RCX : COLD_MISS);
+    cold_miss(t, site, live ? COLD_MISS_RCX : COLD_MISS, false);
 }
 
 static void emit_cold(struct bt_tr *t)
@@ -86,7 +129,7 @@ static void emit_cold(struct bt_tr *t)
         case COLD_MISS:
         case COLD_MISS_RCX:
         case COLD_MISS_R9:
-            cold_miss(t, c->idx, c->kind);
+            cold_miss(t, c->idx, c->kind, true);
             break;
         case COLD_STACK:
         case COLD_STACK_RCX:
@@ -109,10 +152,7 @@ static void emit_cold(struct bt_tr *t)
             e_fix(e_jmp32(e), bc->code_rw + bc->tr_indirect);
             break;
         case COLD_EXIT:
-            bc->exits[c->idx].stub = tr_code_off(t);
-            e2(e, 0x41, 0xbb);
-            e4(e, c->idx);
-            e_fix(e_jmp32(e), bc->code_rw + bc->tr_link);
+            cold_exit(t, c->idx);
             break;
         }
     }
