@@ -123,7 +123,7 @@ uint32_t tr_tlb_host(const struct bt_tr *t)
 {
     return (uint32_t)(offsetof(struct bt_cpu, tlb[0].host) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
 }
-static uint32_t tlb_addend(const struct bt_tr *t)
+uint32_t tr_tlb_addend(const struct bt_tr *t)
 {
     return (uint32_t)(offsetof(struct bt_cpu, tlb[0].addend) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
 }
@@ -171,19 +171,26 @@ static bool align_vector(const struct bt_tr *t)
     }
 }
 
+/* Where the site remembers its page: a struct bt_stk, or the beginning of a struct bt_slot. */
+uint32_t tr_page_of(const struct bt_tr *t, const struct bt_site *s)
+{
+    return s->slot ? (uint32_t)offsetof(struct bt_cpu, slot[s->slot - 1]) : STK_OFF(t->mode, s->acc);
+}
+
 /*
- * In: r10 = address, probably on the page where the stack was last found. As the check in tr_op_begin, but nothing waits for the address to become
+ * In: r10 = address, probably on the page where the stack, or this place, was last. As the check in tr_op_begin, but nothing waits for the address to become
  * an index. Both ends are looked at: the access may begin on the page before.
  */
-static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
+static void check_page(struct bt_tr *t, unsigned size, bool live)
 {
     struct em *e = &t->e;
-    uint32_t stk = STK_OFF(t->mode, acc);
+    const struct bt_site *s = &t->bc->sites[t->site];
+    uint32_t stk = tr_page_of(t, s);
     if (!live) {
         e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
         e_cmp(e, 10, PAGE - size);
         tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
-    } else if ((size == 8 && t->m64) || size == 4) { /* as they are aligned there by convention: ESP is by four */
+    } else if (!s->slot && ((size == 8 && t->m64) || size == 4)) { /* as they are aligned there by convention: ESP is by four */
         e_mov(e, 11, 1);
         e_ld(e, 1, stk + STK_TAG);
         e_lea(e, 1, 10, 10, 1, 1, 0);
@@ -201,7 +208,18 @@ static void check_stack(struct bt_tr *t, unsigned size, unsigned acc, bool live)
         e_flags_from_ax(e);
         e_mov(e, 0, 11);
     }
-    e_ld(e, 11, stk + STK_HOST);
+    e_ld(e, 11, stk + (s->flags & SITE_BASE ? SLOT_ADDEND : STK_HOST));
+}
+
+/* The page that the site, an access to anything but the stack, remembers: only in hot blocks. */
+static uint16_t slot_for(struct bt_tr *t)
+{
+    struct bt_hot *h = t->hot;
+    unsigned place = t->n_places++;
+    if (!h || h->n >= HOT_SLOTS || place >= 64 || (h->bad >> place & 1))
+        return 0;
+    h->place[h->n++] = (uint8_t)place;
+    return (uint16_t)((unsigned)(h - t->bc->hot) * HOT_SLOTS + h->n); /* 1 + index */
 }
 
 /*
@@ -257,13 +275,18 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     }
     if ((siteflags & SITE_STACK) && !slot && !add_base) {
         s->flags &= (uint8_t)~SITE_BASE;
-        check_stack(t, size, acc, live);
+        check_page(t, size, live);
         s->op = tr_code_off(t);
         return;
     }
     s->flags &= (uint8_t)~SITE_STACK;
     if (slot || add_base)
         s->flags &= (uint8_t)~SITE_BASE;
+    else if ((s->slot = slot_for(t)) != 0) {
+        check_page(t, size, live);
+        s->op = tr_code_off(t);
+        return;
+    }
     bool by_addend = s->flags & SITE_BASE;
     if (live && !slot) {
         e_tlb_index_keep(e);
@@ -286,7 +309,7 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     } else {
         tr_add_cold(t, tr_tlb_check(t, acc, size), COLD_MISS, si);
     }
-    e_gs_r11(e, 0x8b, 11, by_addend ? tlb_addend(t) : tr_tlb_host(t));
+    e_gs_r11(e, 0x8b, 11, by_addend ? tr_tlb_addend(t) : tr_tlb_host(t));
     s->op = tr_code_off(t);
     if (slot)
         e_flags_load(e, HOT_RAX_SAVE, HOT_FLSLOT);

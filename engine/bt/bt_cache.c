@@ -129,6 +129,7 @@ void bt_cache_flush(struct bt_cpu *bc)
     bc->cold_used = CODE_HALF;
     bc->cur_blk = bc->snap.blk = 0;
     bc->cache_full = false;
+    bt_hot_forget(bc);
     bc->st.flushes++;
 }
 

@@ -713,6 +713,8 @@ static enum vcpu_exit run(struct bt_cpu *bc)
             bt_ctx_load(bc);
             bt_cache_flushed(bc);
         }
+        if (bc->hot_sample)
+            bt_hot_look(bc);
         if (bc->stress.on)
             bt_stress_dispatch(bc);
         if (bc->bv->dbg_exec && !step && bt_debug_exec(bc, lin_of(bc, s->rip)))

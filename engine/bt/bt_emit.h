@@ -66,6 +66,12 @@ static inline void e_st(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 1, 
 static inline void e_ld32(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x8b, reg, disp); }
 static inline void e_st32(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x89, reg, disp); }
 static inline void e_ldzx16(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x0fb7, reg, disp); }
+static inline void e_st_imm8(struct em *e, uint32_t disp, uint8_t v)
+{
+    e4(e, 0x2504c665); /* mov byte gs:[], v */
+    e4(e, disp);
+    e1(e, v);
+}
 
 /* opc reg, rm (register form) */
 static inline void e_rr(struct em *e, int w, unsigned opc, unsigned reg, unsigned rm)

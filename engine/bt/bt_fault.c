@@ -54,8 +54,10 @@ static void on_kick(int sig, siginfo_t *si, void *ucv)
     bc->ctx = bc->gctx = ~0u;
     uint32_t idx;
     if (in_code(bc, ip)) {
-        if (bt_block_of_host(bc, ip, &idx))
+        if (bt_block_of_host(bc, ip, &idx)) {
             bt_unlink_out(bc, idx);
+            bc->hot_sample = idx;
+        }
     } else if (ip >= (uint64_t)(uintptr_t)bt_resume_begin && ip < (uint64_t)(uintptr_t)bt_resume_end) {
         bt_unlink_current(bc);
     }

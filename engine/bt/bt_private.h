@@ -116,6 +116,7 @@ struct bt_block {
     bool links; /* may be entered by others than the dispatcher */
     uint8_t beyond; /* so many bytes after it decided, too, that there is no instruction */
     bool again; /* its bytes and its place are all it depends on: it may be revived (bt_revive.c) */
+    bool slot_sites; /* has accesses that may get slots */
     bool shared; /* has been linked to, or is in the table for indirect jumps */
     uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
@@ -157,7 +158,7 @@ struct bt_site {
     uint8_t oplen, acc, seg, ilen, flags;
     /* SITE_GROUP: size and acc are the group's; the instruction's own access is lead_size bytes at lead_off from its start */
     uint8_t lead_acc, lead_size;
-    uint16_t lead_off;
+    uint16_t lead_off, slot; /* 1 + index of its slot; 0 = none */
     uint8_t mkind, mreg, melem, mcount; /* SITE_MASKED: which mask, and the size of an element in bytes */
 };
 enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PACKED /* compress, expand */, MASK_ANY /* any bit: the whole operand */ };
@@ -244,6 +245,16 @@ struct bt_as {
 };
 enum { CG_GLOBAL = 1, CG_TRACKED = 2 }; /* in tlb.cgpa */
 
+#define HOT_N 64
+#define HOT_SLOTS 4
+#define HOT_SEEN 16
+struct bt_hot { /* a block whose accesses have slots: slot[HOT_SLOTS * its index ...] */
+    uint32_t cpage, blk; /* 0: none, not translated */
+    uint16_t off;
+    uint8_t n, place[HOT_SLOTS]; /* which of the block's accesses have them */
+    uint64_t bad;                /* which shall have none */
+};
+
 #define SHOOT_N 64
 enum bt_shoot_kind { SHOOT_WRITES = 1 /* drop write entries of the page */, SHOOT_CODE /* code was written */ };
 #define TRACKED_N 2048
@@ -300,6 +311,11 @@ struct bt_cpu {
         uint64_t me;         /* this vCPU's bit in write_cpus */
     } beside;
     uint32_t cur_blk, pad2;
+    struct bt_slot {     /* as stk, for an access of a hot block: bt_hot.c */
+        uint64_t tag, page, host, addend;
+        uint64_t misses;
+    } slot[HOT_N * HOT_SLOTS];
+    uint64_t slots_filled[HOT_N / 8]; /* a byte for each hot block: since its slots were forgotten last */
     struct bt_cpuid {    /* what CPUID said last, by the low bits of EAX */
         uint64_t key;    /* EAX, ECX << 32 */
         uint64_t out[4]; /* EAX, EBX, ECX, EDX */
@@ -309,6 +325,12 @@ struct bt_cpu {
     struct bt_vm *bv;
     uint32_t real_ctx, real_gctx, ctx_next, mode_key_ctx;
     uint32_t alt_ctx[2]; /* real_ctx and real_gctx of the mode that STAC or CLAC would lead to; 0: not known, or that does not change the mode */
+    struct bt_hot hot[HOT_N];
+    uint32_t n_hot, hot_next;
+    uint32_t hot_sample; /* the block where a kick came; 0 = none since bt_hot_look */
+    int64_t hot_since;
+    uint64_t hot_seen[HOT_SEEN]; /* where kicks came last: code page << 16 | page offset */
+    uint32_t hot_seen_at, slots_forgotten;
     bool nogroup_once;
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
     uint8_t flags_cpl;
@@ -474,13 +496,36 @@ struct bt_skels *bt_skels_new(void);
 void bt_isa_init(struct bt_vm *bv);
 bool bt_isa_offered(const struct bt_vm *bv, const ZydisDecodedInstruction *in);
 
+/* bt_hot.c; all on the vCPU's thread, outside translated code */
+void bt_hot_look(struct bt_cpu *bc); /* after a kick: is where it came hot, and do the slots that there are help? May drop blocks. */
+/* Block blk is about to be made of page offset off of code page cp: if it is hot, what says which of its accesses get slots; else NULL. */
+struct bt_hot *bt_hot_begin(struct bt_cpu *bc, uint32_t cp, uint16_t off, uint32_t blk);
+void bt_hot_forget(struct bt_cpu *bc); /* the cache has been flushed */
+
 /* bt_mmu.c */
-/* Forgets the pages of the stack. The tag is of an address that is not canonical, and so is the host address: a guest that uses it gets its fault. */
+/* Forgets the pages of the stack and of slots. The tag is of an address that is not canonical, and so is the host address: a guest that uses it gets its
+ * fault. */
+#define BT_NO_STACK 0x5a17c3d29e4b6000ull
+static inline void bt_slots_reset(struct bt_cpu *bc, unsigned hot)
+{
+    for (struct bt_slot *s = bc->slot + HOT_SLOTS * hot, *end = s + HOT_SLOTS; s < end; s++) {
+        s->tag = -BT_NO_STACK;
+        s->page = BT_NO_STACK;
+        s->host = s->addend = 1ull << 62;
+    }
+    ((uint8_t *)bc->slots_filled)[hot] = 0;
+    bc->slots_forgotten++;
+}
 static inline void bt_stk_reset(struct bt_cpu *bc)
 {
     for (unsigned m = 0; m < 3; m++)
         for (unsigned w = 0; w < 2; w++)
-            bc->stk[m][w] = (struct bt_stk){.tag = -0x5a17c3d29e4b6000ull, .page = 0x5a17c3d29e4b6000ull, .host = 1ull << 62};
+            bc->stk[m][w] = (struct bt_stk){.tag = -BT_NO_STACK, .page = BT_NO_STACK, .host = 1ull << 62};
+    for (unsigned i = 0; i < HOT_N / 8; i++)
+        if (bc->slots_filled[i])
+            for (unsigned k = 0; k < 8; k++)
+                if (bc->slots_filled[i] >> 8 * k & 1)
+                    bt_slots_reset(bc, 8 * i + k);
 }
 void bt_tlb_init(struct bt_cpu *bc);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);

@@ -18,12 +18,6 @@ static void take_bit(struct em *e, uint8_t n)
     e4(e, 0x01e38341);                     /* and r11d, 1 */
 }
 static void e_ldzx8(struct em *e, unsigned reg, uint32_t disp) { e_gs(e, 0, 0, 0x0fb6, reg, disp); }
-static void e_st_imm8(struct em *e, uint32_t disp, uint8_t v)
-{
-    e4(e, 0x2504c665); /* mov byte gs:[], v */
-    e4(e, disp);
-    e1(e, v);
-}
 
 static void lower_rdtsc(struct bt_tr *t)
 {

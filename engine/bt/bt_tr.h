@@ -20,6 +20,8 @@ enum { COLD_MISS, COLD_MISS_RCX, COLD_MISS_R9, COLD_STACK, COLD_STACK_RCX, COLD_
 #define STK_TAG ((uint32_t)offsetof(struct bt_stk, tag))
 #define STK_PAGE ((uint32_t)offsetof(struct bt_stk, page))
 #define STK_HOST ((uint32_t)offsetof(struct bt_stk, host))
+#define SLOT_ADDEND ((uint32_t)offsetof(struct bt_slot, addend))
+#define SLOT_MISSES ((uint32_t)offsetof(struct bt_slot, misses))
 struct cold {
     uint8_t *rel;
     uint8_t kind;
@@ -64,6 +66,8 @@ struct bt_tr {
     struct insn *cur;
     struct insn insn[BLOCK_INSNS];
     struct bt_frec frec[BLOCK_INSNS];
+    struct bt_hot *hot; /* NULL: no slots */
+    unsigned n_places;  /* accesses so far that may have a slot */
     bool m64, failed;
     int r11_group;      /* the group whose host address r11 holds now; 0 = none */
     uint8_t groups_ok;  /* groups whose slot is valid here */
@@ -108,6 +112,8 @@ const ZydisDecodedOperand *tr_mem_operand(const struct insn *n);
 void tr_emit_rip(struct bt_tr *t, unsigned reg, int64_t delta);
 void tr_emit_ea(struct bt_tr *t, const ZydisDecodedOperand *m, int32_t extra);
 uint32_t tr_tlb_tag(const struct bt_tr *t, unsigned acc);
+uint32_t tr_tlb_addend(const struct bt_tr *t);
+uint32_t tr_page_of(const struct bt_tr *t, const struct bt_site *s);
 uint32_t tr_tlb_host(const struct bt_tr *t);
 uint8_t *tr_tlb_check(struct bt_tr *t, unsigned acc, unsigned size);
 void tr_add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx);

@@ -72,12 +72,12 @@ static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind, bool over)
     e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_mem);
 }
 
-/* Not on the page of the stack as we know it: the TLB is asked, and remembered. r10 = address + the stack's tag, r11 = RCX or RAX. */
+/* Not on the page of the stack or slot as we know it: the TLB is asked, and remembered. r10 = address + the tag, r11 = RCX or RAX. */
 static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
 {
     struct em *e = &t->e;
     const struct bt_site *s = &t->bc->sites[site];
-    uint32_t stk = STK_OFF(t->mode, s->acc), tag = tr_tlb_tag(t, s->acc);
+    uint32_t stk = tr_page_of(t, s), tag = tr_tlb_tag(t, s->acc);
     uint8_t *miss = NULL, *ok = NULL;
     bool live = kind != COLD_STACK;
     if (kind == COLD_STACK_RCX)
@@ -110,8 +110,18 @@ static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
     e3(e, 0x49, 0xf7, 0xd2); /* not r10 */
     e_lea(e, 1, 10, 10, NOREG, 1, 1);
     e_st(e, 10, stk + STK_PAGE);
+    if (s->slot) {
+        e_gs_r11(e, 0x8b, 10, tr_tlb_addend(t));
+        e_st(e, 10, stk + SLOT_ADDEND);
+        e_st_imm8(e, (uint32_t)offsetof(struct bt_cpu, slots_filled) + (s->slot - 1u) / HOT_SLOTS, 1);
+        e_ld(e, 10, stk + SLOT_MISSES);
+        e_lea(e, 1, 10, 10, NOREG, 1, 1);
+        e_st(e, 10, stk + SLOT_MISSES);
+    }
     e_gs_r11(e, 0x8b, 11, tr_tlb_host(t));
     e_st(e, 11, stk + STK_HOST);
+    if (s->flags & SITE_BASE)
+        e_ld(e, 11, stk + SLOT_ADDEND);
     e_ld(e, 10, HOT_T2);
     e_fix(e_jmp32(e), t->bc->code_rw + s->op);
     e_fix(miss, e->p);
@@ -207,12 +217,16 @@ uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin
     tr_liveness(t, n);
     tr_flag_recipes(t, n);
     tr_find_groups(t, n);
+    t->hot = bt_hot_begin(bc, cp, b->off, bi);
     uint32_t sites0 = bc->n_sites, recs0 = bc->n_recs, exits0 = bc->n_exits;
 retry:
     bc->n_sites = sites0;
     bc->n_recs = recs0;
     bc->n_exits = exits0;
     b->n_exits = 0;
+    t->n_places = 0;
+    if (t->hot)
+        t->hot->n = 0;
     t->n_cold = 0;
     t->failed = false;
     t->r11_group = 0;
@@ -258,6 +272,7 @@ retry:
         n /= 2;
         goto retry;
     }
+    b->slot_sites = t->n_places != 0;
     b->n_map = (uint16_t)(maps - bc->n_maps);
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
     bc->cold_used = b->cold_end = tr_code_off(t);
