@@ -57,6 +57,7 @@ static const struct counter bt_counters[] = {
     COUNTER(bt_stats, "bt.callouts", callouts), COUNTER(bt_stats, "bt.interrupts", interrupts),
     COUNTER(bt_stats, "bt.exceptions", exceptions), COUNTER(bt_stats, "bt.smc_drops", smc_drops),
     COUNTER(bt_stats, "bt.revivals", revivals),
+    COUNTER(bt_stats, "bt.hot_blocks", hot_blocks),
 };
 
 void machine_statistics(struct machine *m, void (*fn)(void *u, const char *name, uint64_t value), void *u)

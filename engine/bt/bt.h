@@ -9,7 +9,7 @@ extern const struct cpu_backend bt_backend; /* 1 to 8 vCPUs */
 
 /* Counters for the statistics page; sums over the vCPUs. [any] */
 struct bt_stats {
-    uint64_t blocks, code_bytes, code_limit, flushes, translations, tlb_fills, slow_accesses, callouts, interrupts, exceptions, smc_drops, revivals;
+    uint64_t blocks, code_bytes, code_limit, flushes, translations, tlb_fills, slow_accesses, callouts, interrupts, exceptions, smc_drops, revivals, hot_blocks;
 };
 void bt_get_stats(struct vm *vm, struct bt_stats *out);
 

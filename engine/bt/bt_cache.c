@@ -127,7 +127,7 @@ void bt_cache_flush(struct bt_cpu *bc)
     cpu_zero(bc->dead, sizeof bc->dead);
     bc->code_used = (bc->tr_indirect + 31) & ~15u;
     bc->cold_used = CODE_HALF;
-    bc->cur_blk = bc->snap.blk = 0;
+    bc->cur_blk = bc->snap.blk = bc->last_alt = 0;
     bc->cache_full = false;
     bt_hot_forget(bc);
     bc->st.flushes++;

@@ -398,27 +398,15 @@ static bool possible(const struct bt_cpu *bc, const struct bt_block *p, int64_t 
     return c == (delta != (int64_t)p->off + p->len);
 }
 
-/* Flags at the entry of a block that took over from the middle of another (slow_group). All of them; the last resort is what the host's were. */
-static uint8_t taken_over(struct bt_cpu *bc, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val)
-{
-    const struct bt_block *b = &bc->blocks[bc->snap.from];
-    unsigned i = 0;
-    while (i < b->n_map && bc->maps[b->map + i].off != bc->snap.from_off)
-        i++;
-    uint8_t lost = i < b->n_map && depth < MAX_DEPTH ? want & lost_at(&bc->frecs[b->map + i], true) : 0, v = 0;
-    if (lost)
-        lost &= before(bc, bc->snap.from, i, clob, lost, depth + 1, &v);
-    *val = (v & lost) | (snapped(bc) & want & (uint8_t)~lost);
-    return want;
-}
-
 /* Flags at the entry of a block. Where its predecessors do not agree, a loop's end is believed before others. */
 static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t want, unsigned depth, uint8_t *val)
 {
     *val = 0;
+    if (bc->last_alt && bc->exits[bc->last_alt].target == blk) { /* such a block has no other entries */
+        const struct bt_exit *x = &bc->exits[bc->last_alt];
+        return before(bc, x->blk, index_of(bc, &bc->blocks[x->blk], (uint16_t)x->delta), clob, want, depth + 1, val);
+    }
     bool snap = bc->snap.blk == blk && !bc->snap.after;
-    if (snap && !bc->snap.shared && bc->snap.from)
-        return taken_over(bc, clob, want, depth, val);
     if (snap && !bc->snap.shared) {
         *val = snapped(bc);
         return want;
@@ -433,11 +421,8 @@ static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t 
         uint8_t v, k;
         if (!p->n_map)
             continue;
-        unsigned at = p->n_map; /* the instruction that it leaves before */
-        if (x->alt != ALT_NONE)
-            at = index_of(bc, p, (uint16_t)x->delta);
-        k = before(bc, x->blk, at, clob, FLAGS_ALL, depth + 1, &v);
-        if (x->alt == ALT_NONE && !possible(bc, p, x->delta, k, v))
+        k = before(bc, x->blk, p->n_map, clob, FLAGS_ALL, depth + 1, &v);
+        if (x->alt != ALT_NONE || !possible(bc, p, x->delta, k, v))
             continue;
         v &= k & want;
         k &= want;
@@ -454,12 +439,7 @@ static uint8_t at_entry(struct bt_cpu *bc, uint32_t blk, uint16_t clob, uint8_t 
         }
         loop |= own;
     }
-    if (snap && bc->snap.from && known != FLAGS_ALL) {
-        uint8_t v;
-        taken_over(bc, clob, FLAGS_ALL, depth, &v);
-        *val |= v & (uint8_t)~known;
-        known = FLAGS_ALL;
-    } else if (snap) { /* perhaps: it may have been entered otherwise since */
+    if (snap) { /* perhaps: it may have been entered otherwise since */
         *val |= snapped(bc) & (uint8_t)~known;
         known = FLAGS_ALL;
     }

@@ -27,8 +27,10 @@ static struct bt_hot *find(struct bt_cpu *bc, uint32_t cp, uint16_t off)
 /* The block is made anew when it runs next. */
 static void remake(struct bt_cpu *bc, uint32_t blk)
 {
-    if (blk)
+    if (blk && !bc->blocks[blk].dead) {
         bt_block_drop(bc, blk);
+        bc->st.smc_drops--; /* nobody wrote it */
+    }
 }
 
 /* Does much of the time go into this block, or is it one of hundreds? Then to make it anew is all that would come of it. */
@@ -53,6 +55,7 @@ static void promote(struct bt_cpu *bc, uint32_t blk)
     if (h->cpage)
         remake(bc, h->blk);
     *h = (struct bt_hot){.cpage = b->cpage, .off = b->off};
+    bc->st.hot_blocks++;
     remake(bc, blk);
 }
 

@@ -485,6 +485,7 @@ void bt_get_stats(struct vm *vm, struct bt_stats *o)
         o->exceptions += t->st.exceptions;
         o->smc_drops += t->st.smc_drops;
         o->revivals += t->st.revivals;
+        o->hot_blocks += t->st.hot_blocks;
     }
 }
 

@@ -323,6 +323,7 @@ struct bt_cpu {
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
+    uint32_t last_alt; /* the alternative exit that was taken last; 0: none since C entered a block */
     uint32_t real_ctx, real_gctx, ctx_next, mode_key_ctx;
     uint32_t alt_ctx[2]; /* real_ctx and real_gctx of the mode that STAC or CLAC would lead to; 0: not known, or that does not change the mode */
     struct bt_hot hot[HOT_N];
@@ -335,8 +336,8 @@ struct bt_cpu {
     uint8_t flags_blocks; /* so many blocks at flags_cpl are run with M_FLAGS */
     uint8_t flags_cpl;
     struct { /* the flags when C entered a block, or went on in one after POPF; shared: it may have been entered otherwise since */
-        uint32_t blk, from; /* from: the block goes on for this one at from_off, and the flags are what they were there; 0: no */
-        uint16_t off, flags, from_off;
+        uint32_t blk;
+        uint16_t off, flags;
         bool after, shared;
     } snap;
     struct {
@@ -641,7 +642,7 @@ static inline void bt_flags_snap(struct bt_cpu *bc, uint32_t blk)
     bc->snap.shared = bc->blocks[blk].shared;
     bc->snap.flags = bc->hflags;
     bc->snap.after = false;
-    bc->snap.from = 0;
+    bc->last_alt = 0;
 }
 
 /* bt_callout.c, bt_string.c */
