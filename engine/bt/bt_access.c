@@ -371,15 +371,17 @@ static void emit_mem_op(struct bt_tr *t)
 
 /*
  * SITE_STACK if the operand is probably on the stack's page: its base is RSP, or an RBP that is near RSP when the block is translated, which is just
- * before it runs for the first time.
+ * before it runs for the first time. In hot code RBP has a slot of its own: where the guess was wrong, the two would drive each other out all the time.
  */
-static uint8_t on_stack(const struct bt_tr *t, const ZydisDecodedOperand *m)
+static uint8_t on_stack(struct bt_tr *t, const ZydisDecodedOperand *m)
 {
     if (m->mem.index != ZYDIS_REGISTER_NONE || m->mem.base == ZYDIS_REGISTER_NONE)
         return 0;
     unsigned b = tr_gpr_of(m->mem.base);
     const uint64_t *r = t->bc->c.s.gpr;
-    return b == 4 || (b == 5 && r[5] - r[4] + 8192 < 16384) ? SITE_STACK : 0;
+    bool frame = b == 5 && r[5] - r[4] + 8192 < 16384;
+    t->guessed |= frame;
+    return b == 4 || (frame && !t->hot) ? SITE_STACK : 0;
 }
 
 /* SITE_BASE if the address is a register that stays in the host's register, and a displacement: sets am_base and am_disp. */

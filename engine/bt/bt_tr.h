@@ -68,6 +68,7 @@ struct bt_tr {
     struct bt_frec frec[BLOCK_INSNS];
     struct bt_hot *hot; /* NULL: no slots */
     unsigned n_places;  /* accesses so far that may have a slot */
+    bool guessed;       /* that RBP points to the stack's page */
     bool m64, failed;
     int r11_group;      /* the group whose host address r11 holds now; 0 = none */
     uint8_t groups_ok;  /* groups whose slot is valid here */

@@ -183,6 +183,15 @@ static void check_second_page(struct bt_tr *t)
         tr_add_cold(t, bad[i], COLD_PAGE2, 0);
 }
 
+/* Hot code begins with a cache line, behind the entry for indirect jumps if it has one: a loop of few instructions may take half as long again otherwise. */
+static void align_hot(struct bt_tr *t, bool entry)
+{
+    uint8_t *p = t->e.p;
+    if (entry)
+        (void)bt_prologue(t->bc, &t->e, t->cp, t->b->off);
+    t->e.p = p + (-(uintptr_t)t->e.p & 63);
+}
+
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page)
 {
     if (bc->code_used + 65536 > bc->code_limit || bc->cold_used + 65536 > CODE_HALF + bc->code_limit || bc->n_blocks + 2 > MAX_BLOCKS ||
@@ -228,6 +237,7 @@ retry:
     bc->n_exits = exits0;
     b->n_exits = 0;
     t->n_places = 0;
+    t->guessed = false;
     if (t->hot)
         t->hot->n = 0;
     t->n_cold = 0;
@@ -242,7 +252,10 @@ retry:
     b->flags_dead = t->insn[0].live_in == 0;
     b->links = tr_may_link(t);
     b->ind = 0;
-    if (b->links && bc->by_indirect) {
+    bool entry = b->links && bc->by_indirect;
+    if (t->hot)
+        align_hot(t, entry);
+    if (entry) {
         b->ind = tr_code_off(t);
         tr_add_cold(t, bt_prologue(bc, &t->e, cp, b->off), COLD_PROLOGUE, 0);
     }
@@ -275,7 +288,7 @@ retry:
         n /= 2;
         goto retry;
     }
-    b->slot_sites = t->n_places != 0;
+    b->slot_sites = t->n_places != 0 || t->guessed;
     b->n_map = (uint16_t)(maps - bc->n_maps);
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
     bc->cold_used = b->cold_end = tr_code_off(t);
