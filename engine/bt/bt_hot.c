@@ -99,6 +99,14 @@ struct bt_hot *bt_hot_begin(struct bt_cpu *bc, uint32_t cp, uint16_t off, uint32
     return h;
 }
 
+bool bt_hot_owns(const struct bt_cpu *bc, uint32_t blk)
+{
+    for (const struct bt_hot *h = bc->hot, *end = h + bc->n_hot; h < end; h++)
+        if (h->blk == blk)
+            return true;
+    return false;
+}
+
 void bt_hot_forget(struct bt_cpu *bc)
 {
     cpu_zero(bc->hot, sizeof bc->hot);

@@ -117,6 +117,7 @@ struct bt_block {
     uint8_t beyond; /* so many bytes after it decided, too, that there is no instruction */
     bool again; /* its bytes and its place are all it depends on: it may be revived (bt_revive.c) */
     bool slot_sites; /* has accesses that may get slots */
+    bool slots;      /* ... has slots: only for as long as bt_hot.blk says so */
     bool shared; /* has been linked to, or is in the table for indirect jumps */
     uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
@@ -501,6 +502,7 @@ bool bt_isa_offered(const struct bt_vm *bv, const ZydisDecodedInstruction *in);
 void bt_hot_look(struct bt_cpu *bc); /* after a kick: is where it came hot, and do the slots that there are help? May drop blocks. */
 /* Block blk is about to be made of page offset off of code page cp: if it is hot, what says which of its accesses get slots; else NULL. */
 struct bt_hot *bt_hot_begin(struct bt_cpu *bc, uint32_t cp, uint16_t off, uint32_t blk);
+bool bt_hot_owns(const struct bt_cpu *bc, uint32_t blk); /* are the block's slots still its own? */
 void bt_hot_forget(struct bt_cpu *bc); /* the cache has been flushed */
 
 /* bt_mmu.c */

@@ -47,7 +47,7 @@ uint32_t bt_dead_find(struct bt_cpu *bc, uint32_t cp, uint16_t off, const uint8_
         struct bt_block *b = &bc->blocks[blk];
         if (!blk || b->cpage != cp || b->off != off || b->dead != 1)
             continue;
-        if (!bt_block_same(bc, b, page))
+        if (!bt_block_same(bc, b, page) || (b->slots && !bt_hot_owns(bc, blk)))
             continue;
         for (; i + 1 < DEAD_WAYS; i++)
             set[i] = set[i + 1];

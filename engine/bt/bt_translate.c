@@ -288,6 +288,7 @@ retry:
         n /= 2;
         goto retry;
     }
+    b->slots = t->hot && t->hot->n;
     b->slot_sites = t->n_places != 0 || t->guessed;
     b->n_map = (uint16_t)(maps - bc->n_maps);
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
