@@ -186,7 +186,14 @@ static void check_page(struct bt_tr *t, unsigned size, bool live)
     struct em *e = &t->e;
     const struct bt_site *s = &t->bc->sites[t->site];
     uint32_t stk = tr_page_of(t, s);
-    if (!live) {
+    bool by_addend = s->flags & SITE_BASE;
+    if (!live && s->slot && LEGACY(t->mode)) { /* as in tr_op_begin: the address stays in R10 */
+        e_mov(e, 9, 10);
+        e_gs(e, 1, 0, 0x03, 9, stk + STK_TAG);
+        e_cmp(e, 9, PAGE - size);
+        tr_add_cold(t, e_jcc32(e, 0x7), COLD_SLOT_R9, t->site);
+        by_addend = true;
+    } else if (!live) {
         e_gs(e, 1, 0, 0x03, 10, stk + STK_TAG);
         e_cmp(e, 10, PAGE - size);
         tr_add_cold(t, e_jcc32(e, 0x7), COLD_STACK, t->site);
@@ -208,7 +215,7 @@ static void check_page(struct bt_tr *t, unsigned size, bool live)
         e_flags_from_ax(e);
         e_mov(e, 0, 11);
     }
-    e_ld(e, 11, stk + (s->flags & SITE_BASE ? SLOT_ADDEND : STK_HOST));
+    e_ld(e, 11, stk + (by_addend ? SLOT_ADDEND : STK_HOST));
 }
 
 /* The page that the site, an access to anything but the stack, remembers: only in hot blocks. */

@@ -75,22 +75,25 @@ static void cold_miss(struct bt_tr *t, uint32_t site, unsigned kind, bool over)
     e_fix(e_jmp32(e), t->bc->code_rw + t->bc->tr_mem);
 }
 
-/* Not on the page of the stack or slot as we know it: the TLB is asked, and remembered. r10 = address + the tag, r11 = RCX or RAX. */
+/* Not on the page of the stack or slot as we know it: the TLB is asked, and remembered. r10 = address + the tag, r11 = RCX or RAX; or
+ * r10 = address. */
 static void cold_stack(struct bt_tr *t, uint32_t site, unsigned kind)
 {
     struct em *e = &t->e;
     const struct bt_site *s = &t->bc->sites[site];
     uint32_t stk = tr_page_of(t, s), tag = tr_tlb_tag(t, s->acc);
     uint8_t *miss = NULL, *ok = NULL;
-    bool live = kind != COLD_STACK;
+    bool live = kind == COLD_STACK_RCX || kind == COLD_STACK_RAX;
     if (kind == COLD_STACK_RCX)
         e_mov(e, 1, 11);
     if (kind == COLD_STACK_RAX) {
         e_flags_from_ax(e);
         e_mov(e, 0, 11);
     }
-    e_ld(e, 11, stk + STK_PAGE);
-    e_lea(e, 1, 10, 10, 11, 1, 0);
+    if (kind != COLD_SLOT_R9) {
+        e_ld(e, 11, stk + STK_PAGE);
+        e_lea(e, 1, 10, 10, 11, 1, 0);
+    }
     if (s->flags & SITE_GROUP)
         cold_over_page(t, site, live);
     if (live) {
@@ -147,6 +150,7 @@ static void emit_cold(struct bt_tr *t)
         case COLD_STACK:
         case COLD_STACK_RCX:
         case COLD_STACK_RAX:
+        case COLD_SLOT_R9:
             cold_stack(t, c->idx, c->kind);
             break;
         case COLD_LIMIT:
