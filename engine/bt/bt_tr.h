@@ -14,7 +14,8 @@
 #define CELL_VA(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell) + offsetof(struct bt_cell, va)))
 #define CELL_CTX(cp) ((uint32_t)(offsetof(struct bt_cpu, cells) + (cp) * sizeof(struct bt_cell)))
 
-enum { COLD_MISS, COLD_MISS_RCX, COLD_MISS_R9, COLD_STACK, COLD_STACK_RCX, COLD_STACK_RAX, COLD_SLOT_R9, COLD_LIMIT, COLD_ALIGN, COLD_EXIT, COLD_PROLOGUE, COLD_PAGE2 };
+enum { COLD_MISS, COLD_MISS_RCX, COLD_MISS_R9, COLD_STACK, COLD_STACK_RCX, COLD_STACK_RAX, COLD_SLOT_R9,
+       COLD_LIMIT, COLD_ALIGN, COLD_EXIT, COLD_PROLOGUE, COLD_PAGE2 };
 /* Where the page of the stack for accesses of a kind is remembered. */
 #define STK_OFF(mode, acc) ((uint32_t)(HOT_STK + (2 * MMU_OF(mode) + ((acc)&ACC_W ? 1 : 0)) * sizeof(struct bt_stk)))
 #define STK_TAG ((uint32_t)offsetof(struct bt_stk, tag))
