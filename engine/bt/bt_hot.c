@@ -81,6 +81,7 @@ void bt_hot_look(struct bt_cpu *bc)
 {
     uint32_t blk = bc->hot_sample;
     bc->hot_sample = 0;
+    bt_fpu_out(bc);
     int64_t now = clock_now(bc->v->vm), ns = now - bc->hot_since;
     if (ns < LOOK_NS && !bc->stress.on)
         return;
