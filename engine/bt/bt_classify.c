@@ -5,7 +5,31 @@
  */
 #include "bt/bt_tr.h"
 
-unsigned tr_vector_class(const struct insn *n)
+static const uint8_t reg_classes[ZYDIS_REGISTER_MAX_VALUE + 1] = {
+#define RANGE(first, last, c) [ZYDIS_REGISTER_##first ... ZYDIS_REGISTER_##last] = ZYDIS_REGCLASS_##c
+    RANGE(AL, R15B, GPR8), RANGE(AX, R15W, GPR16), RANGE(EAX, R15D, GPR32), RANGE(RAX, R15, GPR64), RANGE(ST0, ST7, X87), RANGE(MM0, MM7, MMX),
+    RANGE(XMM0, XMM31, XMM), RANGE(YMM0, YMM31, YMM), RANGE(ZMM0, ZMM31, ZMM), RANGE(TMM0, TMM7, TMM), RANGE(FLAGS, RFLAGS, FLAGS),
+    RANGE(IP, RIP, IP), RANGE(ES, GS, SEGMENT), RANGE(GDTR, TR, TABLE), RANGE(TR0, TR7, TEST), RANGE(CR0, CR15, CONTROL), RANGE(DR0, DR15, DEBUG),
+    RANGE(K0, K7, MASK), RANGE(BND0, BND3, BOUND),
+#undef RANGE
+};
+static const uint16_t first_of[ZYDIS_REGCLASS_MAX_VALUE + 1] = {
+#define FIRST(c, r) [ZYDIS_REGCLASS_##c] = ZYDIS_REGISTER_##r
+    FIRST(GPR8, AL), FIRST(GPR16, AX), FIRST(GPR32, EAX), FIRST(GPR64, RAX), FIRST(X87, ST0), FIRST(MMX, MM0), FIRST(XMM, XMM0), FIRST(YMM, YMM0),
+    FIRST(ZMM, ZMM0), FIRST(TMM, TMM0), FIRST(SEGMENT, ES), FIRST(TEST, TR0), FIRST(CONTROL, CR0), FIRST(DEBUG, DR0), FIRST(MASK, K0),
+    FIRST(BOUND, BND0),
+#undef FIRST
+};
+
+ZydisRegisterClass tr_reg_class(ZydisRegister r) { return r <= ZYDIS_REGISTER_MAX_VALUE ? reg_classes[r] : ZYDIS_REGCLASS_INVALID; }
+
+int tr_reg_id(ZydisRegister r)
+{
+    ZydisRegisterClass c = tr_reg_class(r);
+    return first_of[c] ? (int)(r - first_of[c]) : -1;
+}
+
+static unsigned vector_class(const struct insn *n)
 {
     const ZydisDecodedInstruction *in = &n->in;
     if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
@@ -93,7 +117,7 @@ bool tr_ends_block(const ZydisDecodedInstruction *in)
 }
 
 /* Reads and writes of arithmetic flags by a whole instruction; a call-out reads all. */
-void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
+static void flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
 {
     *rd = *wr = 0;
     switch (n->in.mnemonic) {
@@ -255,6 +279,13 @@ bool tr_never_native(const ZydisDecodedInstruction *in)
     default:
         return false;
     }
+}
+
+void tr_classify(struct insn *n)
+{
+    n->vec = (uint8_t)vector_class(n);
+    n->ends = tr_ends_block(&n->in) || tr_never_native(&n->in);
+    flag_effect(n, &n->f_rd, &n->f_wr);
 }
 
 bool tr_is_nop(const ZydisDecodedInstruction *in)

@@ -25,6 +25,8 @@ struct skel {
     uint8_t disp_op, imm_op; /* operands that show displacement and immediate; SKEL_OPS: none */
     uint8_t disp_at, disp_size, imm_at, imm_size, length;
     bool imm_signed;
+    bool imm_flags; /* the immediate decides about flags: a count */
+    uint8_t vec, ends, f_rd, f_wr; /* tr_classify */
     uint64_t head[HEAD_END / 8], tail[(sizeof(ZydisDecodedInstruction) - TAIL) / 8]; /* between them are more prefixes */
     ZydisDecodedOperand op[SKEL_OPS];
 };
@@ -146,6 +148,11 @@ static void keep(struct skel *s, uint64_t key, bool modrm, bool sib, const struc
     s->imm_size = in->raw.imm[0].size;
     s->imm_signed = in->raw.imm[0].is_signed;
     s->length = in->length;
+    s->vec = x->vec;
+    s->ends = x->ends;
+    s->f_rd = x->f_rd;
+    s->f_wr = x->f_wr;
+    s->imm_flags = s->imm_size && (in->meta.category == ZYDIS_CATEGORY_SHIFT || in->meta.category == ZYDIS_CATEGORY_ROTATE);
     cpu_copy(s->head, in, sizeof s->head);
     cpu_copy(s->tail, (const uint8_t *)in + TAIL, sizeof s->tail);
     cpu_copy(s->op, x->op, sizeof s->op);
@@ -166,6 +173,10 @@ static inline void copy_words(void *to, const void *from, size_t n)
 
 static void use(const struct skel *s, struct insn *x)
 {
+    x->vec = s->vec;
+    x->ends = s->ends;
+    x->f_rd = s->f_rd;
+    x->f_wr = s->f_wr;
     ZydisDecodedInstruction *in = &x->in;
     copy_words(in, s->head, sizeof s->head);
     copy_words((uint8_t *)in + TAIL, s->tail, sizeof s->tail);
@@ -179,6 +190,8 @@ static void use(const struct skel *s, struct insn *x)
         in->raw.imm[0].value.u = number(x->bytes + s->imm_at, s->imm_size, s->imm_signed);
         if (s->imm_op < SKEL_OPS)
             x->op[s->imm_op].imm.value.u = in->raw.imm[0].value.u;
+        if (s->imm_flags)
+            tr_classify(x);
     }
 }
 
@@ -191,7 +204,10 @@ ZyanStatus tr_decode(struct bt_cpu *bc, unsigned mode, unsigned have, struct ins
         use(s, x);
         return ZYAN_STATUS_SUCCESS;
     }
+    bt_fpu_out(bc);
     ZyanStatus st = ZydisDecoderDecodeFull(&bc->dec[mode], x->bytes, have, &x->in, x->op);
+    if (ZYAN_SUCCESS(st))
+        tr_classify(x);
     if (key && ZYAN_SUCCESS(st))
         keep(s, key, modrm, sib, x);
     return st;

@@ -437,10 +437,8 @@ static uint32_t find(struct bt_cpu *bc)
         bc->tr_page = gpa;
         bc->tr_again = false;
         b = bt_dead_find(bc, cp, off, host);
-        if (!b) {
-            bt_fpu_out(bc);
+        if (!b)
             b = bt_translate(bc, cp, rip, lin, host);
-        }
         if (!b || b == UINT32_MAX) {
             bc->tr_page = bc->tr_page2 = 1;
             if (!b)

@@ -817,8 +817,11 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
     unsigned size = bc->bnc.size, n0 = bc->bnc.n0;
     if (bc->bnc.acc & ACC_W) {
         uint16_t hf = bc->hflags;
-        if (bc->bnc.direct && bc->bnc.kept && same_bytes(bc->bnc.was, bc->bnc.host[0], size)) {
-            /* the code is what it was */
+        /* Somebody who writes all of it anew, here and now a little further on, is faster where the lines are no longer watched. */
+        uint64_t at = bc->bnc.gpa[0], was = bc->bnc.kept_at;
+        bool stream = at != was && at - was + 16 < 32;
+        if (bc->bnc.direct && bc->bnc.kept && !stream && same_bytes(bc->bnc.was, bc->bnc.host[0], size)) {
+            bc->bnc.kept_at = at; /* the code is what it was */
         } else if (bc->bnc.direct) {
             bt_code_written_local(bc, bc->bnc.gpa[0], n0);
             if (size > n0)

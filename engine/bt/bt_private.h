@@ -397,6 +397,7 @@ struct bt_cpu {
     struct {
         bool direct, masked, kept; /* kept: was has the bytes before the write */
         uint8_t was[16];
+        uint64_t kept_at; /* the last write that changed nothing */
         uint8_t shift; /* of the access in data */
         uint64_t active; /* masked: the bytes that the instruction touches */
         uint16_t size;
@@ -487,7 +488,7 @@ void bt_dead_keep(struct bt_cpu *bc, uint32_t blk);
 bool bt_block_same(const struct bt_cpu *bc, const struct bt_block *b, const uint8_t *page);
 uint32_t bt_dead_find(struct bt_cpu *bc, uint32_t cp, uint16_t off, const uint8_t *page);
 
-/* bt_translate.c: returns the block index, or 0 with c->fault set. Vector state must be out. */
+/* bt_translate.c: returns the block index, or 0 with c->fault set. */
 uint32_t bt_translate(struct bt_cpu *bc, uint32_t cp, uint64_t rip, uint64_t lin, const uint8_t *page);
 struct bt_tr *bt_tr_new(void);
 

@@ -33,7 +33,12 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         }
         struct insn *x = &t->insn[n];
         unsigned have = PAGE - pos < 15 ? PAGE - pos : 15;
-        cpu_copy(x->bytes, page + pos, have);
+        if (pos <= PAGE - 16) {
+            st_le64(x->bytes, ld_le64(page + pos));
+            st_le64(x->bytes + 8, ld_le64(page + pos + 8));
+        } else {
+            cpu_copy(x->bytes, page + pos, have);
+        }
         ZyanStatus st = tr_decode(bc, t->mode & M_CODE, have, x);
         if (st == ZYDIS_STATUS_NO_MORE_DATA && have < 15) {
             if (n)
@@ -66,6 +71,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
             cpu_zero(&x->in, sizeof x->in);
             x->in.mnemonic = ZYDIS_MNEMONIC_UD2;
             x->in.length = 1;
+            tr_classify(x);
             t->b->beyond = 14;
             *ended = true;
             n++;
@@ -82,7 +88,7 @@ unsigned tr_scan(struct bt_tr *t, uint16_t off, const uint8_t *page, uint64_t li
         n++;
         if (x->in.mnemonic == ZYDIS_MNEMONIC_CALL && tr_is_thunk(t, x, lin, page))
             continue;
-        if (tr_ends_block(&x->in) || tr_never_native(&x->in) || tr_switches_ac(t, x->in.mnemonic)) {
+        if (x->ends || tr_switches_ac(t, x->in.mnemonic)) {
             *ended = true;
             break;
         }

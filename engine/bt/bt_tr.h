@@ -45,6 +45,8 @@ struct insn {
     uint8_t live_in; /* flags live before the instruction's own effect, as enum below */
     /* The access that may share a check with others (bt_group.c): group 0 = none. */
     uint8_t group, grp_acc;
+    uint8_t vec, ends;  /* tr_classify: V_*; tr_ends_block or tr_never_native */
+    uint8_t f_rd, f_wr; /* tr_flag_effect */
     uint8_t thunk;      /* a CALL that only gives its return address: 1 + the register, or THUNK_NEXT */
     bool leader;
     int16_t grp_at;    /* of this access, from the group's start */
@@ -78,10 +80,19 @@ struct bt_tr {
     int32_t sp_lazy;    /* what is to be added to RSP before anybody can see it */
 };
 
-/* bt_classify.c */
-unsigned tr_vector_class(const struct insn *n);
+/* bt_classify.c. Zydis' two functions about registers are calls of a library, which might use vector registers (I4), and slower than a table. */
+ZydisRegisterClass tr_reg_class(ZydisRegister r);
+int tr_reg_id(ZydisRegister r);
+#define ZydisRegisterGetClass tr_reg_class
+#define ZydisRegisterGetId tr_reg_id
+void tr_classify(struct insn *n); /* what others ask about it again and again */
+static inline unsigned tr_vector_class(const struct insn *n) { return n->vec; }
 bool tr_ends_block(const ZydisDecodedInstruction *in);
-void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr);
+static inline void tr_flag_effect(const struct insn *n, uint8_t *rd, uint8_t *wr)
+{
+    *rd = n->f_rd;
+    *wr = n->f_wr;
+}
 /* Flags that an instruction with cpu_flags sets, or may set, as opposed to those that it sets in any case. */
 uint8_t tr_flags_may_set(const struct insn *n);
 bool tr_is_string(ZydisMnemonic m);

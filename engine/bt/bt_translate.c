@@ -298,7 +298,8 @@ retry:
     b->len = (uint16_t)(t->insn[n - 1].off + t->insn[n - 1].in.length - b->off);
     bc->cold_used = b->cold_end = tr_code_off(t);
     bc->code_used = b->end = (uint32_t)(end - bc->code_rw);
-    cpu_copy(bc->frecs + b->map, t->frec, b->n_map * sizeof t->frec[0]);
+    for (unsigned i = 0; i < b->n_map; i++)
+        bc->frecs[b->map + i] = t->frec[i];
     bc->n_maps = maps;
     for (unsigned i = 0; i < n; i++) {
         st_le64(bc->srcs + bc->n_srcs, ld_le64(t->insn[i].bytes));
