@@ -177,6 +177,32 @@ uint32_t tr_page_of(const struct bt_tr *t, const struct bt_site *s)
     return s->slot ? (uint32_t)offsetof(struct bt_cpu, slot[s->slot - 1]) : STK_OFF(t->mode, s->acc);
 }
 
+/* SDM table 6-7: 80-bit numbers, environments and states of the FPU with 16-bit and 32-bit operands. */
+static unsigned x87_alignment(unsigned size) { return size == 10 ? 8 : size == 28 || size == 108 ? 4 : size == 14 || size == 94 ? 2 : 1; }
+
+/* Instructions that fault (#GP) at an odd address before they look at the page. Others with such operands leave it to the host's processor. */
+static bool strict(const struct bt_tr *t)
+{
+    switch (t->cur->in.mnemonic) {
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_MOVAPS:
+    case ZYDIS_MNEMONIC_MOVAPD:
+    case ZYDIS_MNEMONIC_MOVDQA:
+    case ZYDIS_MNEMONIC_MOVNTPS:
+    case ZYDIS_MNEMONIC_MOVNTPD:
+    case ZYDIS_MNEMONIC_MOVNTDQ:
+    case ZYDIS_MNEMONIC_MOVNTDQA:
+    case ZYDIS_MNEMONIC_VMOVAPS:
+    case ZYDIS_MNEMONIC_VMOVAPD:
+    case ZYDIS_MNEMONIC_VMOVDQA:
+    case ZYDIS_MNEMONIC_VMOVNTPS:
+    case ZYDIS_MNEMONIC_VMOVNTPD:
+    case ZYDIS_MNEMONIC_VMOVNTDQ:
+    case ZYDIS_MNEMONIC_VMOVNTDQA: return true;
+    default: return false;
+    }
+}
+
 /*
  * In: r10 = address, probably on the page where the stack, or this place, was last. As the check in tr_op_begin, but nothing waits for the address to become
  * an index. Both ends are looked at: the access may begin on the page before.
@@ -233,7 +259,7 @@ static uint16_t slot_for(struct bt_tr *t)
  * In: r10 = offset in seg. Out: the op region has begun: r10 + r11 is the host address of size bytes that may be accessed as acc says.
  * Every guest register is as before. Between op_begin and op_end only position-independent code may be emitted; it may leave a value in r10.
  */
-void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t siteflags)
+void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint16_t siteflags)
 {
     struct em *e = &t->e;
     struct bt_cpu *bc = t->bc;
@@ -246,6 +272,8 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
                           .ilen = t->cur->in.length, .flags = siteflags};
     if ((t->cur->in.attributes & ZYDIS_ATTRIB_HAS_LOCK) || t->cur->in.mnemonic == ZYDIS_MNEMONIC_XCHG)
         s->flags |= SITE_LOCK;
+    if (size >= 16 && strict(t))
+        s->flags |= SITE_STRICT;
     bool add_base = false, limit = false;
     if (t->m64) {
         add_base = seg >= S_FS;
@@ -258,7 +286,8 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     } else if (seg == S_CS || !(t->mode & M_FLAT)) {
         add_base = limit = true;
     }
-    bool align = (t->mode & M_ALIGN) && (size == 2 || size == 4 || size == 8 || (size >= 16 && align_vector(t)));
+    unsigned even = size == 2 || size == 4 || size == 8 || (size >= 16 && align_vector(t)) ? size : x87_alignment(size);
+    bool align = (t->mode & M_ALIGN) && even > 1;
     bool slot = live && (limit || align || size > 512);
     if (slot) {
         e_flags_save(e, HOT_RAX_SAVE, HOT_FLSLOT);
@@ -275,20 +304,20 @@ void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint8_t 
     if (align) {
         s->flags |= SITE_ALIGN;
         e3(e, 0x41, 0xf6, 0xc2); /* test r10b, size-1 */
-        e1(e, (uint8_t)(size - 1));
+        e1(e, (uint8_t)(even - 1));
         uint8_t *rel = e_jcc32(e, 0x5); /* jnz */
         tr_add_cold(t, rel, COLD_ALIGN, si);
         s->flags |= SITE_ALIGN;
     }
     if ((siteflags & SITE_STACK) && !slot && !add_base) {
-        s->flags &= (uint8_t)~SITE_BASE;
+        s->flags &= (uint16_t)~SITE_BASE;
         check_page(t, size, live);
         s->op = tr_code_off(t);
         return;
     }
-    s->flags &= (uint8_t)~SITE_STACK;
+    s->flags &= (uint16_t)~SITE_STACK;
     if (slot || add_base)
-        s->flags &= (uint8_t)~SITE_BASE;
+        s->flags &= (uint16_t)~SITE_BASE;
     else if ((s->slot = slot_for(t)) != 0) {
         check_page(t, size, live);
         s->op = tr_code_off(t);

@@ -43,23 +43,36 @@ void tr_exit_indirect(struct bt_tr *t)
     e4(e, (uint32_t)offsetof(struct bt_cpu, jc[0]));
 }
 
+/* 66h in 64-bit code: Intel's processors ignore it, AMD's cut RIP to 16 bits, of short jumps too (APM vol. 3, CALL (Near), JMP (Near), Jcc). */
+static unsigned branch_width(const struct bt_tr *t)
+{
+    const ZydisDecodedInstruction *in = &t->cur->in;
+    if (!t->m64 || !t->bc->bv->feat.amd || (in->attributes & ZYDIS_ATTRIB_HAS_REX && in->raw.rex.W))
+        return in->operand_width;
+    for (unsigned i = 0; i < in->raw.prefix_count; i++)
+        if (in->raw.prefixes[i].value == 0x66)
+            return 16;
+    return in->operand_width;
+}
+
 /* Where a relative branch goes, as page offset of this page; false: it wraps in a way only a run-time sum knows. */
 bool tr_branch_delta(struct bt_tr *t, int64_t *delta)
 {
     const ZydisDecodedInstruction *in = &t->cur->in;
+    unsigned width = branch_width(t);
     int64_t d = (int64_t)t->cur->off + in->length + in->raw.imm[0].value.s;
-    if (t->m64) {
+    if (t->m64 && width != 16) {
         *delta = d;
         return true;
     }
     if (t->cpg->fixed) {
         uint64_t va = t->bc->cells[t->cp].va, tgt = va + (uint64_t)d;
-        tgt &= in->operand_width == 16 ? 0xffff : 0xffffffff;
+        tgt &= width == 16 ? 0xffff : 0xffffffff;
         *delta = (int64_t)(tgt - va);
         return true;
     }
     *delta = d;
-    return in->operand_width != 16;
+    return width != 16;
 }
 
 void tr_jump_relative(struct bt_tr *t, uint8_t *rel)
@@ -97,7 +110,7 @@ static void push_return(struct bt_tr *t, unsigned size)
 void tr_lower_call(struct bt_tr *t)
 {
     const struct insn *n = t->cur;
-    unsigned size = n->in.operand_width / 8;
+    unsigned size = branch_width(t) / 8;
     if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         push_return(t, size);
         tr_jump_relative(t, NULL);
@@ -130,7 +143,7 @@ void tr_lower_call(struct bt_tr *t)
 void tr_lower_jmp(struct bt_tr *t)
 {
     const struct insn *n = t->cur;
-    unsigned size = n->in.operand_width / 8;
+    unsigned size = branch_width(t) / 8;
     if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         tr_jump_relative(t, NULL);
         return;

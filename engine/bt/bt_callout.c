@@ -23,6 +23,14 @@ static void set_gpr(struct cpu *c, unsigned r, uint64_t v, unsigned size)
 
 static unsigned user_acc(const struct cpu *c) { return c->cpl == 3 ? ACC_USER : 0; }
 
+/* SDM table 6-7: what the size of an item asks of its address at CPL 3 with CR0.AM and RFLAGS.AC. */
+int bt_aligned(struct bt_cpu *bc, uint64_t lin, unsigned n)
+{
+    unsigned m = n == 512 ? 1 /* FXSAVE: has a #GP of its own */ : !(n & (n - 1)) ? n : n == 14 || n == 94 ? 2 : 4; /* else a table's register, or the environment or state of the FPU */
+    if ((bc->mode & M_ALIGN) && (lin & (m - 1)))
+        return cpu_raise_code(&bc->c, X_AC, 0);
+    return 0;
+}
 static int rd_mem(struct bt_cpu *bc, const struct bt_rec *r, uint32_t delta, void *buf, unsigned n)
 {
     uint64_t lin, off = bc->scr_r10 + delta;
@@ -30,16 +38,23 @@ static int rd_mem(struct bt_cpu *bc, const struct bt_rec *r, uint32_t delta, voi
         off = (uint32_t)off;
     else if (r->asize == 2)
         off = (uint16_t)off;
-    if (cpu_seg_check(&bc->c, r->seg, off, n, ACC_R, &lin) < 0)
+    if (cpu_seg_check(&bc->c, r->seg, off, n, ACC_R, &lin) < 0 || bt_aligned(bc, lin, n) < 0)
         return -1;
     return cpu_mem_read(&bc->c, lin, buf, n, user_acc(&bc->c));
 }
 static int wr_mem(struct bt_cpu *bc, const struct bt_rec *r, const void *buf, unsigned n)
 {
     uint64_t lin;
-    if (cpu_seg_check(&bc->c, r->seg, bc->scr_r10, n, ACC_W, &lin) < 0)
+    if (cpu_seg_check(&bc->c, r->seg, bc->scr_r10, n, ACC_W, &lin) < 0 || bt_aligned(bc, lin, n) < 0)
         return -1;
     return cpu_mem_write(&bc->c, lin, buf, n, user_acc(&bc->c));
+}
+/* A pointer m16:xx in memory. AMD's processors have no m16:64: REX.W leaves the offset at 32 bits (APM vol. 3, JMP (Far), LFS). */
+static int far_pointer(struct bt_cpu *bc, const struct bt_rec *r, uint64_t *off, uint16_t *sel)
+{
+    unsigned n = r->opsize == 8 && bc->c.feat->amd ? 4 : r->opsize;
+    *off = 0;
+    return rd_mem(bc, r, 0, off, n) < 0 || rd_mem(bc, r, n, sel, 2) < 0 ? -1 : 0;
 }
 static int get_rm16(struct bt_cpu *bc, const struct bt_rec *r, uint16_t *v)
 {
@@ -102,7 +117,8 @@ static int enter(struct bt_cpu *bc, const struct bt_rec *r) /* SDM vol. 2, ENTER
             bp = cut(bp - size, ss);
             uint64_t lin;
             v = 0;
-            if (cpu_seg_check(c, S_SS, bp, size, ACC_R, &lin) < 0 || cpu_mem_read(c, lin, &v, size, user_acc(c)) < 0 || cpu_push(c, v, size) < 0)
+            if (cpu_seg_check(c, S_SS, bp, size, ACC_R, &lin) < 0 || bt_aligned(bc, lin, size) < 0 ||
+                cpu_mem_read(c, lin, &v, size, user_acc(c)) < 0 || cpu_push(c, v, size) < 0)
                 goto fail;
         }
         if (cpu_push(c, cut(frame, size), size) < 0)
@@ -338,7 +354,8 @@ static int maskmov(struct bt_cpu *bc, const struct bt_rec *r)
         unsigned acc = ACC_W | user_acc(c);
         uint8_t *h;
         uint64_t gpa;
-        if (cpu_seg_check(c, r->seg, off, r->opsize, ACC_W, &lin) < 0 || c->ops->translate(c, lin, acc, &h, &gpa) < 0)
+        if (cpu_seg_check(c, r->seg, off, r->opsize, ACC_W, &lin) < 0 || bt_aligned(bc, lin, 8) < 0 ||
+            c->ops->translate(c, lin, acc, &h, &gpa) < 0)
             return -1;
         uint64_t end = (lin + r->opsize - 1) & ~0xfffull;
         if (end > lin && c->ops->translate(c, end, acc, &h, &gpa) < 0)
@@ -586,8 +603,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
         return 0;
     }
     case CO_LXS:
-        v = 0;
-        if (rd_mem(bc, r, 0, &v, r->opsize) < 0 || rd_mem(bc, r, r->opsize, &w, 2) < 0)
+        if (far_pointer(bc, r, &v, &w) < 0)
             return -1;
         if (cpu_load_seg(c, r->aux, w) < 0)
             return -1;
@@ -602,8 +618,7 @@ static int act(struct bt_cpu *bc, struct bt_rec *r)
             off = (uint32_t)r->imm;
             w = (uint16_t)(r->imm >> 32);
         } else {
-            off = 0;
-            if (rd_mem(bc, r, 0, &off, r->opsize) < 0 || rd_mem(bc, r, r->opsize, &w, 2) < 0)
+            if (far_pointer(bc, r, &off, &w) < 0)
                 return -1;
         }
         bc->mode_dirty = true;

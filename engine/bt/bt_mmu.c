@@ -481,6 +481,10 @@ static unsigned slow_group(struct bt_cpu *bc, struct bt_site *s)
         goto alone;
     if (bc->dr_watch)
         goto alone;
+    if ((s->flags & SITE_STRICT) && (lin & (s->lead_size - 1u))) {
+        cpu_raise_code(&bc->c, X_GP, 0);
+        return BTX_FAULT;
+    }
     unsigned acc = (s->lead_acc & ACC_W ? ACC_W : ACC_R) | (CPL_OF(bc->mode) == 3 ? ACC_USER : 0);
     uint8_t *h;
     uint64_t gpa;
@@ -631,6 +635,10 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
     if (arg & 0x80000000u) {
         if (cpu_seg_check(&bc->c, s->seg, lin, size, acc, &lin) < 0)
             return BTX_FAULT;
+    }
+    if ((s->flags & SITE_STRICT) && (lin & (size - 1))) {
+        cpu_raise_code(&bc->c, X_GP, 0); /* before the page is looked for; its bits stay as they are */
+        return BTX_FAULT;
     }
     unsigned n0 = PAGE - (unsigned)(lin & 0xfff);
     uint8_t *h0, *h1 = NULL;

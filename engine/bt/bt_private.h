@@ -156,7 +156,8 @@ struct bt_site {
     uint32_t thunk; /* copy of the op region that ends in bt_stub_post; 0 = none yet */
     uint32_t blk;
     uint16_t size, off;
-    uint8_t oplen, acc, seg, ilen, flags;
+    uint8_t oplen, acc, seg, ilen;
+    uint16_t flags;
     /* SITE_GROUP: size and acc are the group's; the instruction's own access is lead_size bytes at lead_off from its start */
     uint8_t lead_acc, lead_size;
     uint16_t lead_off, slot; /* 1 + index of its slot; 0 = none */
@@ -166,6 +167,7 @@ enum { MASK_ELEMENTS, MASK_VECTOR /* sign bits of a vector register */, MASK_PAC
 enum { VSIB_INDEX8 = 1, VSIB_DATA8 = 2, VSIB_EVEX = 4, VSIB_SCATTER = 8 }; /* bt_rec.aux of CO_VSIB; bits 4 and 5: scale */
 enum { SITE_FLSLOT = 1 /* live flags are in the slot, not in the host flags */, SITE_WONLY = 2, SITE_ALIGN = 4, SITE_GROUP = 8, SITE_MASKED = 16,
        SITE_LOCK = 64, SITE_STACK = 32 /* probably on the page of the stack: bt_cpu.stk is asked before the TLB */,
+       SITE_STRICT = 256 /* #GP where the address is not a multiple of the size */,
        SITE_BASE = 128 /* the op region uses the guest's base register + r11 + displacement: r11 is what leads from linear to host addresses */ };
 
 enum { BR_BEYOND /* surely */, BR_TARGET, BR_RET, BR_LOOP }; /* bt_rec.aux of CO_BRLIMIT */
@@ -651,6 +653,7 @@ static inline void bt_flags_snap(struct bt_cpu *bc, uint32_t blk)
 /* bt_callout.c, bt_string.c */
 unsigned bt_slow_callout(struct bt_cpu *bc, uint32_t idx);
 int bt_vsib(struct bt_cpu *bc, const struct bt_rec *r);
+int bt_aligned(struct bt_cpu *bc, uint64_t lin, unsigned n); /* of an access of n bytes; #AC */
 int bt_fnstenv(struct bt_cpu *bc, const struct bt_rec *r, bool save);
 int bt_fxsave(struct bt_cpu *bc, const struct bt_rec *r);
 void bt_x87_seen(struct bt_cpu *bc, uint64_t host, uint64_t lin);

@@ -61,9 +61,19 @@ static int prepare(struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size,
         }
     }
     o->host = NULL;
-    if ((o->lin & 0xfff) + size > PAGE)
-        return 0;
     uint64_t gpa;
+    if ((o->lin & 0xfff) + size > PAGE) { /* what is read faults before what is written is looked at */
+        uint8_t *second;
+        if (acc == ACC_W)
+            return 0;
+        if (c->ops->translate(c, o->lin, acc | (c->cpl == 3 ? ACC_USER : 0), &o->host, &gpa) < 0)
+            return -1;
+        o->host = NULL;
+        lin2 = (o->lin | 0xfff) + 1;
+        if ((bc->mode & M_CODE) != M_CODE64)
+            lin2 = (uint32_t)lin2;
+        return c->ops->translate(c, lin2, acc | (c->cpl == 3 ? ACC_USER : 0), &second, &gpa) < 0 ? -1 : 0;
+    }
     if (c->ops->translate(c, o->lin, acc | (c->cpl == 3 ? ACC_USER : 0), &o->host, &gpa) < 0)
         return -1;
     return 0;

@@ -143,7 +143,7 @@ static int operand(struct bt_cpu *bc, const struct bt_rec *r, unsigned n, uint64
     unsigned acc = ACC_W | (c->cpl == 3 ? ACC_USER : 0);
     uint8_t *h;
     uint64_t gpa;
-    if (cpu_seg_check(c, r->seg, bc->scr_r10, n, ACC_W, lin) < 0 || c->ops->translate(c, *lin, acc, &h, &gpa) < 0)
+    if (cpu_seg_check(c, r->seg, bc->scr_r10, n, ACC_W, lin) < 0 || bt_aligned(bc, *lin, n) < 0 || c->ops->translate(c, *lin, acc, &h, &gpa) < 0)
         return -1;
     return (*lin & 0xfff) + n > PAGE ? c->ops->translate(c, *lin + n - 1, acc, &h, &gpa) : 0;
 }

@@ -70,6 +70,8 @@ int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64
                     const uint64_t *v, unsigned n, unsigned acc, uint32_t sserr);
 /* Reads n items of width bytes upward from *sp without moving it. */
 int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint64_t skip);
+int cpu_stack_aligned(struct cpu *c, uint64_t lin, unsigned width); /* #AC of an access to the stack at CPL 3 */
+int cpu_frame_write(struct cpu *c, uint64_t a, const void *frame, unsigned width, unsigned n, unsigned acc); /* frame: as in memory */
 static inline uint64_t stack_mask(const struct cpu *c)
 {
     return cpu_in_64(c) ? ~0ull : (c->s.seg[S_SS].attr & SEG_DB) ? 0xffffffffull : 0xffffull;

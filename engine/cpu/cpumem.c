@@ -237,21 +237,31 @@ static inline void get_items(const uint8_t *p, unsigned width, uint64_t *v, unsi
         v[i] = width == 4 ? ((const uint32_t *)p)[i] : width == 8 ? ((const uint64_t *)p)[i] : ((const uint16_t *)p)[i];
 }
 
+/* What lies on two pages is pushed item by item, as it is seen when one of the pages faults: CR2, and what was written before. */
+int cpu_frame_write(struct cpu *c, uint64_t a, const void *frame, unsigned width, unsigned n, unsigned acc)
+{
+    if (likely((a & 4095) + width * n <= 4096) && likely(!cpu_mem_write(c, a, frame, width * n, acc)))
+        return 0;
+    while (n--) {
+        if (cpu_mem_write(c, a + width * n, (const uint8_t *)frame + width * n, width, acc))
+            return -1;
+    }
+    return 0;
+}
+
 static int put_frame(struct cpu *c, uint64_t a, unsigned width, const uint64_t *v, unsigned n, unsigned acc)
 {
     uint8_t buf[48 * 8], *host; /* a call gate may copy 31 parameters */
     uint64_t gpa;
     unsigned total = width * n;
     if (likely((a & 4095) + total <= 4096)) {
-        if (unlikely(c->ops->translate(c, a, acc | ACC_W, &host, &gpa)))
-            return -1;
-        if (likely(host != NULL)) {
+        if (likely(!c->ops->translate(c, a, acc | ACC_W, &host, &gpa)) && likely(host != NULL)) {
             put_items(host, width, v, n);
             return 0;
         }
     }
     put_items(buf, width, v, n);
-    return cpu_mem_write(c, a, buf, total, acc);
+    return cpu_frame_write(c, a, buf, width, n, acc);
 }
 static int get_frame(struct cpu *c, uint64_t a, unsigned width, uint64_t *v, unsigned n, unsigned acc)
 {
@@ -315,6 +325,13 @@ int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64
     return 0;
 }
 
+int cpu_stack_aligned(struct cpu *c, uint64_t lin, unsigned width)
+{
+    if (unlikely((lin & (width - 1)) && c->cpl == 3 && (c->s.rflags & FL_AC) && (c->s.cr0 & CR0_AM)))
+        return cpu_raise_code(c, X_AC, 0);
+    return 0;
+}
+
 static inline unsigned user_acc(const struct cpu *c) { return c->cpl == 3 ? ACC_USER : 0; }
 
 int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint64_t skip)
@@ -325,6 +342,8 @@ int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint6
     if (mask == ~0ull) {
         if (unlikely(!canonical(a) || !canonical(a + total - 1)))
             return cpu_raise_code(c, X_SS, 0);
+        if (cpu_stack_aligned(c, a, width))
+            return -1;
         return get_frame(c, a, width, v, n, user_acc(c));
     }
     if (unlikely(!(ss->attr & SEG_P)) && !cpu_in_real(c))
@@ -332,6 +351,8 @@ int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint6
     if (likely(a + total <= mask + 1)) {
         if (unlikely(!limit_ok(ss, a, total)))
             return cpu_raise_code(c, X_SS, 0);
+        if (cpu_stack_aligned(c, ss->base + a, width))
+            return -1;
         return get_frame(c, (uint32_t)(ss->base + a), width, v, n, user_acc(c));
     }
     for (unsigned i = 0; i < n; i++) {
@@ -350,7 +371,8 @@ int cpu_push(struct cpu *c, uint64_t val, unsigned size)
     bool f64 = cpu_in_64(c);
     if (!f64 && !cpu_in_real(c) && unlikely(!(c->s.seg[S_SS].attr & SEG_P)))
         return cpu_raise_code(c, X_SS, 0);
-    if (cpu_stack_write(c, &c->s.seg[S_SS], f64, &sp, size, &val, 1, user_acc(c), 0))
+    if (cpu_stack_aligned(c, f64 ? sp : c->s.seg[S_SS].base + sp, size) ||
+        cpu_stack_write(c, &c->s.seg[S_SS], f64, &sp, size, &val, 1, user_acc(c), 0))
         return -1;
     c->s.gpr[R_RSP] = sp;
     return 0;

@@ -63,11 +63,11 @@ static int int_long(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
     /* Pushes from CPL 3 to an inner stack: RFLAGS.AC is the user's, so SMAP holds for them (cpu_walk sees CPL 3). */
     if (has_code) {
         sp -= 48;
-        if (unlikely(cpu_mem_write(c, sp, frame, 48, user_acc(cpl))))
+        if (unlikely(cpu_frame_write(c, sp, frame, 8, 6, user_acc(cpl))))
             return -1;
     } else {
         sp -= 40;
-        if (unlikely(cpu_mem_write(c, sp, frame + 1, 40, user_acc(cpl))))
+        if (unlikely(cpu_frame_write(c, sp, frame + 1, 8, 5, user_acc(cpl))))
             return -1;
     }
     if (unlikely(!(d & D_ACCESSED)) && cpu_desc_set_accessed(c, sel, &d))
@@ -461,6 +461,18 @@ static int iret_to_vm86(struct cpu *c, const uint64_t *v)
     return cpu_check_vip(c);
 }
 
+/* Which item of the frame the fault is of: processors read the flags first, then CS, the instruction pointer, SS and the stack pointer. */
+static int iret_frame_fault(struct cpu *c, unsigned opsize, unsigned n)
+{
+    static const uint8_t order[5] = {2, 1, 0, 4, 3};
+    uint64_t v;
+    for (unsigned i = 0; c->fault.vector == X_PF && i < n; i++) {
+        if (cpu_stack_read(c, opsize, &v, 1, order[i] * opsize))
+            break;
+    }
+    return -1;
+}
+
 int cpu_iret(struct cpu *c, unsigned opsize)
 {
     struct cpu_state *s = &c->s;
@@ -478,8 +490,8 @@ int cpu_iret(struct cpu *c, unsigned opsize)
             return cpu_raise_code(c, X_GP, 0);
         return cpu_task_return(c);
     }
-    if (cpu_stack_read(c, opsize, v, in64 ? 5 : 3, 0))
-        return -1;
+    if (unlikely(cpu_stack_read(c, opsize, v, in64 ? 5 : 3, 0)))
+        return iret_frame_fault(c, opsize, in64 ? 5 : 3);
     uint64_t rip = v[0];
     uint16_t sel = (uint16_t)v[1];
     unsigned old_cpl = c->cpl, cpl = SEL_RPL(sel);
@@ -489,7 +501,7 @@ int cpu_iret(struct cpu *c, unsigned opsize)
         return -1;
     bool to64 = cpu_in_lm(c) && (cs.attr & SEG_L), outer = cpl != old_cpl;
     if (outer && !in64 && cpu_stack_read(c, opsize, v + 3, 2, 3 * (uint64_t)opsize))
-        return -1;
+        return iret_frame_fault(c, opsize, 5);
     if (in64 || outer) {
         if (unlikely(cpu_ret_check_ss(c, (uint16_t)v[4], cpl, to64, &ss, &ss_raw)))
             return -1;

@@ -23,6 +23,13 @@ static int check_rip(struct cpu *c, const struct cpu_seg *cs, uint64_t rip)
     return 0;
 }
 
+/* Compatibility mode has a 32-bit stack pointer: what RSP held above that is gone (processors differ, the manuals call it undefined). */
+static void rsp_of_mode(struct cpu *c)
+{
+    if (cpu_in_lm(c) && !(c->s.seg[S_CS].attr & SEG_L))
+        c->s.gpr[R_RSP] = (uint32_t)c->s.gpr[R_RSP];
+}
+
 static void set_cs_sel_rpl(struct cpu_seg *cs, unsigned cpl) { cs->sel = (uint16_t)((cs->sel & ~3u) | cpl); }
 
 /* A code segment as the direct target of a JMP or CALL: no change of CPL. */
@@ -164,6 +171,7 @@ int cpu_far_jmp(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize)
     }
     cs.attr |= 1;
     cpu_load_cs(c, &cs, c->cpl);
+    rsp_of_mode(c);
     c->s.rip = off;
     mode_changed(c);
     return 0;
@@ -268,13 +276,15 @@ int cpu_far_call(struct cpu *c, uint16_t sel, uint64_t off, unsigned opsize)
     } else {
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     }
-    /* A call gate makes 64-bit pushes even when the caller is in compatibility mode: the stack is addressed as the
-     * target will see it. */
-    bool flat = cpu_in_64(c) || width == 8;
-    if (!flat && !(c->s.seg[S_SS].attr & SEG_P))
-        return cpu_raise_code(c, X_SS, 0);
-    if (cpu_stack_write(c, &c->s.seg[S_SS], flat, &sp, width, v, 2, user_acc(c->cpl), 0) ||
-        cpu_desc_set_accessed(c, sel, &d))
+    /* The stack is addressed as the target sees it: flat when 64-bit code is called from compatibility mode, SS:ESP the other way round. */
+    bool flat = cpu_in_lm(c) && (cs.attr & SEG_L);
+    if (!flat) {
+        if (!(c->s.seg[S_SS].attr & SEG_P))
+            return cpu_raise_code(c, X_SS, 0);
+        sp = (uint32_t)sp;
+    }
+    if (cpu_stack_aligned(c, flat ? sp : c->s.seg[S_SS].base + sp, width) ||
+        cpu_stack_write(c, &c->s.seg[S_SS], flat, &sp, width, v, 2, user_acc(c->cpl), 0) || cpu_desc_set_accessed(c, sel, &d))
         return -1;
     cs.attr |= 1;
     cpu_load_cs(c, &cs, c->cpl);
@@ -288,8 +298,11 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
 {
     uint64_t v[2], o[2], mask = stack_mask(c), cs_raw, ss_raw;
     struct cpu_seg cs, ss;
-    if (cpu_stack_read(c, opsize, v, 2, 0))
+    if (unlikely(cpu_stack_read(c, opsize, v, 2, 0))) {
+        if (c->fault.vector == X_PF)
+            cpu_stack_read(c, opsize, v, 1, opsize); /* CS is what processors read first: the fault is of that, if it can be */
         return -1;
+    }
     uint64_t rip = v[0];
     uint16_t sel = (uint16_t)v[1];
     if (cpu_in_real(c) || cpu_in_vm86(c)) {
@@ -307,8 +320,12 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
         cpu_load_cs(c, &cs, c->cpl);
         set_sp(c, mask, c->s.gpr[R_RSP] + 2 * opsize + pop_bytes);
     } else {
-        if (cpu_stack_read(c, opsize, o, 2, 2 * (uint64_t)opsize + pop_bytes) ||
-            cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss, &ss_raw) || check_rip(c, &cs, rip) ||
+        if (unlikely(cpu_stack_read(c, opsize, o, 2, 2 * (uint64_t)opsize + pop_bytes))) {
+            if (c->fault.vector == X_PF)
+                cpu_stack_read(c, opsize, o, 1, 3 * (uint64_t)opsize + pop_bytes);
+            return -1;
+        }
+        if (cpu_ret_check_ss(c, (uint16_t)o[1], SEL_RPL(sel), to64, &ss, &ss_raw) || check_rip(c, &cs, rip) ||
             cpu_desc_set_accessed(c, sel, &cs_raw) || cpu_desc_set_accessed(c, (uint16_t)o[1], &ss_raw))
             return -1;
         cpu_load_cs(c, &cs, SEL_RPL(sel));
@@ -316,6 +333,7 @@ int cpu_far_ret(struct cpu *c, unsigned opsize, uint16_t pop_bytes)
         set_sp(c, to64 ? ~0ull : (ss.attr & SEG_DB) ? 0xffffffffull : 0xffffull, o[0] + pop_bytes);
         cpu_ret_drop_segs(c);
     }
+    rsp_of_mode(c);
     c->s.rip = rip;
     mode_changed(c);
     return 0;
@@ -393,6 +411,7 @@ int cpu_sysret(struct cpu *c, unsigned opsize)
     } else {
         flat_seg(&s->seg[S_SS], (uint16_t)((sel + 8) | 3), SS_ATTR | 3 << 5);
     }
+    rsp_of_mode(c);
     c->cpl = 3;
     mode_changed(c);
     return 0;

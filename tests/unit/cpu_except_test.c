@@ -374,7 +374,7 @@ static void double_faults(void)
             else if (second < 2)
                 ok(get64(C.s.gpr[R_RSP]) == v * 8 + 3, "error code of the second fault: IDT, EXT");
             if (v2 == X_PF)
-                is_u64(C.s.cr2, 0x40000000 - 40, "CR2 is the second fault's");
+                is_u64(C.s.cr2, 0x40000000 - 8, "CR2 is the second fault's: of what is pushed first");
         }
     }
     long_machine(3);

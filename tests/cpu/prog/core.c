@@ -466,6 +466,13 @@ static struct {
     {"lahf_lm", 0x80000001, 0, 2, 0}, {"avx512vl", 7, 0, 1, 31}, {"xsaveopt", 13, 1, 0, 0}, {"xsavec", 13, 1, 0, 1},
 };
 
+bool cpu_amd(void)
+{
+    uint32_t a = 0, b, c, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    return b == 0x68747541; /* "Auth" */
+}
+
 bool cpu_has(const char *feature)
 {
     if (fx_only && (!strncmp(feature, "avx", 3) || !strncmp(feature, "xsave", 5)))

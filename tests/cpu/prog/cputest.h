@@ -96,6 +96,7 @@ word reg_trunc(word v, int size); /* v cut to size bytes */
 extern const uint64_t edge[];
 extern const int n_edge;
 
+bool cpu_amd(void); /* for what the manuals leave to the processor and Lodge does as AMD's do on such hosts */
 bool cpu_has(const char *feature); /* as the kernel's /proc/cpuinfo calls it */
 
 struct group {

@@ -139,6 +139,108 @@ static void compat_mode(void)
     }
 }
 
+/*
+ * Between 64-bit code and compatibility mode: how wide the stack pointer is, which stack a far call writes to, what REX.W and 66h make of far and near
+ * branches. Processors differ in most of that; the guest has to do as its host.
+ */
+static void compat_stack(void)
+{
+    word high = 0x500000000000 + STACK, data = DATA + 0x700;
+    if (!cpu_amd())
+        return;
+    if (mmap((void *)high, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != (void *)high)
+        return;
+    make_ldt(0x20000);
+    ldt_entry(L_STACK16, (uint32_t)STACK, 0xffff, 0, false, false, false, false);
+    struct enc after = {0}; /* in 64-bit code */
+    uint32_t back = (uint32_t)place(&after);
+    static const uint8_t body[][8] = {{0}, {1, 0x50}, {2, 0x89, 0xe1}, {3, 0x54, 0x59, 0x90}, {1, 0xf4}, {2, 0x0f, 0x0b}};
+    static const uint8_t way[][4] = {{2, 0xff, 0x2e}, {2, 0xff, 0x1e}, {3, 0x48, 0xff, 0x2e}, {3, 0x48, 0xff, 0x1e}, {1, 0xcb}, {2, 0x48, 0xcb}};
+    for (unsigned w = 0; w < sizeof way / sizeof way[0]; w++) {
+        for (unsigned k = 0; k < sizeof body / sizeof body[0]; k++) {
+            for (unsigned from = 0; from < 2; from++) {
+                struct enc inner = {0}, outer = {0};
+                for (int i = 0; i < body[k][0]; i++)
+                    e8(&inner, body[k][i + 1]);
+                e8(&inner, 0xea);
+                e32(&inner, back);
+                e16(&inner, 0x33);
+                uint32_t at = (uint32_t)place(&inner);
+                for (int i = 0; i < way[w][0]; i++)
+                    e8(&outer, way[w][i + 1]);
+                piece(&outer);
+                fill_data(k);
+                rnd_regs();
+                in.r[SP] = (from ? high : STACK) + 0x8000;
+                in.r[SI] = data;
+                memset((void *)(STACK + 0x7f00), 0x11, 0x200);
+                memset((void *)(high + 0x7f00), 0x22, 0x200);
+                word far_at = way[w][way[w][0]] == 0xcb ? in.r[SP] : data;
+                unsigned wide = w == 5 ? 8 : 4;
+                memset((void *)far_at, 0, 16);
+                memcpy((void *)far_at, &at, 4);
+                memcpy((void *)(far_at + wide), &(uint16_t){0x23}, 2);
+                in.fl = 2;
+                run();
+                hash(out.r[SP]);
+                hash(out.r[CX]);
+                hash(fault.trap);
+                hash(fault.err);
+                bool low = ((uint8_t *)STACK)[0x7ff8] != 0x11, up = ((uint8_t *)high)[0x7ff8] != 0x22;
+                hash(low);
+                hash(up);
+                note("SP %lx: then %lx cx %lx trap %lu error %lx, written low %d high %d", in.r[SP], out.r[SP], out.r[CX], fault.trap, fault.err, low, up);
+            }
+        }
+    }
+    /* From compatibility mode on a stack with a base: what the far call pushes is where 64-bit code looks for it. */
+    for (unsigned k = 0; k < 2; k++) {
+        struct enc inner = ENC(0x66, 0xb8, SEL(L_STACK16) & 0xff, SEL(L_STACK16) >> 8, 0x8e, 0xd0, k ? 0x9a : 0xea), outer = ENC(0xff, 0x2e);
+        struct enc here = ENC(0xb9, 0x2b, 0, 0, 0, 0x8e, 0xd1); /* mov ecx, 2Bh; mov ss, ecx */
+        uint32_t target = (uint32_t)place(&here);
+        e32(&inner, target);
+        e16(&inner, 0x33);
+        uint32_t at = (uint32_t)place(&inner);
+        piece(&outer);
+        fill_data(k);
+        rnd_regs();
+        in.r[SP] = STACK + 0x8000;
+        in.r[SI] = data;
+        memset((void *)(STACK + 0x7f00), 0x11, 0x200);
+        memcpy((void *)data, &at, 4);
+        memcpy((void *)(data + 4), &(uint16_t){0x23}, 2);
+        run();
+        hash(out.r[SP]);
+        hash(fault.trap);
+        hash(((uint8_t *)STACK)[0x7ff8] != 0x11);
+        note("SP %lx trap %lu written %d", out.r[SP], fault.trap, ((uint8_t *)STACK)[0x7ff8] != 0x11);
+    }
+    munmap((void *)high, STACK_SIZE);
+    static const uint8_t near[][8] = {{6, 0x66, 0xe8, 0, 0, 0, 0}, {6, 0x66, 0xe9, 0, 0, 0, 0}, {3, 0x66, 0xeb, 0}, {3, 0x66, 0x74, 0}, {7, 0x66, 0x0f, 0x84, 0, 0, 0, 0}, {3, 0x66, 0xe2, 0},
+                                      {3, 0x66, 0xe3, 0}, {3, 0x66, 0xff, 0xd6}, {3, 0x66, 0xff, 0xe6}, {3, 0x66, 0xff, 0x16}, {3, 0x66, 0xff, 0x26}, {4, 0x66, 0x48, 0xff, 0x16}, {7, 0x66, 0x48, 0xe8, 0, 0, 0, 0}};
+    for (unsigned k = 0; k < sizeof near / sizeof near[0]; k++) {
+        struct enc e = {0};
+        for (int i = 0; i < near[k][0]; i++)
+            e8(&e, near[k][i + 1]);
+        piece(&e);
+        for (unsigned v = 0; v < 2; v++) {
+            fill_data(k);
+            rnd_regs();
+            bool mem = e.b[e.n - 1] == 0x16 || e.b[e.n - 1] == 0x26;
+            in.r[SI] = mem ? data : back;
+            memcpy((void *)data, &(uint64_t){back}, 8);
+            in.r[CX] = v;
+            in.fl = v ? 2 | ZF : 2;
+            run();
+            hash(out.r[SP]);
+            hash(fault.trap);
+            hash(fault.err);
+            hash(fault.addr);
+            note("SP %lx trap %lu error %lx at %lx", out.r[SP], fault.trap, fault.err, fault.addr);
+        }
+    }
+}
+
 /* Loading FS, GS, DS, ES on 64 bits: which selectors are accepted, what base they give. */
 static void seg_load64(void)
 {
@@ -160,7 +262,7 @@ static void seg_load64(void)
 }
 
 const struct group seg_groups[] = {
-    {"selector_queries", selector_queries}, {"null_selectors", null_selectors}, {"compat_mode", compat_mode}, {"seg_load64", seg_load64}, {NULL, NULL},
+    {"selector_queries", selector_queries}, {"null_selectors", null_selectors}, {"compat_mode", compat_mode}, {"compat_stack", compat_stack}, {"seg_load64", seg_load64}, {NULL, NULL},
 };
 
 #else

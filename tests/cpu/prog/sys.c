@@ -459,25 +459,103 @@ static void bad_addresses(void)
     }
 }
 
-/* EFLAGS.AC with CR0.AM: misaligned data accesses are reported. */
+/* EFLAGS.AC with CR0.AM: misaligned data accesses are reported, on pages that are there and before a page is looked for. */
 static void alignment(void)
 {
-    static const uint8_t ins[][6] = {{2, 0x8b, 0x06}, {2, 0x89, 0x0e}, {3, 0x66, 0x8b, 0x06}, {2, 0x8a, 0x06}, {1, 0xa5}, {3, 0x0f, 0x10, 0x06}, {2, 0xff, 0x36}, {2, 0xdd, 0x06},
-                                     {4, 0x66, 0x0f, 0x6f, 0x06}, {3, 0xf0, 0x01, 0x0e}};
-    for (unsigned k = 0; k < sizeof ins / sizeof ins[0]; k++) {
+    static const struct {
+        uint8_t n, b[6], reg;
+    } ins[] = {
+        {2, {0x8b, 0x06}, SI}, {2, {0x89, 0x0e}, SI}, {3, {0x66, 0x8b, 0x06}, SI}, {2, {0x8a, 0x06}, SI}, {1, {0xa5}, SI}, {3, {0x0f, 0x10, 0x06}, SI}, {2, {0xff, 0x36}, SI},
+        {2, {0xdd, 0x06}, SI}, {4, {0x66, 0x0f, 0x6f, 0x06}, SI}, {3, {0xf0, 0x01, 0x0e}, SI}, {2, {0xdb, 0x2e}, SI}, {2, {0xdb, 0x3e}, SI}, {2, {0xdf, 0x26}, SI}, {2, {0xd9, 0x36}, SI},
+        {2, {0xdd, 0x36}, SI}, {3, {0x66, 0xd9, 0x36}, SI}, {3, {0x0f, 0x02, 0x06}, SI}, {3, {0x0f, 0x03, 0x06}, SI}, {3, {0x0f, 0x00, 0x26}, SI},
+        {4, {0x66, 0x0f, 0xf7, 0xc1}, DI}, {3, {0x0f, 0xf7, 0xc1}, DI}, {1, {0x58}, SP}, {1, {0x50}, SP}, {1, {0x9c}, SP}, {1, {0x9d}, SP}, {2, {0x66, 0x9c}, SP}, {2, {0x66, 0x9d}, SP},
+        {2, {0x0f, 0xa0}, SP}, {4, {0xc8, 8, 0, 0}, SP}, {4, {0xc8, 8, 0, 2}, SP}, {1, {0xc9}, BP}, {1, {0xc3}, SP},
+    };
+    for (unsigned k = 0; k < sizeof ins / sizeof ins[0] && (k < 10 || cpu_amd()); k++) {
         struct enc e = {0};
-        for (int i = 0; i < ins[k][0]; i++)
-            e8(&e, ins[k][i + 1]);
+        for (int i = 0; i < ins[k].n; i++)
+            e8(&e, ins[k].b[i]);
         piece(&e);
+        bool ret = ins[k].b[0] == 0xc3, stack = ins[k].reg == SP || ins[k].reg == BP;
         for (word off = 0; off < 17; off++) {
-            for (int ac = 0; ac < 2; ac++) {
+            for (int ac = 0; ac < (cpu_amd() ? 4 : 2); ac++) { /* bit 1: there is no page */
+                if (ret && ac == 0)
+                    continue; /* goes where the stack says */
                 fill_data(k);
                 rnd_regs();
-                in.r[SI] = DATA + 0x400 + off;
-                in.fl = ac ? 2 | AC : 2;
-                run_hash(ARITH | AC);
+                memset((void *)(STACK_MID - 0x40), 0, 0x80);
+                for (word w = 0; w < 3; w++)
+                    memcpy((void *)(STACK_MID + off + w * sizeof w), &(word){2}, sizeof w); /* harmless flags */
+                in.r[BP] = STACK_MID;
+                in.r[ins[k].reg] = (ac & 2 ? DATA + DATA_SIZE + 0x400 : stack ? STACK_MID : DATA + 0x400) + off;
+                in.fl = ac & 1 ? 2 | AC : 2;
+                run();
+                hash(fault.trap);
+                hash(fault.err);
+                hash(fault.addr);
+                if (!ret || fault.trap == 17)
+                    hash(out.r[SP]);
+                note("offset %lx AC %d: signal %d trap %lu error %lx at %lx, SP %lx", off, ac, fault.sig, fault.trap, fault.err, fault.addr, out.r[SP]);
             }
         }
+    }
+}
+
+/* Which of several faults it is, and what CR2 says: frames are written from the top and read in an order of their own, sources come before destinations. */
+static void fault_order(void)
+{
+    static const struct {
+        uint8_t n, b[8];
+    } ins[] = {
+        {1, {0xa5}}, {1, {0xa4}}, {2, {0xff, 0x36}}, {2, {0xff, 0x16}}, {3, {0x0f, IS64 ? 0xb5 : 0xb4, 0x0e}}, {2, {0xff, 0x2e}}, {1, {0xcb}}, {1, {0xcf}}, {3, {0x0f, 0x28, 0x06}}, {3, {0x0f, 0x29, 0x06}},
+        {4, {0x66, 0x0f, 0x6f, 0x06}}, {4, {0x66, 0x0f, 0xe7, 0x06}},
+#ifdef __x86_64__
+        {2, {0x48, 0xcb}}, {2, {0x48, 0xcf}}, {4, {0x48, 0x0f, 0xc7, 0x0e}}, {5, {0xf0, 0x48, 0x0f, 0xc7, 0x0e}},
+#else
+        {1, {0x60}}, {2, {0x66, 0x60}}, {7, {0x9a, 0, 0, 0, 0, 0, 0}},
+#endif
+    };
+    word area = DATA + DATA_SIZE - 4 * PAGE, ro = area + PAGE, absent = area + 2 * PAGE;
+    if (!cpu_amd())
+        return;
+    for (unsigned k = 0; k < sizeof ins / sizeof ins[0]; k++) {
+        struct enc e = {0};
+        for (int i = 0; i < ins[k].n; i++)
+            e8(&e, ins[k].b[i]);
+        piece(&e);
+        bool call = ins[k].b[0] == 0x9a, pops = e.b[e.n - 1] == 0xcb || e.b[e.n - 1] == 0xcf;
+        if (call) { /* a far call to where it is, by the selector that CS has */
+            uint16_t cs;
+            __asm__("mov %%cs, %0" : "=r"(cs));
+            uint32_t at = (uint32_t)code_ptr;
+            memcpy((void *)(code_ptr + 1), &at, 4);
+            memcpy((void *)(code_ptr + 5), &cs, 2);
+        }
+        for (int src = 0; src < 20; src++) { /* distance of the source, or the frame's lower end, from the absent page */
+            for (int dst = 0; dst < 2; dst++) {
+                mprotect((void *)area, 4 * PAGE, PROT_READ | PROT_WRITE);
+                fill_data(k);
+                memset((void *)area, 3, 4 * PAGE); /* selectors have RPL 3 */
+                rnd_regs();
+                in.r[SI] = absent - (word)src * 2 + (word)(src & 1);
+                in.r[DI] = (dst ? absent + 0x101 : ro + 0x101);
+                if (call || ins[k].b[0] == 0x60 || ins[k].b[1] == 0x60)
+                    in.r[SP] = area + 2 * PAGE + (word)src * 2; /* onto the read-only page from the one above */
+                else if (pops)
+                    in.r[SP] = absent - (word)src * 2 + (dst ? 0x20 : 0);
+                else
+                    in.r[SP] = ro + 0x100;
+                mprotect((void *)ro, PAGE, PROT_READ);
+                if (!(call || ins[k].b[0] == 0x60 || ins[k].b[1] == 0x60))
+                    mprotect((void *)absent, PAGE, PROT_NONE);
+                run();
+                hash(fault.trap);
+                hash(fault.err);
+                hash(fault.addr);
+                note("source %lx destination %lx SP %lx: signal %d trap %lu error %lx at %lx", in.r[SI], in.r[DI], in.r[SP], fault.sig, fault.trap, fault.err, fault.addr);
+            }
+        }
+        mprotect((void *)area, 4 * PAGE, PROT_READ | PROT_WRITE);
     }
 }
 
@@ -813,7 +891,7 @@ static void random_and_ids(void)
 const struct group sys_groups[] = {
     {"privileged", privileged},   {"lock_prefix", lock_prefix},       {"prefix_soup", prefix_soup},   {"page_faults", page_faults},   {"fault_flags", fault_flags},
     {"dead_flags", dead_flags},
-    {"bad_addresses", bad_addresses}, {"alignment", alignment},
+    {"bad_addresses", bad_addresses}, {"alignment", alignment}, {"fault_order", fault_order},
 #ifdef __x86_64__
     {"fs_gs_base", fs_gs_base},
 #endif
