@@ -518,6 +518,25 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
     }
 }
 
+/* Is a block of this vCPU made of any of the guest bytes [gpa, gpa + len) of one page? */
+bool bt_code_at(const struct bt_cpu *bc, uint64_t gpa, unsigned len)
+{
+    uint64_t page = gpa & ~0xfffull;
+    uint32_t lo = (uint32_t)(gpa - page), hi = lo + len;
+    for (uint32_t cp = bc->cpage_hash[cpage_hash(page)]; cp; cp = bc->cpages[cp].next) {
+        const struct bt_cpage *p = &bc->cpages[cp];
+        if (p->gpa != page)
+            continue;
+        for (unsigned k = (lo > BLOCK_INSNS * 15 ? lo - BLOCK_INSNS * 15 : 0) >> BUCKET_SHIFT; k <= (hi - 1) >> BUCKET_SHIFT; k++)
+            for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next) {
+                const struct bt_block *q = &bc->blocks[b];
+                if (!q->dead && q->off < hi && (uint32_t)q->off + q->len + q->beyond > lo)
+                    return true;
+            }
+    }
+    return false;
+}
+
 /* The 64-byte lines of the page at gpa that blocks of this vCPU come from. */
 uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page)
 {

@@ -268,6 +268,17 @@ static bool touches_code(const struct bt_vm *bv, uint64_t a, unsigned n)
     return (__atomic_load_n(&bv->code_lines[a >> 12], __ATOMIC_SEQ_CST) & mask) || watched(bv, a >> 12);
 }
 
+/* ... and bytes that a block is made of, or may be, because another vCPU has code of the page? Data lie in one line with code: a counter behind a function, a
+ * trampoline on the stack. */
+static bool touches_blocks(const struct bt_cpu *bc, uint64_t a, unsigned n)
+{
+    const struct bt_vm *bv = bc->bv;
+    if (!touches_code(bv, a, n))
+        return false;
+    uint8_t who = __atomic_load_n(&bv->code_cpus[a >> 12], __ATOMIC_SEQ_CST);
+    return watched(bv, a >> 12) || (who & (uint8_t) ~(1u << bc->c.index)) || bt_code_at(bc, a, n);
+}
+
 /* One page of an access. 0: *host (NULL: go through the bus at *gpa); *watch: run on host, then tell. -1: fault. */
 static int page_access(struct bt_cpu *bc, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa, bool *watch)
 {
@@ -686,7 +697,7 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
             h0 = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
             if (bc->bv->n > 1) /* before the look: another vCPU that is about to translate it must wait for us */
                 __atomic_fetch_or(&bc->bv->write_cpus[g0 >> 12], (uint8_t)(1u << bc->c.index), __ATOMIC_SEQ_CST);
-            w0 = touches_code(bc->bv, g0, size);
+            w0 = touches_blocks(bc, g0, size);
             goto have0;
         }
     }

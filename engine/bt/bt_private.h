@@ -475,6 +475,7 @@ void bt_prologue_cold(struct bt_cpu *bc, struct em *e, uint32_t mode);
 int bt_check_page(const struct bt_cpu *bc, struct em *e, uint32_t from, uint32_t to, int64_t delta, bool flags_dead, uint8_t *bad[2]);
 void bt_block_drop(struct bt_cpu *bc, uint32_t blk);
 void bt_code_left(struct bt_cpu *bc, uint64_t page);
+bool bt_code_at(const struct bt_cpu *bc, uint64_t gpa, unsigned len);
 void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len);
 uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page);
 uint32_t bt_cpage_get(struct bt_cpu *bc, uint64_t gpa, uint64_t lin, bool global);

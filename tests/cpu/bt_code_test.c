@@ -27,6 +27,10 @@ __asm__(".text\n"
         "c_long: mov $0x200000, %edi\n mov $30, %ecx\n xor %ebx, %ebx\n"
         "1: mov %cl, 472(%rdi)\n call *%rdi\n add %eax, %ebx\n movb $200, 472(%rdi)\n call *%rdi\n add %eax, %ebx\n dec %ecx\n jnz 1b\n"
         " mov %ebx, %eax\n" LOGGED " jmp c_end\n"
+        /* a counter in the line of the function, and then the function */
+        "c_line: mov $0x200000, %edi\n mov $2000, %ecx\n xor %ebx, %ebx\n movl $0, 40(%rdi)\n movb $3, 1(%rdi)\n"
+        "1: incl 40(%rdi)\n call *%rdi\n add %eax, %ebx\n dec %ecx\n jnz 1b\n"
+        " mov %ebx, %eax\n" LOGGED " mov 40(%rdi), %eax\n" LOGGED " movb $9, 1(%rdi)\n call *%rdi\n" LOGGED " jmp c_end\n"
         /* what is there already is written again, in each size, and then something else */
         "c_same: mov %cr4, %rax\n or $0x600, %eax\n mov %rax, %cr4\n mov $0x200000, %edi\n mov $0xf3, %esi\n mov $20, %ecx\n call *%rdi\n"
         "1: mov (%rdi), %rax\n mov %rax, (%rdi)\n mov %eax, (%rdi)\n mov %ax, (%rdi)\n mov %al, (%rdi)\n orb $0, 1(%rdi)\n movups (%rdi), %xmm0\n"
@@ -56,7 +60,7 @@ __asm__(".text\n"
         "f_self: mov %al, 1f+1(%rip)\n 1: mov $0, %eax\n ret\n"
         "f_stop:\n");
 #define LABEL(x) extern const char x[]
-LABEL(c_begin); LABEL(c_toggle); LABEL(c_trace); LABEL(c_long); LABEL(c_same); LABEL(c_beside); LABEL(c_self); LABEL(c_copy); LABEL(c_stop);
+LABEL(c_begin); LABEL(c_toggle); LABEL(c_line); LABEL(c_trace); LABEL(c_long); LABEL(c_same); LABEL(c_beside); LABEL(c_self); LABEL(c_copy); LABEL(c_stop);
 LABEL(f_imm); LABEL(f_trace); LABEL(f_traced); LABEL(f_self);
 
 static void run(const char *mode, const char *name, const char *start, const uint32_t *want, unsigned n)
@@ -89,6 +93,12 @@ static void all(const char *mode, uint32_t stress)
     memcpy(box.ram + CODE, c_begin, (size_t)(c_stop - c_begin));
     SEES("two values of an immediate", c_toggle, 300, 77, 1, 2);
     SEES("a call that comes and goes", c_trace, 100 + 50 * 1000);
+    struct bt_stats before, after;
+    bt_get_stats(box.vm, &before);
+    SEES("data in the line of a function", c_line, 6000, 2000, 9);
+    bt_get_stats(box.vm, &after);
+    if (!stress)
+        ok(after.smc_drops - before.smc_drops < 50, "which is not dropped each time: %u", (unsigned)(after.smc_drops - before.smc_drops));
     SEES("the end of a long function", c_long, 30 * 31 / 2 + 30 * 200);
     SEES("writes of what is there", c_same, 1, 9, 1);
     SEES("data beside code", c_beside, 1, 20, 4, 1, 0x33, 5, 0x33, 0, 0x33);
