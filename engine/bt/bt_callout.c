@@ -26,7 +26,8 @@ static unsigned user_acc(const struct cpu *c) { return c->cpl == 3 ? ACC_USER : 
 /* SDM table 6-7: what the size of an item asks of its address at CPL 3 with CR0.AM and RFLAGS.AC. */
 int bt_aligned(struct bt_cpu *bc, uint64_t lin, unsigned n)
 {
-    unsigned m = n == 512 ? 1 /* FXSAVE: has a #GP of its own */ : !(n & (n - 1)) ? n : n == 14 || n == 94 ? 2 : 4; /* else a table's register, or the environment or state of the FPU */
+    /* FXSAVE has a #GP of its own; the others that are no power of two are a table's register, or the environment or state of the FPU. */
+    unsigned m = n == 512 ? 1 : !(n & (n - 1)) ? n : n == 14 || n == 94 ? 2 : 4;
     if ((bc->mode & M_ALIGN) && (lin & (m - 1)))
         return cpu_raise_code(&bc->c, X_AC, 0);
     return 0;
