@@ -132,7 +132,7 @@ struct cand {
     uint8_t insn, acc;
     uint8_t size;
     uint16_t sym;
-    int32_t off;
+    int64_t off;
 };
 
 /*
@@ -142,7 +142,7 @@ struct cand {
 void tr_find_groups(struct bt_tr *t, unsigned n)
 {
     uint16_t sym[16];
-    int32_t off[16];
+    int64_t off[16]; /* of 64 bits, as all sums of them: displacements may lie 4 GiB apart */
     uint16_t next_sym = 16;
     struct cand c[BLOCK_INSNS];
     unsigned nc = 0, groups = 0;
@@ -217,7 +217,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
                 b = NOREG;
             if (b != NOREG && m->mem.base != ZYDIS_REGISTER_RIP && m->mem.base != ZYDIS_REGISTER_EIP && seg < S_FS && seg != S_CS && !bitreg && !high &&
                 !segreg && m->mem.disp.value == (int32_t)m->mem.disp.value)
-                c[nc++] = (struct cand){(uint8_t)i, (uint8_t)tr_acc_of(m), (uint8_t)(m->size / 8), sym[b], off[b] + (int32_t)m->mem.disp.value};
+                c[nc++] = (struct cand){(uint8_t)i, (uint8_t)tr_acc_of(m), (uint8_t)(m->size / 8), sym[b], off[b] + m->mem.disp.value};
         }
         /* what the instruction does to the registers */
         if (in->mnemonic == ZYDIS_MNEMONIC_MOV && x->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -233,7 +233,7 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
                    x->op[1].mem.base != ZYDIS_REGISTER_NONE && tr_gpr_of(x->op[1].mem.base) != NOREG && x->op[1].mem.disp.value > -65536 &&
                    x->op[1].mem.disp.value < 65536) {
             unsigned d = tr_gpr_of(x->op[0].reg.value), sr = tr_gpr_of(x->op[1].mem.base);
-            int32_t o = off[sr] + (int32_t)x->op[1].mem.disp.value;
+            int64_t o = off[sr] + x->op[1].mem.disp.value;
             sym[d] = sym[sr];
             off[d] = o;
         } else {
@@ -257,12 +257,12 @@ void tr_find_groups(struct bt_tr *t, unsigned n)
     for (unsigned i = 0; i < nc && groups < 8; i++) {
         if (t->insn[c[i].insn].group)
             continue;
-        int32_t lo = c[i].off, hi = c[i].off + c[i].size;
+        int64_t lo = c[i].off, hi = c[i].off + c[i].size;
         unsigned members = 1, acc = c[i].acc;
         for (unsigned j = i + 1; j < nc; j++) {
             if (c[j].sym != c[i].sym || t->insn[c[j].insn].group)
                 continue;
-            int32_t l2 = c[j].off < lo ? c[j].off : lo, h2 = c[j].off + c[j].size > hi ? c[j].off + c[j].size : hi;
+            int64_t l2 = c[j].off < lo ? c[j].off : lo, h2 = c[j].off + c[j].size > hi ? c[j].off + c[j].size : hi;
             if (h2 - l2 > 512)
                 continue;
             lo = l2;

@@ -967,7 +967,7 @@ def cpu_difference(g, prog, group):
 # What the translator does itself; the long groups are those whose instructions run as they are.
 CPU_SHORT = """alu_rr mul_div bit_ops bit_scan conditions push_pop xlat_misc jumps calls page_cross_code smc single_step x87_env x87_pointers
     sse_faults xsave_restore masked_edges str_cmps str_scas gather
-    privileged lock_prefix prefix_soup page_faults fault_flags dead_flags bad_addresses alignment fault_order system_calls
+    privileged lock_prefix prefix_soup page_faults fault_flags dead_flags bad_addresses far_apart alignment fault_order system_calls
     cross_modify selector_queries null_selectors compat_stack branch_limits opmap_1 opmap_0f""".split()
 
 

@@ -459,6 +459,43 @@ static void bad_addresses(void)
     }
 }
 
+/* Accesses from one base register whose displacements lie more than 2 GiB apart are no neighbours; nor are those that sums of 32 bits would make such. */
+static void far_apart(void)
+{
+    static const int32_t pair[][2] = {{0x40000000, -0x50000000}, {-0x50000000, 0x40000000}, {0x7ffffff0, -0x7ffffff0}, {-0x7ffffff0, 0x7ffffff0}, {0x2dc430d3, -0x76c49ad3},
+                                      {0x7fffff00, -0x7fffff00}, {0x100, 0x180}};
+    for (unsigned k = 0; k < sizeof pair / sizeof pair[0]; k++) {
+        for (unsigned add = 0; add < 2; add++) { /* add bx, 200h between them */
+            for (unsigned store = 0; store < 2; store++) {
+                struct enc e = {0};
+                for (int i = 0; i < 12; i++) /* away from the code that has loaded the flags, which is translated one access at a time */
+                    e8(&e, 0xeb), e8(&e, 0);
+                e8(&e, 0x8b), e8(&e, 0x8b); /* mov ecx, [bx + disp] */
+                e32(&e, (uint32_t)pair[k][0]);
+                struct enc more = IS64 ? ENC(0x48, 0x81, 0xc3, 0, 2, 0, 0) : ENC(0x81, 0xc3, 0, 2, 0, 0);
+                if (add)
+                    etail(&e, &more);
+                e8(&e, store ? 0x89 : 0x8b); /* mov edx, [bx + disp], or the other way round */
+                e8(&e, 0x93);
+                e32(&e, (uint32_t)pair[k][1]);
+                piece(&e);
+                for (unsigned first = 0; first < 2; first++) { /* which of them is in DATA */
+                    fill_data(k);
+                    rnd_regs();
+                    in.r[BX] = DATA + 0x400 - (word)(intptr_t)pair[k][!first] - (add && !first ? 0x200 : 0);
+                    run();
+                    hash(fault.trap);
+                    hash(fault.addr);
+                    hash(fault.sig ? 0 : out.r[CX]);
+                    hash(fault.sig ? 0 : out.r[DX]);
+                    note("BX %lx: cx %lx dx %lx trap %lu at %lx", in.r[BX], out.r[CX], out.r[DX], fault.trap, fault.addr);
+                    hash_mem(DATAP + 0x200, 0x400);
+                }
+            }
+        }
+    }
+}
+
 /* EFLAGS.AC with CR0.AM: misaligned data accesses are reported, on pages that are there and before a page is looked for. */
 static void alignment(void)
 {
@@ -891,7 +928,7 @@ static void random_and_ids(void)
 const struct group sys_groups[] = {
     {"privileged", privileged},   {"lock_prefix", lock_prefix},       {"prefix_soup", prefix_soup},   {"page_faults", page_faults},   {"fault_flags", fault_flags},
     {"dead_flags", dead_flags},
-    {"bad_addresses", bad_addresses}, {"alignment", alignment}, {"fault_order", fault_order},
+    {"bad_addresses", bad_addresses}, {"far_apart", far_apart}, {"alignment", alignment}, {"fault_order", fault_order},
 #ifdef __x86_64__
     {"fs_gs_base", fs_gs_base},
 #endif
