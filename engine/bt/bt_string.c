@@ -5,6 +5,8 @@
  */
 #include "bt/bt_private.h"
 
+#include "base/bytes.h"
+
 struct operand {
     uint64_t lin;
     uint8_t *host; /* NULL: element by element through cpu_mem_* */
@@ -41,9 +43,27 @@ static uint64_t fit(uint64_t off, uint64_t lin, unsigned size, bool down, uint64
     return n ? n : 1;
 }
 
+/* The usual case: a flat segment, and a page that the TLB has with the right to do acc. */
+static bool in_tlb(const struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size, unsigned acc, struct operand *o)
+{
+    bool flat = (bc->mode & M_CODE) == M_CODE64 ? seg < S_FS : (bc->mode & M_FLAT) && seg < S_FS && seg != S_CS;
+    const struct bt_tlb *t = &bc->tlb[MMU_OF(bc->mode)];
+    uint32_t i = tlb_index(off);
+    if (!flat || (bc->mode & M_ALIGN) || (off & 0xfff) + size > PAGE || (acc == ACC_W ? t->wtag[i] : t->rtag[i]) != -(off & ~0xfffull))
+        return false;
+    o->lin = off;
+    o->host = (uint8_t *)(uintptr_t)(t->host[i] + (off & 0xfff));
+    return true;
+}
+
 static int prepare(struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size, uint64_t *n, unsigned acc, bool down, uint64_t amask, struct operand *o)
 {
     struct cpu *c = &bc->c;
+    if (in_tlb(bc, seg, off, size, acc, o)) {
+        uint64_t k = fit(off, off, size, down, amask);
+        *n = k < *n ? k : *n;
+        return 0;
+    }
     if (cpu_seg_check(c, seg, off, size, acc, &o->lin) < 0)
         return -1;
     if ((bc->mode & M_ALIGN) && (o->lin & (size - 1)))
@@ -124,6 +144,25 @@ static void rep_stos(uint8_t *d, uint64_t v, uint64_t n, unsigned size)
     }
 }
 
+/* Downwards the processor takes one element at a time, and long to begin. */
+static void movs_down(uint8_t *d, const uint8_t *s, uint64_t n, unsigned size)
+{
+    switch (size) {
+    case 4:
+        for (; n; n--, d -= 4, s -= 4)
+            st_le32(d, ld_le32(s));
+        break;
+    case 8:
+        for (; n; n--, d -= 8, s -= 8)
+            st_le64(d, ld_le64(s));
+        break;
+    default:
+        for (; n; n--, d -= size, s -= size)
+            st(d, ld(s, size), size);
+        break;
+    }
+}
+
 /* The processor's own comparison, n elements upwards, n > 0: how many were looked at; *fl gets the flags as SAHF takes them and OF in bit 11. */
 #define COMPARE(name, insn)                                                                                                                           \
     static uint64_t name(uint64_t a, const uint8_t *s, const uint8_t *d, uint64_t n, uint64_t *fl)                                                    \
@@ -169,12 +208,7 @@ static int run(struct bt_cpu *bc, const struct bt_rec *r, struct operand *src, s
     switch (r->aux) {
     case 0xa4:
         if (s_ok && d_ok) {
-            if (!down) {
-                rep_movs(dst->host, src->host, n, size);
-            } else {
-                for (uint64_t i = 0; i < n; i++)
-                    st(dst->host - i * size, ld(src->host - i * size, size), size);
-            }
+            (down ? movs_down : rep_movs)(dst->host, src->host, n, size);
         } else {
             uint64_t v = 0;
             if (cpu_mem_read(c, src->lin, &v, size, ua) < 0 || cpu_mem_write(c, dst->lin, &v, size, ua) < 0)
