@@ -128,6 +128,13 @@ uint32_t tr_tlb_addend(const struct bt_tr *t)
     return (uint32_t)(offsetof(struct bt_cpu, tlb[0].addend) + MMU_OF(t->mode) * sizeof t->bc->tlb[0]);
 }
 
+/* For code that asks the TLB by itself: is the offset in seg the linear address, at its full width, and nothing else to be checked? */
+bool tr_flat_operand(const struct bt_tr *t, unsigned seg)
+{
+    bool flat = t->m64 ? seg < S_FS : (t->mode & M_FLAT) && seg != S_CS && seg < S_FS && (t->mode & M_CODE) == M_CODE32;
+    return flat && t->cur->in.address_width == (t->m64 ? 64 : 32) && !(t->mode & (M_ALIGN | M_SINGLE));
+}
+
 /*
  * In: r10 = address of size bytes. Out: r11 = index, r10 = offset in the page when the TLB has it for acc; the flags are spoilt. Returns the place of
  * the jump that is taken when it has not.

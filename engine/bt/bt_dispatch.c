@@ -249,8 +249,6 @@ static inline uint64_t lin_of(const struct bt_cpu *bc, uint64_t rip)
     return (bc->mode & M_CODE) == M_CODE64 ? rip : (uint32_t)(bc->c.s.seg[S_CS].base + rip);
 }
 
-static inline bool canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
-
 static uint32_t vcache_at(uint64_t lin, uint32_t ctx) { return ((uint32_t)(lin >> 12) ^ ctx * 0x9e5u) & 1023; }
 
 /* The code page of lin without a walk. An entry of the cache says what a walk found while its ctx was the current one, so it still holds when that
@@ -285,7 +283,7 @@ static bool tail_valid(struct bt_cpu *bc, const struct bt_block *b)
 static uint32_t find_fast(struct bt_cpu *bc, uint64_t rip)
 {
     uint64_t lin = lin_of(bc, rip);
-    if (!canonical(lin))
+    if (!cpu_canonical(lin))
         return 0;
     uint32_t cp = cpage_fast(bc, lin);
     if (!cp)
@@ -396,7 +394,7 @@ static uint32_t find(struct bt_cpu *bc)
 {
     for (;;) {
         uint64_t rip = bc->c.s.rip, lin = lin_of(bc, rip);
-        if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip)) {
+        if ((bc->mode & M_CODE) == M_CODE64 && !cpu_canonical(rip)) {
             cpu_raise_code(&bc->c, X_GP, 0);
             return 0;
         }
@@ -517,7 +515,7 @@ unsigned bt_slow_indirect(struct bt_cpu *bc, uint32_t unused)
     bc->c.s.rip = rip;
     bc->by_indirect = true;
     bt_flags_in(bc);
-    if ((bc->mode & M_CODE) == M_CODE64 && !canonical(rip) && bt_branch_back(bc)) {
+    if ((bc->mode & M_CODE) == M_CODE64 && !cpu_canonical(rip) && bt_branch_back(bc)) {
         cpu_raise_code(&bc->c, X_GP, 0);
         return BTX_FAULT;
     }

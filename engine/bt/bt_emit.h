@@ -72,6 +72,12 @@ static inline void e_st_imm8(struct em *e, uint32_t disp, uint8_t v)
     e4(e, disp);
     e1(e, v);
 }
+static inline void e_st_imm32(struct em *e, uint32_t disp, uint32_t v)
+{
+    e4(e, 0x2504c765); /* mov dword gs:[], v */
+    e4(e, disp);
+    e4(e, v);
+}
 
 /* opc reg, rm (register form) */
 static inline void e_rr(struct em *e, int w, unsigned opc, unsigned reg, unsigned rm)

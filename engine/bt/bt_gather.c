@@ -24,9 +24,7 @@ uint8_t *tr_gather_inline(struct bt_tr *t, const ZydisDecodedOperand *m, const s
 {
     struct em *e = &t->e;
     unsigned isz = r->aux & VSIB_INDEX8 ? 8 : 4, dsz = r->aux & VSIB_DATA8 ? 8 : 4, n = r->opsize / (isz > dsz ? isz : dsz);
-    unsigned seg = (unsigned)tr_seg_of(m->mem.segment);
-    bool flat = t->m64 ? seg < S_FS : (t->mode & M_FLAT) && seg != S_CS && seg < S_FS && (t->mode & M_CODE) == M_CODE32;
-    if (!flat || (r->aux & (VSIB_EVEX | VSIB_SCATTER)) || t->cur->in.address_width != (t->m64 ? 64 : 32) || (t->mode & (M_ALIGN | M_SINGLE)) ||
+    if (!tr_flat_operand(t, (unsigned)tr_seg_of(m->mem.segment)) || (r->aux & (VSIB_EVEX | VSIB_SCATTER)) ||
         r->reg == r->rep || r->reg == r->rm || r->rep == r->rm)
         return NULL;
     uint8_t *slow[8];

@@ -243,6 +243,16 @@ static unsigned mmu_of(const struct bt_cpu *bc, unsigned acc)
     return bc->c.cpl < 3 && (bc->c.s.cr4 & CR4_SMAP) && (bc->c.s.rflags & FL_AC) ? 2 : 0;
 }
 
+uint8_t *bt_tlb_find(const struct bt_cpu *bc, uint64_t lin, unsigned acc, uint64_t *gpa)
+{
+    const struct bt_tlb *t = &bc->tlb[mmu_of(bc, acc)];
+    uint32_t i = tlb_index(lin);
+    if ((acc & ACC_W ? t->wtag[i] : t->rtag[i]) != -(lin & ~0xfffull))
+        return NULL;
+    *gpa = (t->cgpa[i] & ~0xfffull) | (lin & 0xfff);
+    return (uint8_t *)(uintptr_t)(t->host[i] | (lin & 0xfff));
+}
+
 static bool watched(const struct bt_vm *bv, uint64_t pfn) { return __builtin_expect(!((pfn | 1ull << 63) & bv->watch_mask), 0); }
 
 static bool code_in(const struct bt_vm *bv, uint64_t pfn) { return __atomic_load_n(&bv->code_lines[pfn], __ATOMIC_RELAXED) || watched(bv, pfn); }
@@ -383,11 +393,9 @@ void bt_code_written_local(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
 int bt_translate_acc(struct cpu *c, uint64_t lin, unsigned acc, uint8_t **host, uint64_t *gpa)
 {
     struct bt_cpu *bc = CPU2BT(c);
-    unsigned m = mmu_of(bc, acc);
-    uint32_t i = tlb_index(lin);
-    uint64_t ntag = -(lin & ~0xfffull);
-    if (!(acc & ACC_X) && (acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) == ntag) {
-        *host = (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] + (lin & 0xfff));
+    uint8_t *h = acc & ACC_X ? NULL : bt_tlb_find(bc, lin, acc, gpa);
+    if (h) {
+        *host = h;
         return 0;
     }
     bool watch;
@@ -605,23 +613,10 @@ static void copy_part(uint8_t *d, const uint8_t *s, unsigned n)
     }
 }
 
-/* The host address of lin if the TLB has the page with the right to do acc, and *gpa; NULL otherwise. */
-static uint8_t *tlb_has(const struct bt_cpu *bc, uint64_t lin, unsigned acc, uint64_t *gpa)
-{
-    unsigned m = mmu_of(bc, acc);
-    uint32_t i = tlb_index(lin);
-    if ((acc & ACC_W ? bc->tlb[m].wtag[i] : bc->tlb[m].rtag[i]) != -(lin & ~0xfffull))
-        return NULL;
-    *gpa = (bc->tlb[m].cgpa[i] & ~0xfffull) | (lin & 0xfff);
-    return (uint8_t *)(uintptr_t)(bc->tlb[m].host[i] | (lin & 0xfff));
-}
-
 static uint64_t second_page(const struct bt_cpu *bc, uint64_t lin, unsigned n0)
 {
     return (bc->mode & M_CODE) == M_CODE64 ? lin + n0 : (uint32_t)(lin + n0);
 }
-
-static bool canonical(uint64_t lin) { return (uint64_t)((int64_t)(lin << 16) >> 16) == lin; }
 
 static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
 {
@@ -657,8 +652,8 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
     bool w0, w1 = false, masked = s->flags & SITE_MASKED, m64 = (bc->mode & M_CODE) == M_CODE64;
     if (CPL_OF(bc->mode) == 3)
         acc |= ACC_USER;
-    if (n0 < size && (h0 = tlb_has(bc, lin, acc, &g0)) && (h1 = tlb_has(bc, second_page(bc, lin, n0), acc, &g1)) &&
-        (h1 == h0 + n0 || !(masked && (acc & ACC_W))) && (!m64 || canonical(lin + size - 1))) {
+    if (n0 < size && (h0 = bt_tlb_find(bc, lin, acc, &g0)) && (h1 = bt_tlb_find(bc, second_page(bc, lin, n0), acc, &g1)) &&
+        (h1 == h0 + n0 || !(masked && (acc & ACC_W))) && (!m64 || cpu_canonical(lin + size - 1))) {
         if (h1 == h0 + n0) { /* over the end of a page, but side by side in the host's memory too */
             bc->ret_r10 = (uint64_t)(uintptr_t)h0 & 0xfff;
             bc->ret_r11 = (uint64_t)(uintptr_t)h0 & ~0xfffull;
@@ -680,12 +675,12 @@ static unsigned slow_mem(struct bt_cpu *bc, uint32_t arg)
         goto have_both;
     }
     h1 = NULL;
-    if (masked && (n0 < size || (m64 && !canonical(lin)))) {
+    if (masked && (n0 < size || (m64 && !cpu_canonical(lin)))) {
         uint64_t active = bt_masked_bytes(bc, s), all = size == 64 ? ~0ull : (1ull << size) - 1;
         if (active != all)
             return slow_masked(bc, idx, lin, acc, active);
     }
-    if (m64 && (!canonical(lin) || !canonical(lin + size - 1))) {
+    if (m64 && (!cpu_canonical(lin) || !cpu_canonical(lin + size - 1))) {
         cpu_raise_code(&bc->c, s->seg == S_SS ? X_SS : X_GP, 0);
         return BTX_FAULT;
     }
@@ -852,8 +847,8 @@ unsigned bt_slow_post(struct bt_cpu *bc, uint32_t idx)
             uint64_t lo = bc->bnc.gpa[0] & 63;
             uint8_t *d = bc->bnc.data + lo;
             uint64_t g;
-            if (size > n0 && tlb_has(bc, bc->bnc.lin, bc->bnc.acc, &g) == bc->bnc.host[0] && bc->bnc.host[0] &&
-                tlb_has(bc, second_page(bc, bc->bnc.lin, n0), bc->bnc.acc, &g) == bc->bnc.host[1] && bc->bnc.host[1]) {
+            if (size > n0 && bt_tlb_find(bc, bc->bnc.lin, bc->bnc.acc, &g) == bc->bnc.host[0] && bc->bnc.host[0] &&
+                bt_tlb_find(bc, second_page(bc, bc->bnc.lin, n0), bc->bnc.acc, &g) == bc->bnc.host[1] && bc->bnc.host[1]) {
                 copy_part(bc->bnc.host[0], d, n0);
                 copy_part(bc->bnc.host[1], d + n0, size - n0);
             } else {

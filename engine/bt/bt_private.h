@@ -313,7 +313,8 @@ struct bt_cpu {
         uint64_t code;       /* code_rx */
         uint64_t me;         /* this vCPU's bit in write_cpus */
     } beside;
-    uint32_t cur_blk, pad2;
+    uint32_t cur_blk;
+    uint32_t last_alt; /* the alternative exit that was taken last; 0: none since C entered a block */
     struct bt_slot {     /* as stk, for an access of a hot block: bt_hot.c */
         uint64_t tag, page, host, addend;
         uint64_t misses;
@@ -326,7 +327,6 @@ struct bt_cpu {
     /* ---- not reached from assembly ---- */
     struct vcpu *v;
     struct bt_vm *bv;
-    uint32_t last_alt; /* the alternative exit that was taken last; 0: none since C entered a block */
     uint32_t real_ctx, real_gctx, ctx_next, mode_key_ctx;
     uint32_t alt_ctx[2]; /* real_ctx and real_gctx of the mode that STAC or CLAC would lead to; 0: not known, or that does not change the mode */
     struct bt_hot hot[HOT_N];
@@ -535,6 +535,8 @@ static inline void bt_stk_reset(struct bt_cpu *bc)
                     bt_slots_reset(bc, 8 * i + k);
 }
 void bt_tlb_init(struct bt_cpu *bc);
+/* The host address of lin if the TLB has its page with the right to do acc (ACC_R or ACC_W, and ACC_USER), and *gpa; NULL otherwise. */
+uint8_t *bt_tlb_find(const struct bt_cpu *bc, uint64_t lin, unsigned acc, uint64_t *gpa);
 void bt_tlb_flush(struct bt_cpu *bc, bool global);
 /* The page of an entry that never hits: of another index, and far away, because an access that begins up to 4095 bytes below the entry's page passes
  * the check that preserves flags (it looks at the last byte). */

@@ -64,8 +64,7 @@ static void move(struct em *e, bool store, unsigned size, unsigned reg, int am)
 uint8_t *tr_string_inline(struct bt_tr *t, unsigned kind, unsigned size, unsigned rep, unsigned seg)
 {
     struct em *e = &t->e;
-    bool flat = t->m64 ? seg < S_FS : (t->mode & M_FLAT) && seg != S_CS && seg < S_FS && (t->mode & M_CODE) == M_CODE32;
-    if (!flat || t->cur->in.address_width != (t->m64 ? 64 : 32) || (t->mode & (M_ALIGN | M_SINGLE)) ||
+    if (!tr_flat_operand(t, seg) ||
         !(kind == 0xa4 || kind == 0xa6 || kind == 0xaa || kind == 0xae || (kind == 0xac && !rep)))
         return NULL;
     struct slow s = {.n = 0};

@@ -47,13 +47,12 @@ static uint64_t fit(uint64_t off, uint64_t lin, unsigned size, bool down, uint64
 static bool in_tlb(const struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size, unsigned acc, struct operand *o)
 {
     bool flat = (bc->mode & M_CODE) == M_CODE64 ? seg < S_FS : (bc->mode & M_FLAT) && seg < S_FS && seg != S_CS;
-    const struct bt_tlb *t = &bc->tlb[MMU_OF(bc->mode)];
-    uint32_t i = tlb_index(off);
-    if (!flat || (bc->mode & M_ALIGN) || (off & 0xfff) + size > PAGE || (acc == ACC_W ? t->wtag[i] : t->rtag[i]) != -(off & ~0xfffull))
+    uint64_t gpa;
+    if (!flat || (bc->mode & M_ALIGN) || (off & 0xfff) + size > PAGE)
         return false;
     o->lin = off;
-    o->host = (uint8_t *)(uintptr_t)(t->host[i] + (off & 0xfff));
-    return true;
+    o->host = bt_tlb_find(bc, off, acc | (bc->c.cpl == 3 ? ACC_USER : 0), &gpa);
+    return o->host;
 }
 
 static int prepare(struct bt_cpu *bc, unsigned seg, uint64_t off, unsigned size, uint64_t *n, unsigned acc, bool down, uint64_t amask, struct operand *o)

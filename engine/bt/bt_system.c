@@ -205,9 +205,7 @@ static void lower_ac(struct bt_tr *t)
         e_lea(e, 1, 10, 10, NOREG, 1, set ? FL_AC : -FL_AC);
         e_st(e, 10, at);
     }
-    e4(e, 0x2504c765); /* mov dword gs:[], imm */
-    e4(e, HOT_MODE);
-    e4(e, t->mode ^ M_AC);
+    e_st_imm32(e, HOT_MODE, t->mode ^ M_AC);
     e_ld32(e, 1, HOT_EXIT_REQ);
     uint8_t *go = e_jrcxz(e);
     e_lea(e, 1, 1, NOREG, NOREG, 1, -1); /* a kick that came before the store to ctx: again as it left it */

@@ -128,6 +128,7 @@ uint32_t tr_tlb_tag(const struct bt_tr *t, unsigned acc);
 uint32_t tr_tlb_addend(const struct bt_tr *t);
 uint32_t tr_page_of(const struct bt_tr *t, const struct bt_site *s);
 uint32_t tr_tlb_host(const struct bt_tr *t);
+bool tr_flat_operand(const struct bt_tr *t, unsigned seg);
 uint8_t *tr_tlb_check(struct bt_tr *t, unsigned acc, unsigned size);
 void tr_add_cold(struct bt_tr *t, uint8_t *rel, uint8_t kind, uint32_t idx);
 void tr_op_begin(struct bt_tr *t, unsigned size, unsigned acc, int seg, uint16_t siteflags);

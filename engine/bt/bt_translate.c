@@ -42,9 +42,7 @@ static void cold_over_page(struct bt_tr *t, uint32_t site, bool live)
         e_flags_from_ax(e);
         e_ld(e, 0, HOT_RAX_SAVE);
     }
-    e4(e, 0x2504c765); /* mov dword gs:[last_alt], this exit */
-    e4(e, (uint32_t)offsetof(struct bt_cpu, last_alt));
-    e4(e, bc->n_exits);
+    e_st_imm32(e, (uint32_t)offsetof(struct bt_cpu, last_alt), bc->n_exits);
     uint8_t *out = e_jmp32(e);
     e_fix(out, e->p);
     uint32_t xi = tr_new_exit(t, out, s->off);

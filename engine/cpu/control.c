@@ -171,7 +171,7 @@ int cpu_invlpg(struct cpu *c, uint64_t lin)
 {
     if (c->cpl)
         return gp0(c);
-    if (cpu_in_lm(c) && !canonical(lin))
+    if (cpu_in_lm(c) && !cpu_canonical(lin))
         return 0; /* SDM INVLPG: a no-op */
     c->ops->flush_page(c, cpu_in_lm(c) ? lin : (uint32_t)lin);
     return 0;
@@ -190,7 +190,7 @@ int cpu_invpcid(struct cpu *c, uint64_t type, const uint64_t desc[2])
         return gp0(c);
     switch (type) {
     case 0:
-        if (!canonical(desc[1]))
+        if (!cpu_canonical(desc[1]))
             return gp0(c);
         if (!(c->s.cr4 & CR4_PCIDE) || (c->s.cr3 & 0xfff) == pcid)
             c->ops->flush_page(c, cpu_in_lm(c) ? desc[1] : (uint32_t)desc[1]);

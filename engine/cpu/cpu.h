@@ -256,4 +256,7 @@ void cpu_sipi(struct cpu *c, uint8_t vector);
 void cpu_smi_enter(struct cpu *c);
 int cpu_rsm(struct cpu *c);
 
+/* Of 48 bits, as without CR4.LA57 (SDM vol. 1, 3.3.7.1) */
+static inline bool cpu_canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
+
 #endif

@@ -43,7 +43,6 @@ enum {
 #define A_CONFORMING(a) ((a)&4u)
 #define A_RW(a) ((a)&2u)
 
-static inline bool canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
 static inline unsigned iopl(const struct cpu *c) { return (unsigned)(c->s.rflags >> 12) & 3u; }
 static inline void mode_changed(struct cpu *c) { c->ops->mode_changed(c); }
 

@@ -156,13 +156,13 @@ int cpu_mem_write(struct cpu *c, uint64_t lin, const void *buf, unsigned n, unsi
 
 int cpu_sys_read(struct cpu *c, uint64_t lin, void *buf, unsigned n)
 {
-    if (unlikely(cpu_in_lm(c) && !(canonical(lin) && canonical(lin + n - 1))))
+    if (unlikely(cpu_in_lm(c) && !(cpu_canonical(lin) && cpu_canonical(lin + n - 1))))
         return cpu_raise_code(c, X_GP, 0);
     return cpu_mem_read(c, lin, buf, n, ACC_IMPL);
 }
 int cpu_sys_write(struct cpu *c, uint64_t lin, const void *buf, unsigned n)
 {
-    if (unlikely(cpu_in_lm(c) && !(canonical(lin) && canonical(lin + n - 1))))
+    if (unlikely(cpu_in_lm(c) && !(cpu_canonical(lin) && cpu_canonical(lin + n - 1))))
         return cpu_raise_code(c, X_GP, 0);
     return cpu_mem_write(c, lin, buf, n, ACC_IMPL);
 }
@@ -170,7 +170,7 @@ int cpu_sys_read64(struct cpu *c, uint64_t lin, uint64_t *v)
 {
     uint8_t *host;
     uint64_t gpa;
-    if (unlikely((lin & 4095) > 4088 || !canonical(lin)))
+    if (unlikely((lin & 4095) > 4088 || !cpu_canonical(lin)))
         return cpu_sys_read(c, lin, v, 8);
     if (unlikely(c->ops->translate(c, lin_wrap(c, lin), ACC_R | ACC_IMPL, &host, &gpa)))
         return -1;
@@ -196,7 +196,7 @@ int cpu_seg_check(struct cpu *c, unsigned seg, uint64_t off, unsigned size, unsi
     uint8_t vec = seg == S_SS ? X_SS : X_GP;
     if (likely(cpu_in_64(c))) {
         uint64_t a = seg >= S_FS ? s->base + off : off;
-        if (unlikely(!canonical(a) || !canonical(a + size - 1)))
+        if (unlikely(!cpu_canonical(a) || !cpu_canonical(a + size - 1)))
             return cpu_raise_code(c, vec, 0);
         *lin = a;
         return 0;
@@ -288,7 +288,7 @@ int cpu_stack_write(struct cpu *c, const struct cpu_seg *ss, bool flat64, uint64
     unsigned total = width * n;
     if (flat64) {
         uint64_t a = *sp - total;
-        if (unlikely(!canonical(a) || !canonical(*sp - 1)))
+        if (unlikely(!cpu_canonical(a) || !cpu_canonical(*sp - 1)))
             return cpu_raise_code(c, X_SS, sserr);
         if (put_frame(c, a, width, v, n, acc))
             return -1;
@@ -340,7 +340,7 @@ int cpu_stack_read(struct cpu *c, unsigned width, uint64_t *v, unsigned n, uint6
     const struct cpu_seg *ss = &c->s.seg[S_SS];
     uint64_t mask = stack_mask(c), a = (c->s.gpr[R_RSP] + skip) & mask;
     if (mask == ~0ull) {
-        if (unlikely(!canonical(a) || !canonical(a + total - 1)))
+        if (unlikely(!cpu_canonical(a) || !cpu_canonical(a + total - 1)))
             return cpu_raise_code(c, X_SS, 0);
         if (cpu_stack_aligned(c, a, width))
             return -1;

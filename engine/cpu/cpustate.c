@@ -99,8 +99,6 @@ static int bad(struct err *e, const char *what)
     return err_set(e, ERR_CORRUPT, 0, "the processor's state is impossible (%s).", what);
 }
 
-static bool canonical(uint64_t a) { return (uint64_t)((int64_t)(a << 16) >> 16) == a; }
-
 static int check_xsave(const struct cpu_state *s, struct err *e)
 {
     /* FXSAVE tells which MXCSR bits exist (SDM vol. 1, 11.6.6); 0 means FFBFh. */
@@ -146,9 +144,9 @@ static int post_load(void *dev, unsigned version, struct err *e)
         return bad(e, "virtual-8086 mode");
     if (s->dr6 >> 32 || s->dr7 >> 32)
         return bad(e, "debug registers");
-    if (!canonical(s->lstar) || !canonical(s->cstar) || !canonical(s->kernel_gs_base) || !canonical(s->sysenter_esp) ||
-        !canonical(s->sysenter_eip) || !canonical(s->seg[S_FS].base) || !canonical(s->seg[S_GS].base) ||
-        !canonical(s->gdtr.base) || !canonical(s->idtr.base) || !canonical(s->tr.base) || !canonical(s->ldtr.base))
+    if (!cpu_canonical(s->lstar) || !cpu_canonical(s->cstar) || !cpu_canonical(s->kernel_gs_base) || !cpu_canonical(s->sysenter_esp) ||
+        !cpu_canonical(s->sysenter_eip) || !cpu_canonical(s->seg[S_FS].base) || !cpu_canonical(s->seg[S_GS].base) ||
+        !cpu_canonical(s->gdtr.base) || !cpu_canonical(s->idtr.base) || !cpu_canonical(s->tr.base) || !cpu_canonical(s->ldtr.base))
         return bad(e, "an address");
     for (unsigned i = 0; i < 8; i++) {
         unsigned type = (s->pat >> (8 * i)) & 0xff;

@@ -55,9 +55,9 @@ static int int_long(struct cpu *c, uint8_t vector, enum cpu_int_kind kind, bool 
         sp = s->gpr[R_RSP];
     }
     sp &= ~15ull;
-    if (unlikely(!canonical(rip)))
+    if (unlikely(!cpu_canonical(rip)))
         return cpu_raise_code(c, X_GP, ext);
-    if (unlikely(!canonical(sp - 48) || !canonical(sp - 1)))
+    if (unlikely(!cpu_canonical(sp - 48) || !cpu_canonical(sp - 1)))
         return cpu_raise_code(c, X_SS, ext);
     uint64_t frame[6] = {code, s->rip, s->seg[S_CS].sel, flags, s->gpr[R_RSP], s->seg[S_SS].sel};
     /* Pushes from CPL 3 to an inner stack: RFLAGS.AC is the user's, so SMAP holds for them (cpu_walk sees CPL 3). */
@@ -506,7 +506,7 @@ int cpu_iret(struct cpu *c, unsigned opsize)
         if (unlikely(cpu_ret_check_ss(c, (uint16_t)v[4], cpl, to64, &ss, &ss_raw)))
             return -1;
     }
-    if (to64 ? unlikely(!canonical(rip)) : unlikely(rip > cs.limit))
+    if (to64 ? unlikely(!cpu_canonical(rip)) : unlikely(rip > cs.limit))
         return cpu_raise_code(c, X_GP, 0);
     if (unlikely(cpu_desc_set_accessed(c, sel, &cs_raw) || cpu_desc_set_accessed(c, (uint16_t)v[4], &ss_raw)))
         return -1;

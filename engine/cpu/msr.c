@@ -453,7 +453,7 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
     case MSR_SYSENTER_CS: s->sysenter_cs = (uint32_t)v; return 0;
     case MSR_SYSENTER_ESP:
     case MSR_SYSENTER_EIP:
-        if (!c->feat->amd && !canonical(v))
+        if (!c->feat->amd && !cpu_canonical(v))
             return gp(c);
         *(msr == MSR_SYSENTER_ESP ? &s->sysenter_esp : &s->sysenter_eip) = v;
         return 0;
@@ -494,7 +494,7 @@ int cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
     case MSR_KERNEL_GS:
         if (!c->feat->longmode)
             break;
-        if (!canonical(v))
+        if (!cpu_canonical(v))
             return gp(c);
         *(msr == MSR_LSTAR     ? &s->lstar
           : msr == MSR_CSTAR   ? &s->cstar

@@ -202,7 +202,7 @@ retry:
 int cpu_walk(struct cpu *c, uint64_t lin, unsigned acc, struct cpu_walk *w)
 {
     if (likely(c->s.efer & EFER_LMA)) {
-        if (unlikely(!canonical(lin)))
+        if (unlikely(!cpu_canonical(lin)))
             return cpu_raise_code(c, X_GP, 0);
         return walk64(c, lin, acc, w, c->s.cr3 & ADDR_MASK, 4);
     }
@@ -246,7 +246,7 @@ int cpu_walk_debug(struct cpu *c, uint64_t lin, uint64_t *gpa)
     unsigned level = 4;
     uint64_t table = c->s.cr3 & ADDR_MASK;
     if (cpu_in_lm(c)) {
-        if (!canonical(lin))
+        if (!cpu_canonical(lin))
             return -1;
     } else {
         lin = (uint32_t)lin;

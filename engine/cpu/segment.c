@@ -287,7 +287,7 @@ int cpu_lldt(struct cpu *c, uint16_t sel)
     struct cpu_seg s;
     desc_unpack(&s, sel, d);
     s.base |= hi << 32;
-    if (!canonical(s.base))
+    if (!cpu_canonical(s.base))
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     c->s.ldtr = s;
     return 0;
@@ -316,7 +316,7 @@ int cpu_ltr(struct cpu *c, uint16_t sel)
     struct cpu_seg s;
     desc_unpack(&s, sel, d);
     s.base |= hi << 32;
-    if (!canonical(s.base))
+    if (!cpu_canonical(s.base))
         return cpu_raise_code(c, X_GP, SEL_IX(sel));
     if (cpu_desc_set_busy(c, sel, true))
         return -1;
@@ -329,7 +329,7 @@ static int load_table(struct cpu *c, struct cpu_dtable *t, uint64_t base, uint16
 {
     if (priv0(c))
         return -1;
-    if (cpu_in_64(c) && !canonical(base))
+    if (cpu_in_64(c) && !cpu_canonical(base))
         return cpu_raise_code(c, X_GP, 0);
     t->base = base;
     t->limit = limit;
@@ -446,7 +446,7 @@ int cpu_wrfsgsbase(struct cpu *c, unsigned seg, uint64_t val)
 {
     if (!cpu_in_64(c) || !(c->s.cr4 & CR4_FSGSBASE))
         return cpu_raise(c, X_UD);
-    if (!canonical(val))
+    if (!cpu_canonical(val))
         return cpu_raise_code(c, X_GP, 0);
     c->s.seg[seg].base = val;
     return 0;

@@ -15,7 +15,7 @@ static inline unsigned user_acc(unsigned cpl) { return cpl == 3 ? ACC_USER : 0; 
 static int check_rip(struct cpu *c, const struct cpu_seg *cs, uint64_t rip)
 {
     if (cpu_in_lm(c) && (cs->attr & SEG_L)) {
-        if (unlikely(!canonical(rip)))
+        if (unlikely(!cpu_canonical(rip)))
             return cpu_raise_code(c, X_GP, 0);
     } else if (unlikely(rip > cs->limit)) {
         return cpu_raise_code(c, X_GP, 0);
@@ -391,7 +391,7 @@ int cpu_sysret(struct cpu *c, unsigned opsize)
     if (likely(in64)) {
         uint64_t rip = s->gpr[R_RCX];
         if (opsize == 8) {
-            if (unlikely(!canonical(rip)) && !c->feat->amd)
+            if (unlikely(!cpu_canonical(rip)) && !c->feat->amd)
                 return cpu_raise_code(c, X_GP, 0); /* AMD faults at the target instead, with CPL 3 */
             flat_seg(&s->seg[S_CS], (uint16_t)((sel + 16) | 3), CS64_ATTR | 3 << 5);
             s->rip = rip;
@@ -445,7 +445,7 @@ int cpu_sysexit(struct cpu *c, unsigned opsize)
     if (cpu_in_real(c) || SEL_NULL(sel) || c->cpl)
         return cpu_raise_code(c, X_GP, 0);
     if (opsize == 8) {
-        if (!canonical(s->gpr[R_RDX]) || !canonical(s->gpr[R_RCX]))
+        if (!cpu_canonical(s->gpr[R_RDX]) || !cpu_canonical(s->gpr[R_RCX]))
             return cpu_raise_code(c, X_GP, 0);
         s->gpr[R_RSP] = s->gpr[R_RCX];
         s->rip = s->gpr[R_RDX];
