@@ -507,7 +507,7 @@ void bt_drop_lines(struct bt_cpu *bc, uint64_t gpa, uint64_t len)
                 uint32_t b = p->bucket[k];
                 while (b) {
                     uint32_t next = bc->blocks[b].next;
-                    if (bc->blocks[b].off < hi && (uint32_t)bc->blocks[b].off + bc->blocks[b].len > lo) {
+                    if (bc->blocks[b].off < hi && bt_block_end(&bc->blocks[b]) > lo) {
                         bt_block_drop(bc, b);
                         bt_dead_keep(bc, b);
                     }
@@ -530,7 +530,7 @@ bool bt_code_at(const struct bt_cpu *bc, uint64_t gpa, unsigned len)
         for (unsigned k = (lo > BLOCK_INSNS * 15 ? lo - BLOCK_INSNS * 15 : 0) >> BUCKET_SHIFT; k <= (hi - 1) >> BUCKET_SHIFT; k++)
             for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next) {
                 const struct bt_block *q = &bc->blocks[b];
-                if (!q->dead && q->off < hi && (uint32_t)q->off + q->len + q->beyond > lo)
+                if (!q->dead && q->off < hi && bt_block_end(q) > lo)
                     return true;
             }
     }
@@ -547,7 +547,7 @@ uint64_t bt_lines_of(struct bt_cpu *bc, uint64_t page)
             continue;
         for (unsigned k = 0; k < BUCKETS; k++)
             for (uint32_t b = p->bucket[k]; b; b = bc->blocks[b].next) {
-                uint32_t lo = bc->blocks[b].off, hi = lo + bc->blocks[b].len;
+                uint32_t lo = bc->blocks[b].off, hi = bt_block_end(&bc->blocks[b]);
                 if (bc->blocks[b].dead || hi <= lo)
                     continue;
                 hi = hi > PAGE ? PAGE : hi;

@@ -452,7 +452,7 @@ static uint32_t find(struct bt_cpu *bc)
         }
         /* Only now is known which lines it is of. What is there after they have been marked can no longer change unnoticed. */
         const struct bt_block *k = &bc->blocks[b];
-        uint32_t end = off + k->len + k->beyond;
+        uint32_t end = bt_block_end(k);
         watch_code(bc, gpa, off, end < PAGE ? end : PAGE);
         bc->tr_page = bc->tr_page2 = 1;
         if (bc->tr_again || !bt_block_same(bc, k, host)) { /* or served another vCPU's write meanwhile */

@@ -122,6 +122,9 @@ struct bt_block {
     uint64_t cross_bytes[2]; /* cross without a tail: what it was made of */
 };
 
+/* The page offset behind the last byte that decided what the block is. */
+static inline uint32_t bt_block_end(const struct bt_block *b) { return (uint32_t)b->off + b->len + b->beyond; }
+
 struct bt_exit {
     uint32_t patch, stub; /* rel32 to patch; the unlinked stub */
     uint32_t blk;         /* source block */
